@@ -1,0 +1,82 @@
+import { connect as connectSocket } from 'node:net'
+import postgres from 'postgres'
+
+export type Sql = postgres.Sql<{ bigint: number }>
+
+export type ConnectOptions = {
+  /** At most so many connections. */
+  max: number
+  /** What pg_stat_activity shows. */
+  name: string
+  /** How long a connection may stay unused, in seconds. By default for ever. */
+  idleSeconds?: number
+  onNotify?: (channel: string, payload: string) => void
+  onClose?: () => void
+}
+
+/**
+ * A postgres.js client with Kairan's settings. Nothing connects before the first query. The caller
+ * owes `end`. Never use `begin` or `reserve` on it in the running service: a query in them whose
+ * backend has died ends the process (porsager/postgres #1066, #1154, #1208).
+ */
+export const connect = (url: string, options: ConnectOptions): Sql => {
+  const settings: postgres.Options<{ bigint: postgres.PostgresType<number> }> & Unlisted = {
+    max: options.max,
+    connection: { application_name: options.name },
+    connect_timeout: 5,
+    keep_alive: 10,
+    max_lifetime: null,
+    onnotice: () => undefined,
+    socket: pacedSocket(),
+    types: {
+      // A seq stays below 2^53 (see kairan.sequence), so a number holds it exactly.
+      bigint: { to: 20, from: [20], parse: Number, serialize: String },
+    },
+    ...(options.idleSeconds === undefined ? {} : { idle_timeout: options.idleSeconds }),
+    ...(options.onNotify ? { onnotify: options.onNotify } : {}),
+    ...(options.onClose ? { onclose: options.onClose } : {}),
+  }
+  return postgres(url, settings)
+}
+
+/** Options that postgres.js has but its types don't list (3.4.9). */
+type Unlisted = {
+  onnotify?: (channel: string, payload: string) => void
+  socket?: (address: Address) => Promise<object>
+}
+
+type Address = { host: string[]; port: number[]; path?: string | false }
+
+/**
+ * Opens sockets no faster than a server in trouble can bear. postgres.js reconnects without any delay
+ * to a peer that accepts and closes, or that is starting up: hundreds of connects a second (#1179,
+ * #1193). Here each failure in a row doubles the wait, from 50 ms to 2 s, with jitter.
+ */
+const pacedSocket = () => {
+  let failures = 0
+  return async ({
+    host,
+    port,
+    path,
+  }: {
+    host: string[]
+    port: number[]
+    path?: string | false
+  }) => {
+    if (failures > 0) {
+      const limitMs = Math.min(50 * 2 ** failures, 2000)
+      await Bun.sleep(limitMs * (0.5 + Math.random() / 2))
+    }
+    const [hostname = 'localhost'] = host
+    const [portNumber = 5432] = port
+    const socket = path ? connectSocket(path) : connectSocket(portNumber, hostname)
+    failures++
+    socket.once('data', bytes => {
+      if (bytes[0] !== errorResponse) failures = 0
+    })
+    // postgres.js checks the certificate against it.
+    return Object.assign(socket, { host: hostname })
+  }
+}
+
+const errorResponse = 'E'.charCodeAt(0)

@@ -1,0 +1,71 @@
+import { connect, type Sql } from './connect.ts'
+import tables from './migrations/0001_tables.sql' with { type: 'text' }
+import publish from './migrations/0002_publish.sql' with { type: 'text' }
+import log from './migrations/0003_log.sql' with { type: 'text' }
+
+/** The migrations, in order. A file that was released never changes: add another one. */
+const migrations = [
+  { version: 1, name: 'tables', sql: tables },
+  { version: 2, name: 'publish', sql: publish },
+  { version: 3, name: 'log', sql: log },
+]
+
+/**
+ * Brings the schema `kairan` up to date and returns the names of the migrations that it applied.
+ * Instances that start together wait for each other. A database that is ahead of this program is left
+ * alone: its migrations only ever add, so that the older program still works.
+ */
+export const migrate = async (url: string): Promise<string[]> => {
+  const sql = connect(url, { max: 1, name: 'kairan migrate' })
+  try {
+    const applied: string[] = []
+    let done = await appliedVersions(sql)
+    for (const migration of migrations) {
+      if (done.has(migration.version)) continue
+      if (await apply(sql, migration)) applied.push(`${migration.version} ${migration.name}`)
+      else done = await appliedVersions(sql)
+    }
+    return applied
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+const appliedVersions = async (sql: Sql) => {
+  const [table] = await sql`select to_regclass('kairan.migrations') is not null as there`
+  if (!table?.there) return new Set<number>()
+  const rows = await sql<{ version: number }[]>`select version from kairan.migrations`
+  return new Set(rows.map(({ version }) => version))
+}
+
+/**
+ * Applies one migration; false when another process was faster. One simple query, so one transaction
+ * without a round trip inside: a lost connection leaves nothing half done.
+ */
+const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)[number]) => {
+  try {
+    await sql.unsafe(`
+      begin;
+      select pg_advisory_xact_lock(${lockKey});
+      create schema if not exists kairan;
+      create table if not exists kairan.migrations (
+        version int primary key, name text not null, applied_at timestamptz not null default now()
+      );
+      comment on table kairan.migrations is 'Which changes of this schema have been made.';
+      insert into kairan.migrations (version, name) values (${version}, '${name}');
+      ${text}
+      commit;
+    `)
+    return true
+  } catch (error) {
+    await sql.unsafe('rollback')
+    if (isUniqueViolation(error)) return false
+    throw error
+  }
+}
+
+// "kairan" in ASCII, so that nobody else's advisory lock has it by chance.
+const lockKey = 0x6b616972616e
+
+const isUniqueViolation = (error: unknown) =>
+  error instanceof Error && 'code' in error && error.code === '23505'

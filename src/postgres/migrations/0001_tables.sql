@@ -1,0 +1,96 @@
+-- Kairan's tables. Services write `notifications`; everything else is written by Kairan.
+
+create table kairan.notifications (
+  id uuid primary key,
+  channels text[] not null,
+  payload jsonb not null,
+  type text,
+  dedupe_key text,
+  expires_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  bytes int not null
+);
+comment on table kairan.notifications is
+  'What someone should hear of. Insert here, or call kairan.publish: it goes out when the transaction commits.';
+comment on column kairan.notifications.id is 'UUID version 7 by default, so that new rows lie together in the index.';
+comment on column kairan.notifications.channels is 'One to 1000 of: user-{user id}, all-users, admin-dashboard. Each becomes a delivery.';
+comment on column kairan.notifications.payload is 'A JSON object of at most MAX_EVENT_BYTES, measured as Postgres prints it.';
+comment on column kairan.notifications.type is 'What happened, for example order.shipped. At most 200 characters.';
+comment on column kairan.notifications.dedupe_key is 'At most one notification is kept with this key: a repeated publish returns the first one''s id. At most 200 characters.';
+comment on column kairan.notifications.expires_at is 'From then on it is not sent any more: its pending deliveries become failed, with the error "expired".';
+comment on column kairan.notifications.created_at is 'When it was published; its place in the order is the seq of its deliveries.';
+
+comment on column kairan.notifications.bytes is 'The size of the payload''s text, filled in by a trigger. Whoever reads the log takes as many at once as fit into its memory.';
+
+create unique index notifications_dedupe_key on kairan.notifications (dedupe_key) where dedupe_key is not null;
+comment on index kairan.notifications_dedupe_key is 'Finds the notification that was already published with a dedupe_key.';
+
+create table kairan.deliveries (
+  id bigint generated always as identity,
+  notification_id uuid not null,
+  channel text not null,
+  status text not null default 'pending' check (status in ('pending', 'delivered', 'failed')),
+  error text,
+  recipients int not null default 0,
+  seq bigint,
+  created_at timestamptz not null default clock_timestamp(),
+  delivered_at timestamptz,
+  primary key (notification_id, channel)
+) with (
+  -- Each row is updated twice (its seq, its status): leave room on the page, vacuum early.
+  fillfactor = 70,
+  autovacuum_vacuum_scale_factor = 0.02,
+  autovacuum_analyze_scale_factor = 0.05
+);
+comment on table kairan.deliveries is
+  'One notification on one channel, and what became of it. In the order of seq they are the log that streams read.';
+comment on column kairan.deliveries.id is 'The order of insertion. Drawn before commit, so it is not a position to resume from: seq is.';
+comment on column kairan.deliveries.notification_id is 'The notification. No foreign key: checking one would lock the notification''s row for every delivery.';
+comment on column kairan.deliveries.channel is 'The channel: user-{user id}, all-users or admin-dashboard.';
+comment on column kairan.deliveries.status is 'pending; delivered, when it was handed to at least one open stream; failed, with the reason in error.';
+comment on column kairan.deliveries.error is 'Why it failed.';
+comment on column kairan.deliveries.recipients is 'How many streams it was handed to, on all instances.';
+comment on column kairan.deliveries.seq is 'Its position in the log: in commit order, the same for everyone. Null until kairan.sequence has numbered it, a moment after commit.';
+comment on column kairan.deliveries.created_at is 'When it was published.';
+comment on column kairan.deliveries.delivered_at is 'When it was first handed to a stream.';
+
+create unique index deliveries_seq on kairan.deliveries (seq) where seq is not null;
+comment on index kairan.deliveries_seq is 'Each instance reads the log along this.';
+create index deliveries_channel_seq on kairan.deliveries (channel, seq) where seq is not null;
+comment on index kairan.deliveries_channel_seq is 'A returning stream reads what its channels have missed along this.';
+create index deliveries_unsequenced on kairan.deliveries (id) where seq is null;
+comment on index kairan.deliveries_unsequenced is 'kairan.sequence finds what it has to number.';
+create index deliveries_pending on kairan.deliveries (channel, seq) where status = 'pending';
+comment on index kairan.deliveries_pending is 'A user who connects without a cursor is first sent what is pending.';
+
+create table kairan.log (
+  one boolean primary key default true check (one),
+  epoch text not null default substr(md5(random()::text || clock_timestamp()::text), 1, 8),
+  head bigint not null default 0,
+  floor bigint not null default 0,
+  server_started timestamptz
+) with (fillfactor = 10);
+comment on table kairan.log is 'One row: the state of the log. Its row lock lets one instance at a time number deliveries.';
+comment on column kairan.log.one is 'Keeps it at one row.';
+comment on column kairan.log.epoch is 'Which log this is. It is part of every cursor, so that one of another database is noticed.';
+comment on column kairan.log.head is 'The seq given last.';
+comment on column kairan.log.floor is 'Deliveries up to this seq may be gone. A cursor below it has a gap.';
+comment on column kairan.log.server_started is 'When the Postgres that gave the head was started. Another value means that numbers may have been lost.';
+insert into kairan.log default values;
+
+create table kairan.settings (
+  one boolean primary key default true check (one),
+  max_event_bytes int not null default 65536
+);
+comment on table kairan.settings is 'One row: the service''s settings that publishing has to know. Written by the service when it starts.';
+comment on column kairan.settings.one is 'Keeps it at one row.';
+comment on column kairan.settings.max_event_bytes is 'MAX_EVENT_BYTES: the largest payload, in bytes of its text.';
+insert into kairan.settings default values;
+
+create table kairan.roles (
+  user_id text primary key,
+  role_level int not null default 0
+);
+comment on table kairan.roles is 'The role level of each user that has one. ROLE_LEVEL_QUERY can read it from a table of your own instead.';
+comment on column kairan.roles.user_id is 'The user''s id, as in the sub of the token.';
+comment on column kairan.roles.role_level is 'From ADMIN_ROLE_LEVEL on, the user reads admin-dashboard.';
