@@ -1,0 +1,124 @@
+import { defaultRoleLevelQuery } from './roles.ts'
+
+/** Every setting, checked. Times are in milliseconds. */
+export type Config = ReturnType<typeof readAll>
+
+/** What is wrong with the settings: one line for each. The process exits with 78 (EX_CONFIG). */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: string[]
+
+  constructor(problems: string[]) {
+    super(`Kairan can't start with these settings:\n${problems.map(p => `  ${p}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+export type Environment = Record<string, string | undefined>
+
+/** Reads every setting from the environment. Throws one ConfigError that names every wrong one. */
+export const readConfig = (env: Environment): Config => {
+  const problems: string[] = []
+  const config = readAll(createReader(env, problems))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+const readAll = (read: Reader) => ({
+  host: read.text('HOST', '127.0.0.1'),
+  port: read.integer('PORT', 3000, 0, 65535),
+  databaseUrl: read.postgresUrl('DATABASE_URL') ?? '',
+  databaseListenUrl: read.postgresUrl('DATABASE_LISTEN_URL', 'optional') ?? null,
+  jwtSecrets: read.secrets('JWT_SECRET', 32),
+  jwtIssuer: read.optional('JWT_ISSUER'),
+  jwtAudience: read.optional('JWT_AUDIENCE'),
+  authCookie: read.matching(
+    'AUTH_COOKIE',
+    'kairan_token',
+    /^[\w!#$%&'*+.^`|~-]{1,100}$/,
+    'a cookie name',
+  ),
+  adminRoleLevel: read.integer('ADMIN_ROLE_LEVEL', 100, -(2 ** 31), 2 ** 31 - 1),
+  roleLevelQuery: read.matching(
+    'ROLE_LEVEL_QUERY',
+    defaultRoleLevelQuery,
+    /\$1(?!\d)/,
+    'SQL that finds the role level of the user id $1',
+  ),
+  heartbeatMs: read.integer('HEARTBEAT_MS', 15_000, 100, 60_000),
+  retryMs: read.integer('RETRY_MS', 3000, 10, 600_000),
+  maxStreamAgeMs: read.integer('MAX_STREAM_AGE_MS', 900_000, 1000, 2 ** 31 - 1),
+  queueBytes: read.integer('QUEUE_BYTES', 1024 * 1024, 1024, 1024 ** 3),
+  replayLimit: read.integer('REPLAY_LIMIT', 10_000, 0, 1_000_000),
+  maxEventBytes: read.integer('MAX_EVENT_BYTES', 65_536, 100, 16 * 1024 * 1024),
+  drainMs: read.integer('DRAIN_MS', 10_000, 0, 3_600_000),
+  logLevel: read.matching(
+    'LOG_LEVEL',
+    'info',
+    /^(trace|debug|info|warn|error|fatal|silent)$/,
+    'one of trace, debug, info, warn, error, fatal, silent',
+  ),
+})
+
+type Reader = ReturnType<typeof createReader>
+
+const createReader = (env: Environment, problems: string[]) => {
+  // An empty variable counts as absent: that is how compose files and CI pass on what is not set.
+  const get = (name: string) => env[name]?.trim() || undefined
+
+  return {
+    text: (name: string, fallback: string) => get(name) ?? fallback,
+    optional: (name: string) => get(name) ?? null,
+    integer(name: string, fallback: number, least: number, most: number) {
+      const value = get(name)
+      if (value === undefined) return fallback
+      const number = Number(value)
+      if (/^-?\d+$/.test(value) && number >= least && number <= most) return number
+      problems.push(`${name}="${value}": it has to be a whole number from ${least} to ${most}.`)
+      return fallback
+    },
+    matching(name: string, fallback: string, pattern: RegExp, what: string) {
+      const value = get(name) ?? fallback
+      if (!pattern.test(value)) problems.push(`${name}="${value}": it has to be ${what}.`)
+      return value
+    },
+    /** Never repeats the value: it holds a password. */
+    postgresUrl(name: string, optional?: 'optional') {
+      const value = get(name)
+      if (value === undefined) {
+        if (!optional) {
+          problems.push(
+            `${name} is missing: set it to postgres://user:password@host:5432/database. ` +
+              '(`bun run dev` brings its own Postgres.)',
+          )
+        }
+      } else if (!/^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? '')) {
+        problems.push(`${name} is not a URL like postgres://user:password@host:5432/database.`)
+      }
+      return value
+    },
+    /** Several, comma-separated, during a rotation: the first signs, all verify. */
+    secrets(name: string, leastBytes: number) {
+      const secrets = (get(name) ?? '')
+        .split(',')
+        .map(secret => secret.trim())
+        .filter(Boolean)
+      if (secrets.length === 0) {
+        problems.push(
+          `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`.`,
+        )
+      }
+      for (const [index, secret] of secrets.entries()) {
+        const bytes = Buffer.byteLength(secret)
+        if (bytes < leastBytes) {
+          problems.push(
+            `${name} (number ${index + 1}) has ${bytes} bytes: HS256 needs at least ${leastBytes} (RFC 7518, 3.2).`,
+          )
+        } else if (new Set(secret).size < 8) {
+          problems.push(`${name} (number ${index + 1}) repeats a few characters: use a random one.`)
+        }
+      }
+      return secrets
+    },
+  }
+}

@@ -1,0 +1,73 @@
+import { type Cursor, formatCursor } from './cursor.ts'
+
+/** One notification on one channel, on its way to the streams of that channel. */
+export type Event = {
+  /** Its position in the log; null for an event of the live path, which is not stored. */
+  seq: number | null
+  /** The notification's id; null for a live event that did not say one. */
+  id: string | null
+  channel: string
+  type: string | null
+  createdAt: string
+  /** Unix milliseconds from which on it is not sent any more, or null. */
+  expiresAt: number | null
+  /**
+   * The payload as JSON text, without `metadata`. It is never parsed on its way from the table to
+   * the browser, so every number keeps its digits and a key like `__proto__` is only a key.
+   */
+  payload: string
+  /** `payload.metadata` as the JSON text of an object, or null. */
+  metadata: string | null
+}
+
+/** An event as bytes on the wire. Encoded once, and shared by every stream that carries it. */
+export type Frame = {
+  bytes: Uint8Array
+  event: Event
+  /** How many streams took it since its status was last written. */
+  recipients: number
+}
+
+/** Encodes an event. `seq` is where a client resumes that has read it: its own, unless told. */
+export const frameOf = (event: Event, epoch: string, seq = event.seq): Frame => {
+  const id = seq === null ? '' : `id: ${formatCursor({ epoch, seq })}\n`
+  const payload = withDeliveryChannel(event)
+  const data =
+    `{"channel":${JSON.stringify(event.channel)},"payload":${payload},` +
+    `"id":${JSON.stringify(event.id)},"type":${JSON.stringify(event.type)},` +
+    `"createdAt":${JSON.stringify(event.createdAt)}}`
+  return { bytes: encode(`${id}data: ${data}\n\n`), event, recipients: 0 }
+}
+
+/** A `control` event. With a cursor, it also moves the client's Last-Event-ID there. */
+export const controlFrame = (data: { type: string; [key: string]: unknown }, cursor?: Cursor) =>
+  encode(
+    `event: control\ndata: ${JSON.stringify(data)}\n${cursor ? `id: ${formatCursor(cursor)}\n` : ''}\n`,
+  )
+
+/** The first bytes of a stream: they make proxies and browsers take it as open. */
+export const openingFrame = (retryMs: number) =>
+  encode(`retry: ${Math.round(retryMs)}\n\nevent: ping\ndata: connected\n\n`)
+
+/** The last words of a stream whose client should come back after `afterMs`. */
+export const reconnectFrame = (reason: string, afterMs: number) =>
+  Buffer.concat([
+    encode(`retry: ${Math.round(afterMs)}\n\n`),
+    controlFrame({ type: 'reconnect', reason, afterMs: Math.round(afterMs) }),
+  ])
+
+/** A comment that keeps proxies and timers quiet. */
+export const heartbeatFrame = new TextEncoder().encode(':\n\n')
+
+const withDeliveryChannel = ({ payload, metadata, channel }: Event) =>
+  withMember(
+    payload,
+    `"metadata":${withMember(metadata ?? '{}', `"deliveryChannel":${JSON.stringify(channel)}`)}`,
+  )
+
+/** Adds a member to the JSON text of an object, which does not have it yet. */
+const withMember = (object: string, member: string) =>
+  object === '{}' ? `{${member}}` : `${object.slice(0, -1)},${member}}`
+
+const encoder = new TextEncoder()
+const encode = (text: string) => encoder.encode(text)

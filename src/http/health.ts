@@ -1,0 +1,19 @@
+import { Elysia } from 'elysia'
+
+/**
+ * `GET /livez` says that the process answers; it never fails because the database is away: restarting
+ * would not bring that back. `GET /readyz` says whether this instance should get traffic.
+ */
+export const healthRoutes = (reasons: () => string[]) =>
+  new Elysia({ name: 'health' })
+    .get('/livez', () => Response.json({ status: 'ok' }, { headers: uncached }))
+    .get('/readyz', () => {
+      const problems = reasons()
+      const ready = problems.length === 0
+      return Response.json(
+        ready ? { status: 'ok' } : { status: 'unavailable', reasons: problems },
+        { status: ready ? 200 : 503, headers: uncached },
+      )
+    })
+
+const uncached = { 'cache-control': 'no-store' }

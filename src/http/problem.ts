@@ -1,0 +1,51 @@
+import { type Code, KairanError } from '../errors.ts'
+
+/** An error as `application/problem+json` (RFC 9457), with Kairan's `code`. */
+export const problem = (error: KairanError) =>
+  new Response(
+    JSON.stringify({
+      type: 'about:blank',
+      title: titles[error.status] ?? 'Error',
+      status: error.status,
+      code: error.code,
+      detail: error.message,
+    }),
+    {
+      status: error.status,
+      headers: {
+        'content-type': 'application/problem+json',
+        'cache-control': 'no-store',
+        ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+      },
+    },
+  )
+
+/**
+ * Maps whatever a route threw. Only Kairan's own messages leave the process: those of the database or
+ * of the runtime may hold SQL, hosts or values.
+ */
+export const toKairanError = (elysiaCode: string | number, error: unknown) => {
+  if (error instanceof KairanError) return error
+  const known = elysiaErrors[elysiaCode]
+  return known
+    ? new KairanError(...known)
+    : new KairanError('internal', 'Something went wrong here. The log of the service says what.')
+}
+
+const elysiaErrors: Record<string, [Code, string]> = {
+  NOT_FOUND: ['not_found', 'There is nothing at this address.'],
+  PARSE: ['bad_request', 'The body can not be read: send JSON, with its Content-Type.'],
+  VALIDATION: ['unprocessable', 'The request does not have the form that this address takes.'],
+  INVALID_COOKIE_SIGNATURE: ['bad_request', 'A cookie is not valid.'],
+  INVALID_FILE_TYPE: ['bad_request', 'The body is of a kind that this address does not take.'],
+}
+
+const titles: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  413: 'Content Too Large',
+  422: 'Unprocessable Content',
+  500: 'Internal Server Error',
+}

@@ -1,0 +1,143 @@
+import { type Event, type Frame, frameOf, heartbeatFrame } from './event.ts'
+import { createRecent, type Recent } from './recent.ts'
+import { Subscription } from './subscription.ts'
+
+export type Hub = {
+  /** Which log the positions are in. */
+  readonly epoch: string
+  /** The seq up to which this instance has dispatched. */
+  readonly head: number
+  readonly recent: Recent
+  /** How many streams are open. */
+  readonly size: number
+  /** Sets where dispatching begins. Streams of another log can't go on: they are closed. */
+  begin(epoch: string, head: number): void
+  /** Opens a subscription that has everything up to `position`. The caller owes `unsubscribe`. */
+  subscribe(options: {
+    userId: string
+    channels: readonly string[]
+    position: number
+  }): Subscription
+  unsubscribe(subscription: Subscription): void
+  /** Makes a subscription live if it has caught up: from then on it misses nothing. */
+  join(subscription: Subscription): boolean
+  /** Pushes a piece of the log to its channels' live subscriptions. */
+  dispatch(events: Event[], head: number): void
+  /** Pushes an event of the live path, which is not in the log. */
+  dispatchLive(event: Event): void
+  /** The frame of an event, encoded when it is first needed. */
+  frameOf(event: Event): Frame
+  /** The open subscriptions, of one user if told. */
+  subscriptions(userId?: string): Subscription[]
+  /** Gives a subscription other channels: it gets no further event of those it lost. */
+  move(subscription: Subscription, channels: readonly string[]): void
+  /** Sends a heartbeat to every stream that was quiet for `quietMs`. */
+  heartbeat(quietMs: number): void
+}
+
+/** Channels -> subscriptions, in this process. */
+export const createHub = (options: {
+  queueBytes: number
+  recentEvents: number
+  recentBytes: number
+}): Hub => {
+  const channels = new Map<string, Set<Subscription>>()
+  const open = new Set<Subscription>()
+  let frames = new WeakMap<Event, Frame>()
+  let epoch = ''
+  let head = 0
+  let recent = emptyRecent(0)
+
+  function emptyRecent(start: number) {
+    return createRecent({ start, maxEvents: options.recentEvents, maxBytes: options.recentBytes })
+  }
+
+  const enter = (subscription: Subscription) => {
+    for (const channel of subscription.channels) {
+      const members = channels.get(channel)
+      if (members) members.add(subscription)
+      else channels.set(channel, new Set([subscription]))
+    }
+  }
+
+  const leave = (subscription: Subscription) => {
+    for (const channel of subscription.channels) {
+      const members = channels.get(channel)
+      members?.delete(subscription)
+      if (members?.size === 0) channels.delete(channel)
+    }
+  }
+
+  const frame = (event: Event) => {
+    const known = frames.get(event)
+    if (known) return known
+    const made = frameOf(event, epoch)
+    frames.set(event, made)
+    return made
+  }
+
+  const push = (event: Event) => {
+    const members = channels.get(event.channel)
+    if (!members) return
+    const made = frame(event)
+    for (const subscription of members) subscription.push(made)
+  }
+
+  return {
+    get epoch() {
+      return epoch
+    },
+    get head() {
+      return head
+    },
+    get recent() {
+      return recent
+    },
+    get size() {
+      return open.size
+    },
+    begin(newEpoch, newHead) {
+      if (epoch !== newEpoch) for (const subscription of open) subscription.close()
+      epoch = newEpoch
+      head = newHead
+      recent = emptyRecent(newHead)
+      frames = new WeakMap()
+    },
+    subscribe({ userId, channels, position }) {
+      const { queueBytes } = options
+      const subscription = new Subscription({ userId, channels, position, queueBytes })
+      open.add(subscription)
+      enter(subscription)
+      return subscription
+    },
+    unsubscribe(subscription) {
+      subscription.close()
+      if (open.delete(subscription)) leave(subscription)
+    },
+    join(subscription) {
+      if (subscription.position >= head) subscription.live = true
+      return subscription.live
+    },
+    dispatch(events, newHead) {
+      head = newHead
+      recent.add(events, newHead)
+      for (const event of events) push(event)
+    },
+    dispatchLive: push,
+    frameOf: frame,
+    subscriptions: userId =>
+      [...open].filter(({ userId: owner }) => userId === undefined || owner === userId),
+    move(subscription, channels) {
+      if (!open.has(subscription)) return
+      leave(subscription)
+      subscription.moveTo(channels)
+      enter(subscription)
+    },
+    heartbeat(quietMs) {
+      const before = Date.now() - quietMs
+      for (const subscription of open) {
+        if (subscription.takenAt <= before) subscription.pushControl(heartbeatFrame)
+      }
+    },
+  }
+}

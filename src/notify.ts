@@ -1,0 +1,70 @@
+import { isChannel } from './channels.ts'
+import type { Event } from './event.ts'
+
+/**
+ * Reads what a program sent on the live path: `{"channel", "payload", "notificationId"?, "type"?}`.
+ * What can't be sent is told as the reason, with the stored delivery that it names, if it names one.
+ */
+export const parseLive = (
+  text: string,
+  now: Date,
+): { event: Event } | { reason: string; delivery: { id: string; channel: string } | null } => {
+  const message = parseObject(text)
+  if (!message) return { reason: 'it is not the JSON of an object', delivery: null }
+  const { channel, payload, notificationId, type } = message
+  if (!isChannel(channel)) {
+    return { reason: `unknown channel ${excerpt(channel)}`, delivery: null }
+  }
+  if (notificationId !== undefined && !isUuid(notificationId)) {
+    return { reason: `notificationId is no UUID: ${excerpt(notificationId)}`, delivery: null }
+  }
+  const refuse = (reason: string) => ({
+    reason,
+    delivery: notificationId === undefined ? null : { id: notificationId, channel },
+  })
+  if (!isObject(payload)) return refuse(`the payload is not an object: ${excerpt(payload)}`)
+  const { metadata, ...rest } = payload
+  if (metadata !== undefined && metadata !== null && !isObject(metadata)) {
+    return refuse(`payload.metadata is not an object: ${excerpt(metadata)}`)
+  }
+  if (type !== undefined && type !== null && typeof type !== 'string') {
+    return refuse(`the type is not a string: ${excerpt(type)}`)
+  }
+  return {
+    event: {
+      seq: null,
+      id: notificationId ?? null,
+      channel,
+      type: type ?? null,
+      createdAt: now.toISOString(),
+      expiresAt: null,
+      payload: JSON.stringify(rest),
+      metadata: metadata ? JSON.stringify({ ...metadata, deliveryChannel: undefined }) : null,
+    },
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const parseObject = (text: string) => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : null
+  } catch {
+    return null
+  }
+}
+
+const isUuid = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(value)
+
+const excerpt = (value: unknown) => (JSON.stringify(value) ?? 'undefined').slice(0, 100)
+
+/** Reads what `kairan.reauthorize` and `kairan.disconnect` send; null when it is not understood. */
+export const parseUserChange = (text: string) => {
+  const { action, userId } = parseObject(text) ?? {}
+  const isKnown = action === 'reauthorize' || action === 'disconnect'
+  return isKnown && typeof userId === 'string' ? { action, userId } : null
+}

@@ -1,0 +1,43 @@
+import { type ConnectOptions, connect, type Sql } from './connect.ts'
+
+/** A client whose answers are waited for no longer than `deadlineMs`. */
+export type Database = {
+  /** Runs a statement. Rejects with the driver's error, or when the answer takes too long. */
+  run<T>(ask: (sql: Sql) => PromiseLike<T>): Promise<T>
+  stop(): Promise<void>
+}
+
+/**
+ * Postgres can be frozen, or behind a network that swallows packets: then nothing answers, and nothing
+ * fails either. When that lasts for `deadlineMs`, the client is given up with all its connections, which
+ * rejects whatever waited on them, and the next statement begins with a new one.
+ */
+export const createDatabase = (
+  url: string,
+  options: ConnectOptions & { deadlineMs: number },
+): Database => {
+  let sql = connect(url, options)
+
+  const giveUp = (client: Sql) => {
+    if (client !== sql) return
+    sql = connect(url, options)
+    void client.end({ timeout: 0 })
+  }
+
+  return {
+    async run(ask) {
+      const client = sql
+      const late = Promise.withResolvers<never>()
+      const timer = setTimeout(() => {
+        late.reject(new Error(`Postgres did not answer within ${options.deadlineMs} ms`))
+        giveUp(client)
+      }, options.deadlineMs)
+      try {
+        return await Promise.race([ask(client), late.promise])
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    stop: () => sql.end({ timeout: 1 }),
+  }
+}

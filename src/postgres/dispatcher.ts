@@ -1,0 +1,109 @@
+import { messageOf } from '../errors.ts'
+import type { Event } from '../event.ts'
+import type { Report } from '../report.ts'
+import type { Database } from './database.ts'
+import { type Advance, advance } from './log.ts'
+
+export type Dispatcher = {
+  /** Begins at the head of the log, and goes on until it is stopped. */
+  start(): void
+  /** There may be something new: looks at once, or once more when it is looking already. */
+  wake(): void
+  /** Wakes unless the log is known up to `head`. */
+  wakeFor(head: number): void
+  /** Why the log is not read at the moment, and since when (Unix milliseconds); null while it is. */
+  readonly state: { problem: string | null; since: number }
+  stop(): Promise<void>
+}
+
+/**
+ * Gives committed deliveries their seq and reads the log for all streams of this instance. A wake-up
+ * only makes it look sooner: it looks every `pollMs` anyway, so a lost NOTIFY costs time and nothing else.
+ */
+export const createDispatcher = (options: {
+  database: Database
+  pollMs: number
+  report: Report
+  /** This is the log, and all that follows will be after `head`. Again when the database has another. */
+  onBegin(epoch: string, head: number): void
+  /** The next piece of the log, complete up to `end`. */
+  onEvents(events: Event[], end: number): void
+  /** Deliveries that expired before they could be sent. */
+  onExpired(seqs: number[]): void
+}): Dispatcher => {
+  const { database, pollMs, report } = options
+  const state: Dispatcher['state'] = { problem: 'not started', since: Date.now() }
+  let epoch = ''
+  let position = 0
+  let stopped = false
+  let woken = false
+  let interrupt: (() => void) | null = null
+  let running: Promise<void> | null = null
+
+  const wake = () => {
+    woken = true
+    interrupt?.()
+  }
+
+  const run = async () => {
+    while (!stopped) {
+      woken = false
+      const again = await step()
+      if (!again && !woken && !stopped) await pause(pollMs)
+    }
+  }
+
+  const step = async () => {
+    try {
+      const found = await database.run(sql => advance(sql, position))
+      if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
+      state.problem = null
+      take(found)
+      return found.more
+    } catch (error) {
+      if (!state.problem) state.since = Date.now()
+      if (state.problem !== messageOf(error)) {
+        report.error({ error: messageOf(error) }, 'The log can not be read.')
+      }
+      state.problem = messageOf(error)
+      return false
+    }
+  }
+
+  const take = (found: Advance) => {
+    if (found.epoch !== epoch) {
+      epoch = found.epoch
+      position = found.head
+      options.onBegin(epoch, position)
+    } else if (found.end > position) {
+      position = found.end
+      options.onEvents(found.events, found.end)
+      if (found.expired.length > 0) options.onExpired(found.expired)
+    }
+  }
+
+  const pause = async (ms: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, ms)
+    interrupt = resolve
+    await promise
+    interrupt = null
+    clearTimeout(timer)
+  }
+
+  return {
+    start() {
+      running ??= run()
+    },
+    wake,
+    wakeFor(head) {
+      if (head > position) wake()
+    },
+    state,
+    async stop() {
+      stopped = true
+      interrupt?.()
+      await running
+    },
+  }
+}

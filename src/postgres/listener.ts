@@ -1,0 +1,144 @@
+import { messageOf } from '../errors.ts'
+import type { Report } from '../report.ts'
+import { connect, type Sql } from './connect.ts'
+
+export type Listener = {
+  start(): void
+  /** Whether NOTIFYs are known to arrive, and why not if not. */
+  readonly state: { listening: boolean; problem: string | null }
+  stop(): Promise<void>
+}
+
+/** The notify channel on which a listener hears itself. */
+const probeChannel = 'kairan_probe'
+
+/**
+ * Hears NOTIFY and wakes others. Its own session, not postgres.js' `listen`: that never says that it is
+ * down, and never notices a server which is frozen or a pooler which has lost the registration. Here
+ * every heartbeat sends a NOTIFY to itself and waits for it, which proves the whole way.
+ */
+export const createListener = (options: {
+  url: string
+  channels: string[]
+  heartbeatMs: number
+  /** How long a session may take to answer before it is given up. */
+  timeoutMs: number
+  report: Report
+  onNotify(channel: string, payload: string): void
+  /** It listens (again): whatever was sent before may have been missed. */
+  onUp(): void
+}): Listener => {
+  const { report, heartbeatMs, timeoutMs } = options
+  const state: Listener['state'] = { listening: false, problem: 'not started' }
+  let stopped = false
+  let failures = 0
+  let interrupt: (() => void) | null = null
+  let running: Promise<void> | null = null
+
+  const run = async () => {
+    while (!stopped) {
+      const problem = await session()
+      if (stopped) break
+      if (state.listening || failures === 0) {
+        report.warn({ error: problem }, 'LISTEN is down: delivery goes on by polling.')
+      }
+      state.listening = false
+      state.problem = problem
+      // 50 ms, doubled by each failure up to 2 s, with jitter: soon back, but no stampede.
+      const limitMs = Math.min(50 * 2 ** failures++, 2000)
+      await pause(limitMs * (0.5 + Math.random() / 2))
+    }
+  }
+
+  /** Listens until something is wrong, and says what. */
+  const session = async () => {
+    const lost = Promise.withResolvers<never>()
+    lost.promise.catch(() => undefined)
+    const probe = createProbe()
+    const sql = connect(options.url, {
+      max: 1,
+      name: 'kairan listener',
+      onClose: () => lost.reject(new Error('the connection was closed')),
+      onNotify(channel, payload) {
+        if (channel === probeChannel) probe.heard(payload)
+        else options.onNotify(channel, payload)
+      },
+    })
+    interrupt = () => lost.reject(new Error('stopped'))
+    try {
+      const channels = [...options.channels, probeChannel]
+      await within(timeoutMs, lost.promise, sql.unsafe(channels.map(c => `listen ${c}`).join(';')))
+      while (!stopped) {
+        await within(timeoutMs, lost.promise, probe.send(sql, channels.length))
+        if (!state.listening) up()
+        await Promise.race([lost.promise, Bun.sleep(heartbeatMs)])
+      }
+      return 'stopped'
+    } catch (error) {
+      return messageOf(error)
+    } finally {
+      interrupt = null
+      void sql.end({ timeout: 0 })
+    }
+  }
+
+  const up = () => {
+    if (failures > 0) report.info({ attempts: failures }, 'LISTEN is up again.')
+    failures = 0
+    state.listening = true
+    state.problem = null
+    options.onUp()
+  }
+
+  const pause = async (ms: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    interrupt = resolve
+    const timer = setTimeout(resolve, ms)
+    await promise
+    clearTimeout(timer)
+    interrupt = null
+  }
+
+  return {
+    start() {
+      running ??= run()
+    },
+    state,
+    async stop() {
+      stopped = true
+      interrupt?.()
+      await running
+    },
+  }
+}
+
+/** Sends a NOTIFY to its own session and waits until it arrives. */
+const createProbe = () => {
+  const token = crypto.randomUUID()
+  let heard: (() => void) | null = null
+  return {
+    heard(payload: string) {
+      if (payload === token) heard?.()
+    },
+    async send(sql: Sql, expected: number) {
+      const arrived = new Promise<void>(resolve => {
+        heard = resolve
+      })
+      const [row] = await sql<{ listening: number }[]>`
+        select pg_notify(${probeChannel}, ${token}),
+          (select count(*)::int from pg_listening_channels()) as listening`
+      if (row?.listening !== expected) throw new Error('the registration was lost')
+      await arrived
+    },
+  }
+}
+
+const within = async (ms: number, lost: Promise<never>, work: PromiseLike<unknown>) => {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms)
+  try {
+    await Promise.race([work, lost, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,164 @@
+import type { Event } from '../event.ts'
+import type { Log, Page, Survey } from '../log.ts'
+import type { Sql } from './connect.ts'
+import type { Database } from './database.ts'
+
+/** What one step of the dispatcher found. */
+export type Advance = {
+  /** The log, and the seq given last in it. */
+  epoch: string
+  head: number
+  events: Event[]
+  /** The deliveries among those read that came too late to be sent. */
+  expired: number[]
+  /** The seq up to which the log has been read. */
+  end: number
+  /** Whether there may be more to number or to read. */
+  more: boolean
+}
+
+/** How many rows are numbered or read at once, at the most. */
+const batch = 1000
+/** About how many bytes of payloads are read at once. */
+const batchBytes = 4 * 1024 * 1024
+
+/**
+ * Numbers what was committed and reads what follows `after`, on all channels. The two statements go to
+ * the server together: one round trip, and what is read has been committed.
+ */
+export const advance = async (sql: Sql, after: number): Promise<Advance> => {
+  const [[state], rows] = await Promise.all([sequence(sql), readAll(sql, after, batchBytes)])
+  if (!state) throw new Error('kairan.log is empty')
+  const { events, expired, more, last } = toPage(rows, batchBytes)
+  return {
+    epoch: state.epoch,
+    head: state.head,
+    events,
+    expired,
+    end: last ?? after,
+    more: more || state.assigned === batch,
+  }
+}
+
+/** `assigned` is null when another instance is at it. */
+const sequence = (sql: Sql) => sql<{ assigned: number | null; epoch: string; head: number }[]>`
+  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head
+  from kairan.sequence(${batch}) s, kairan.log l`
+
+type Row = {
+  seq: number
+  channel: string
+  id: string
+  type: string | null
+  created_at: Date
+  expires_at: Date | null
+  expired: boolean
+  payload: string
+  metadata: string | null
+  /** The bytes of the payloads up to this one. */
+  total: number
+}
+
+// The payload goes as text, without its metadata, from here to the browser: see event.ts.
+const columns = (sql: Sql) => sql`
+  d.seq, d.channel, n.id, n.type, n.created_at, n.expires_at,
+  coalesce(n.expires_at <= now(), false) as expired,
+  (n.payload - 'metadata')::text as payload,
+  case when jsonb_typeof(n.payload -> 'metadata') = 'object'
+    then ((n.payload -> 'metadata') - 'deliveryChannel')::text
+  end as metadata`
+
+const readAll = (sql: Sql, after: number, maxBytes: number) => sql<Row[]>`
+  select ${columns(sql)}, d.total
+  from (
+    select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
+    from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+    where d.seq > ${after}
+    order by d.seq limit ${batch}
+  ) d
+  join kairan.notifications n on n.id = d.notification_id
+  where d.total - d.bytes < ${maxBytes}
+  order by d.seq`
+
+/** The log for streams that return, read a page at a time: nothing is held between two pages. */
+export const createLog = (database: Database): Log => ({
+  page: (channels, after, upTo, maxBytes) =>
+    database.run(async sql =>
+      pageOf(await readChannels(sql, channels, after, upTo, maxBytes, false), upTo, maxBytes),
+    ),
+  pendingPage: (channel, after, upTo, maxBytes) =>
+    database.run(async sql =>
+      pageOf(await readChannels(sql, [channel], after, upTo, maxBytes, true), upTo, maxBytes),
+    ),
+  survey: (channels, after, limit) =>
+    database.run(async sql => {
+      const [survey] = await sql<Survey[]>`
+        select l.epoch, l.head, l.floor, (
+          select count(*) from (
+            select from unnest(${[...channels]}::text[]) c
+            cross join lateral (
+              select from kairan.deliveries where channel = c and seq > ${after} order by seq limit ${limit}
+            ) d
+            limit ${limit}
+          ) counted
+        ) as missed
+        from kairan.log l`
+      if (!survey) throw new Error('kairan.log is empty')
+      return survey
+    }),
+})
+
+// Per channel along its index, then merged: sorting all of a long backlog for each page would make
+// reading it cost the square of its length.
+const readChannels = (
+  sql: Sql,
+  channels: readonly string[],
+  after: number,
+  upTo: number,
+  maxBytes: number,
+  pendingOnly: boolean,
+) => sql<Row[]>`
+  select ${columns(sql)}, d.total
+  from (
+    select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
+    from (
+      select d.* from unnest(${[...channels]}::text[]) c
+      cross join lateral (
+        select seq, channel, notification_id from kairan.deliveries
+        where channel = c and seq > ${after} and seq <= ${upTo}
+          ${pendingOnly ? sql`and status = 'pending'` : sql``}
+        order by seq limit ${batch}
+      ) d
+      order by d.seq limit ${batch}
+    ) d
+    join kairan.notifications n on n.id = d.notification_id
+  ) d
+  join kairan.notifications n on n.id = d.notification_id
+  where d.total - d.bytes < ${maxBytes}
+  order by d.seq`
+
+const pageOf = (rows: Row[], upTo: number, maxBytes: number): Page => {
+  const { events, more, last } = toPage(rows, maxBytes)
+  return { events, end: more && last !== undefined ? last : upTo }
+}
+
+const toPage = (rows: Row[], maxBytes: number) => {
+  const last = rows.at(-1)
+  return {
+    events: rows.filter(({ expired }) => !expired).map(toEvent),
+    expired: rows.filter(({ expired }) => expired).map(({ seq }) => seq),
+    last: last?.seq,
+    more: rows.length === batch || (last?.total ?? 0) >= maxBytes,
+  }
+}
+
+const toEvent = (row: Row): Event => ({
+  seq: row.seq,
+  id: row.id,
+  channel: row.channel,
+  type: row.type,
+  createdAt: row.created_at.toISOString(),
+  expiresAt: row.expires_at?.getTime() ?? null,
+  payload: row.payload,
+  metadata: row.metadata,
+})

@@ -1,0 +1,49 @@
+import { messageOf } from '../errors.ts'
+import type { Report } from '../report.ts'
+import { connect } from './connect.ts'
+import { migrate } from './migrate.ts'
+
+/**
+ * Brings the schema up to date and tells it the settings that publishing has to know. Waits, and tries
+ * again, while the database can't be reached; rejects when it answers but refuses.
+ */
+export const prepare = async (
+  { databaseUrl, maxEventBytes }: { databaseUrl: string; maxEventBytes: number },
+  report: Report,
+  isStopped: () => boolean,
+) => {
+  for (let attempt = 0; !isStopped(); attempt++) {
+    try {
+      const applied = await migrate(databaseUrl)
+      if (applied.length > 0) report.info({ applied }, 'The schema kairan is up to date.')
+      await writeSettings(databaseUrl, maxEventBytes)
+      return
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      if (attempt === 0) report.warn({ error: messageOf(error) }, 'Waiting for the database.')
+      await Bun.sleep(Math.min(100 * 2 ** attempt, 2000) * (0.5 + Math.random() / 2))
+    }
+  }
+}
+
+const writeSettings = async (url: string, maxEventBytes: number) => {
+  const sql = connect(url, { max: 1, name: 'kairan start' })
+  try {
+    await sql`
+      update kairan.settings set max_event_bytes = ${maxEventBytes}
+      where max_event_bytes <> ${maxEventBytes}`
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+/**
+ * Whether it may work later. Postgres' own refusals have a SQLSTATE; of those, the classes 08
+ * (connection), 53 (resources) and 57 (shutting down, starting up) pass. Everything else that has a code
+ * comes from the network.
+ */
+const isPassing = (error: unknown) => {
+  if (!(error instanceof Error) || !('code' in error)) return false
+  const code = String(error.code)
+  return error.name !== 'PostgresError' || /^(08|53|57)/.test(code)
+}

@@ -1,0 +1,194 @@
+import { messageOf } from '../errors.ts'
+import type { Frame } from '../event.ts'
+import type { Report } from '../report.ts'
+import type { Sql } from './connect.ts'
+import type { Database } from './database.ts'
+
+export type Statuses = {
+  /** These frames were taken by a stream. */
+  handed(frames: Frame[]): void
+  /** These deliveries can't be sent any more. */
+  failed(seqs: number[], reason: string): void
+  /** A live event that names a stored delivery can't be sent. */
+  failedLive(notificationId: string, channel: string, reason: string): void
+  /** How many rows wait to be written, and how many were given up. */
+  readonly counts: { waiting: number; dropped: number }
+  /** Writes what is waiting. Resolves when it is written, or has failed once more. */
+  flush(): Promise<void>
+}
+
+/** At most so many rows of each kind wait while the database is away; the oldest are given up. */
+const maxWaiting = 100_000
+
+/**
+ * Writes status rows in batches, `delayMs` after the first of them. A batch that fails is kept and
+ * tried again after `retryMs`: it never stops delivery. One whose answer was lost is written twice,
+ * so `recipients` may then be too high.
+ */
+export const createStatuses = (options: {
+  database: Database
+  delayMs: number
+  retryMs: number
+  report: Report
+}): Statuses => {
+  const { database, report } = options
+  const delivered = createBatch(markDelivered)
+  const deliveredLive = createBatch(markDeliveredLive)
+  const failed = createBatch(markFailed)
+  const failedLive = createBatch(markFailedLive)
+  const batches = [delivered, deliveredLive, failed, failedLive]
+  let taken: Frame[] = []
+  let timer: ReturnType<typeof setTimeout> | null = null
+  let writing: Promise<void> = Promise.resolve()
+
+  const schedule = (ms = options.delayMs) => {
+    timer ??= setTimeout(() => void flush(), ms)
+  }
+
+  const flush = () => {
+    if (timer) clearTimeout(timer)
+    timer = null
+    writing = writing.then(write)
+    return writing
+  }
+
+  const write = async () => {
+    collect()
+    for (const batch of batches) {
+      try {
+        await batch.write(database)
+      } catch (error) {
+        report.warn({ error: messageOf(error) }, 'Statuses could not be written: trying again.')
+        schedule(options.retryMs)
+      }
+    }
+  }
+
+  const collect = () => {
+    for (const frame of taken) {
+      const { event, recipients } = frame
+      frame.recipients = 0
+      if (event.seq !== null) delivered.add({ seq: event.seq, recipients })
+      else if (event.id !== null) {
+        deliveredLive.add({ notificationId: event.id, channel: event.channel, recipients })
+      }
+    }
+    taken = []
+  }
+
+  return {
+    handed(frames) {
+      for (const frame of frames) if (frame.recipients++ === 0) taken.push(frame)
+      schedule()
+    },
+    failed(seqs, error) {
+      for (const seq of seqs) failed.add({ seq, error })
+      schedule()
+    },
+    failedLive(notificationId, channel, error) {
+      failedLive.add({ notificationId, channel, error })
+      schedule()
+    },
+    get counts() {
+      const waiting = batches.reduce((sum, batch) => sum + batch.counts.waiting, taken.length)
+      return { waiting, dropped: batches.reduce((sum, batch) => sum + batch.counts.dropped, 0) }
+    },
+    flush,
+  }
+}
+
+/** Rows that are written together, and stay until they are. */
+const createBatch = <Row>(save: (sql: Sql, rows: Row[]) => PromiseLike<unknown>) => {
+  let rows: Row[] = []
+  const counts = { waiting: 0, dropped: 0 }
+
+  const limit = () => {
+    const excess = rows.length - maxWaiting
+    if (excess > 0) {
+      rows = rows.slice(excess)
+      counts.dropped += excess
+    }
+    counts.waiting = rows.length
+  }
+
+  return {
+    counts,
+    add(row: Row) {
+      rows.push(row)
+      counts.waiting++
+      if (rows.length > 2 * maxWaiting) limit()
+    },
+    async write(database: Database) {
+      if (rows.length === 0) return
+      const batch = rows
+      rows = []
+      try {
+        await database.run(sql => save(sql, batch))
+      } catch (error) {
+        rows = batch.concat(rows)
+        throw error
+      } finally {
+        limit()
+      }
+    },
+  }
+}
+
+type Delivered = { seq: number; recipients: number }
+type DeliveredLive = { notificationId: string; channel: string; recipients: number }
+type Failed = { seq: number; error: string }
+type FailedLive = { notificationId: string; channel: string; error: string }
+
+// The rows are locked in the order of seq: two instances that write the same ones can't deadlock.
+const markDelivered = (sql: Sql, rows: Delivered[]) => sql`
+  with handed as (
+    select d.id, h.recipients
+    from (
+      select seq, sum(recipients) as recipients
+      from unnest(
+        ${rows.map(row => String(row.seq))}::bigint[],
+        ${rows.map(row => String(row.recipients))}::int[]
+      ) as h (seq, recipients)
+      group by seq
+    ) h
+    join kairan.deliveries d on d.seq = h.seq
+    where d.status <> 'failed'
+    order by d.seq
+    for update of d
+  )
+  update kairan.deliveries d
+  set status = 'delivered',
+    recipients = d.recipients + h.recipients,
+    delivered_at = coalesce(d.delivered_at, now())
+  from handed h where d.id = h.id`
+
+const markDeliveredLive = (sql: Sql, rows: DeliveredLive[]) => sql`
+  update kairan.deliveries d
+  set status = 'delivered',
+    recipients = d.recipients + h.recipients,
+    delivered_at = coalesce(d.delivered_at, now())
+  from (
+    select notification_id, channel, sum(recipients) as recipients
+    from unnest(
+      ${rows.map(row => row.notificationId)}::uuid[],
+      ${rows.map(row => row.channel)}::text[],
+      ${rows.map(row => String(row.recipients))}::int[]
+    ) as h (notification_id, channel, recipients)
+    group by notification_id, channel
+  ) h
+  where d.notification_id = h.notification_id and d.channel = h.channel and d.status <> 'failed'`
+
+const markFailed = (sql: Sql, rows: Failed[]) => sql`
+  update kairan.deliveries d set status = 'failed', error = f.error
+  from unnest(${rows.map(row => String(row.seq))}::bigint[], ${rows.map(row => row.error)}::text[])
+    as f (seq, error)
+  where d.seq = f.seq and d.status = 'pending'`
+
+const markFailedLive = (sql: Sql, rows: FailedLive[]) => sql`
+  update kairan.deliveries d set status = 'failed', error = f.error
+  from unnest(
+    ${rows.map(row => row.notificationId)}::uuid[],
+    ${rows.map(row => row.channel)}::text[],
+    ${rows.map(row => row.error)}::text[]
+  ) as f (notification_id, channel, error)
+  where d.notification_id = f.notification_id and d.channel = f.channel and d.status = 'pending'`

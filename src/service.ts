@@ -1,0 +1,173 @@
+import type { Config } from './config.ts'
+import { messageOf } from './errors.ts'
+import { type HttpServer, serve } from './http/app.ts'
+import { createAuth } from './http/auth.ts'
+import { healthRoutes } from './http/health.ts'
+import { streamRoute } from './http/stream.ts'
+import { createHub } from './hub.ts'
+import { parseLive, parseUserChange } from './notify.ts'
+import { createDatabase } from './postgres/database.ts'
+import { createDispatcher } from './postgres/dispatcher.ts'
+import { createListener } from './postgres/listener.ts'
+import { createLog } from './postgres/log.ts'
+import { prepare } from './postgres/prepare.ts'
+import { createRoles } from './postgres/roles.ts'
+import { createStatuses } from './postgres/statuses.ts'
+import type { Report } from './report.ts'
+import { createStreams } from './streams.ts'
+
+export type Service = {
+  /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
+  start(): Promise<void>
+  /** Ends the streams within DRAIN_MS, writes what is left to write, and closes everything. */
+  stop(): Promise<void>
+  readonly url: string
+  /** Why it is not ready; empty when it is. */
+  reasons(): string[]
+  /** How many streams are open. */
+  readonly streams: number
+}
+
+/** The notify channels: the log has grown, a live event, something about a user. */
+const notifyChannels = { log: 'kairan_log', live: 'kairan', users: 'kairan_users' }
+
+/** The composition root: builds the parts and connects them. */
+export const createService = (
+  config: Config,
+  report: Report,
+  options: { demo?: boolean } = {},
+): Service => {
+  const hub = createHub({
+    queueBytes: config.queueBytes,
+    recentEvents: 10_000,
+    recentBytes: 16 * 1024 * 1024,
+  })
+  const begun = Promise.withResolvers<void>()
+  const deadlineMs = 10_000
+  const database = createDatabase(config.databaseUrl, { max: 10, name: 'kairan', deadlineMs })
+  const dispatcherDatabase = createDatabase(config.databaseListenUrl ?? config.databaseUrl, {
+    max: 1,
+    name: 'kairan dispatcher',
+    deadlineMs,
+  })
+  const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })
+  const streams = createStreams({
+    ...config,
+    hub,
+    log: createLog(database),
+    levelOf: createRoles(database, config.roleLevelQuery),
+    handed: statuses.handed,
+    failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
+  })
+  const dispatcher = createDispatcher({
+    database: dispatcherDatabase,
+    pollMs: 1000,
+    report,
+    onBegin(epoch, head) {
+      hub.begin(epoch, head)
+      begun.resolve()
+    },
+    onEvents: hub.dispatch,
+    onExpired: seqs => statuses.failed(seqs, 'expired'),
+  })
+  const listener = createListener({
+    url: config.databaseListenUrl ?? config.databaseUrl,
+    channels: Object.values(notifyChannels),
+    heartbeatMs: 5000,
+    timeoutMs: 3000,
+    report,
+    onNotify(channel, payload) {
+      if (channel === notifyChannels.log) dispatcher.wakeFor(payload === '' ? Infinity : +payload)
+      else if (channel === notifyChannels.live) dispatchLive(payload)
+      else if (channel === notifyChannels.users) changeUser(payload)
+    },
+    onUp() {
+      dispatcher.wake()
+      reauthorize()
+    },
+  })
+
+  const dispatchLive = (text: string) => {
+    const read = parseLive(text, new Date())
+    if ('event' in read) return hub.dispatchLive(read.event)
+    report.warn({ text: text.slice(0, 200) }, `A live event was refused: ${read.reason}.`)
+    if (read.delivery) statuses.failedLive(read.delivery.id, read.delivery.channel, read.reason)
+  }
+
+  const changeUser = (text: string) => {
+    const change = parseUserChange(text)
+    if (change?.action === 'disconnect') streams.disconnect(change.userId)
+    else if (change?.action === 'reauthorize') reauthorize(change.userId)
+    else report.warn({ text: text.slice(0, 200) }, 'A NOTIFY on kairan_users was not understood.')
+  }
+
+  const reauthorize = (userId?: string) => {
+    streams.reauthorize(userId).catch(error => {
+      report.error({ error: messageOf(error) }, 'Role levels could not be looked up.')
+    })
+  }
+
+  let state: 'starting' | 'running' | 'draining' = 'starting'
+  let http: HttpServer | null = null
+  let stopped: Promise<void> | null = null
+
+  const reasons = () =>
+    [
+      state === 'running' ? null : state,
+      dispatcher.state.problem && `database: ${dispatcher.state.problem}`,
+      listener.state.problem && `listen: ${listener.state.problem}`,
+    ].filter(reason => reason !== null)
+
+  const stop = async () => {
+    state = 'draining'
+    await streams.drain(config.drainMs)
+    await http?.stop()
+    await listener.stop()
+    await dispatcher.stop()
+    await statuses.flush()
+    await Promise.all([database.stop(), dispatcherDatabase.stop()])
+  }
+
+  return {
+    async start() {
+      http = serve({
+        ...config,
+        report,
+        routes: [
+          healthRoutes(reasons),
+          streamRoute({
+            auth: createAuth({
+              secrets: config.jwtSecrets,
+              issuer: config.jwtIssuer,
+              audience: config.jwtAudience,
+              cookie: config.authCookie,
+            }),
+            streams,
+            retryMs: config.retryMs,
+            refusal: () => (state === 'running' ? null : state),
+            failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
+          }),
+        ],
+      })
+      await prepare(config, report, () => stopped !== null)
+      if (stopped) return
+      streams.start()
+      dispatcher.start()
+      listener.start()
+      await begun.promise
+      state = 'running'
+    },
+    stop: () => {
+      stopped ??= stop()
+      return stopped
+    },
+    get url() {
+      if (!http) throw new Error('The service has not been started')
+      return http.url
+    },
+    reasons,
+    get streams() {
+      return hub.size
+    },
+  }
+}

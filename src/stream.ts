@@ -1,0 +1,157 @@
+import { type Cursor, formatCursor } from './cursor.ts'
+import {
+  controlFrame,
+  type Event,
+  type Frame,
+  frameOf,
+  openingFrame,
+  reconnectFrame,
+} from './event.ts'
+import type { Hub } from './hub.ts'
+import type { Log, Page } from './log.ts'
+import { gapAfter } from './resume.ts'
+import type { Queued, Subscription } from './subscription.ts'
+
+export type StreamParts = {
+  hub: Hub
+  log: Log
+  /** Hears of every event that the connection took. */
+  handed(frames: Frame[]): void
+  /** Hears why a stream had to be ended. */
+  failed(error: unknown): void
+  /** Where the random `retry:` of each connection lies around, in milliseconds. */
+  retryMs: number
+  /** At most so many events are replayed to a client that returns. */
+  replayLimit: number
+  /** About how many bytes go into one write, and into one page of the backlog. */
+  writeBytes: number
+}
+
+/** Where a stream begins: at the cursor of a client that returns, or with what is pending. */
+export type Beginning = { cursor: Cursor } | { pendingOn: string | null }
+
+/**
+ * One connection's life: the opening, what it has missed, then live until its subscription is closed.
+ * The subscription is given back however the stream ends.
+ */
+export async function* stream(
+  subscription: Subscription,
+  beginning: Beginning,
+  parts: StreamParts,
+): AsyncGenerator<Uint8Array, void> {
+  const { hub, writeBytes } = parts
+  try {
+    yield openingFrame(jitter(parts.retryMs))
+    if ('cursor' in beginning) yield* resume(subscription, beginning.cursor, parts)
+    else yield* begin(subscription, beginning.pendingOn, parts)
+
+    while (!subscription.closed) {
+      if (subscription.lagging) {
+        yield controlFrame({ type: 'lagging', lost: subscription.lost })
+        subscription.lagging = false
+        subscription.lost = 0
+      } else if (hub.join(subscription)) {
+        const queued = subscription.take(writeBytes)
+        if (queued.length > 0) yield* write(queued, subscription, parts)
+        else await subscription.wait()
+      } else {
+        yield* writePage(await nextPage(subscription, parts), subscription, parts)
+      }
+    }
+    if (subscription.farewell) yield subscription.farewell
+  } catch (error) {
+    // The log can't be read. The client returns with its cursor, perhaps to another instance.
+    parts.failed(error)
+    yield reconnectFrame('unavailable', jitter(parts.retryMs))
+  } finally {
+    hub.unsubscribe(subscription)
+  }
+}
+
+/** A random time around `ms`, so that clients which left together don't return together. */
+export const jitter = (ms: number) => Math.round(ms * (0.5 + Math.random()))
+
+/** Goes on where a client left off, or says that something is missing and begins at the head. */
+async function* resume(subscription: Subscription, cursor: Cursor, parts: StreamParts) {
+  const { hub } = parts
+  const gap = await gapAfter(cursor, subscription.channels, parts)
+  if (gap) {
+    subscription.position = hub.head
+    hub.join(subscription)
+    yield readyFrame(false, subscription, hub)
+    yield controlFrame({ type: 'gap', ...gap })
+    return
+  }
+  if (hub.join(subscription)) {
+    yield readyFrame(true, subscription, hub)
+    return
+  }
+  const page = await nextPage(subscription, parts)
+  if (page.events.length === 0) subscription.position = page.end
+  yield readyFrame(true, subscription, hub)
+  yield* writePage(page, subscription, parts)
+}
+
+/**
+ * Begins with what is pending on a channel. The subscription is live meanwhile: what is new waits in
+ * its queue. Until the last pending event the ids are those of the log, so that a client which is cut
+ * off in between gets the rest when it resumes; the last one takes it to the head.
+ */
+async function* begin(subscription: Subscription, pendingOn: string | null, parts: StreamParts) {
+  const { hub, log, writeBytes } = parts
+  const { epoch, head } = hub
+  subscription.position = head
+  hub.join(subscription)
+
+  let page: Page =
+    pendingOn === null
+      ? { events: [], end: head }
+      : await log.pendingPage(pendingOn, 0, head, writeBytes)
+  const first = page.events[0]?.seq ?? head + 1
+  yield readyFrame(false, { position: first - 1 }, hub)
+
+  let held: Event | undefined
+  while (pendingOn !== null && page.events.length > 0 && !subscription.closed) {
+    const events = held ? [held, ...page.events] : page.events
+    held = events.pop()
+    const frames = events.map(event => frameOf(event, epoch))
+    yield* write(frames, subscription, parts)
+    if (page.end >= head) break
+    page = await log.pendingPage(pendingOn, page.end, head, writeBytes)
+  }
+  if (held) yield* write([frameOf(held, epoch, head)], subscription, parts)
+}
+
+/** The next page of what a subscription has missed: from memory if it is held there. */
+const nextPage = async (subscription: Subscription, { hub, log, writeBytes }: StreamParts) => {
+  const { channels, position } = subscription
+  return hub.recent.covers(position)
+    ? hub.recent.page(channels, position, writeBytes)
+    : await log.page(channels, position, hub.head, writeBytes)
+}
+
+function* writePage(page: Page, subscription: Subscription, parts: StreamParts) {
+  yield* write(page.events.map(parts.hub.frameOf), subscription, parts)
+  subscription.position = page.end
+}
+
+/** Writes in one piece. When the generator goes on, the connection has taken it. */
+function* write(queued: Queued[], subscription: Subscription, parts: StreamParts) {
+  if (queued.length === 0) return
+  yield inOnePiece(queued)
+  subscription.takenAt = Date.now()
+  parts.handed(queued.filter(isFrame))
+}
+
+const readyFrame = (resumed: boolean, { position }: { position: number }, { epoch }: Hub) => {
+  const cursor = { epoch, seq: position }
+  return controlFrame({ type: 'ready', resumed, cursor: formatCursor(cursor) }, cursor)
+}
+
+const isFrame = (queued: Queued): queued is Frame => !(queued instanceof Uint8Array)
+
+const inOnePiece = (queued: Queued[]) => {
+  const pieces = queued.map(item => (isFrame(item) ? item.bytes : item))
+  const [first] = pieces
+  return pieces.length === 1 && first ? first : Buffer.concat(pieces)
+}

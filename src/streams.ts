@@ -1,0 +1,140 @@
+import { chooseChannels, readableChannels } from './channels.ts'
+import type { Cursor } from './cursor.ts'
+import { controlFrame, type Frame, reconnectFrame } from './event.ts'
+import type { Hub } from './hub.ts'
+import type { Log } from './log.ts'
+import type { LevelOf } from './roles.ts'
+import { jitter, stream } from './stream.ts'
+import type { Subscription } from './subscription.ts'
+
+/** Who asks for a stream, and for which. */
+export type Request = {
+  userId: string
+  /** When the token ends, in Unix seconds: the stream ends then, too. */
+  expiresAt: number
+  /** What `?channels=` asks for; undefined for all that the user may read. */
+  asked: string | undefined
+  cursor: Cursor | null
+  /** Aborts when the client has gone. */
+  signal: AbortSignal
+  /** Ends the connection of a client that takes nothing any more. */
+  cut(): void
+}
+
+export type Streams = {
+  /**
+   * Opens a stream. Throws `channel_forbidden` or `bad_channels`, or what the role level's lookup threw.
+   */
+  open(request: Request): Promise<AsyncGenerator<Uint8Array, void>>
+  /** Looks up the channels of a user's open streams again (of all users' without one). */
+  reauthorize(userId?: string): Promise<void>
+  /** Ends a user's streams. */
+  disconnect(userId: string): void
+  start(): void
+  /** Ends all streams, each at its own moment within `ms`, and resolves when they have ended. */
+  drain(ms: number): Promise<void>
+}
+
+export type StreamsOptions = {
+  hub: Hub
+  log: Log
+  levelOf: LevelOf
+  adminRoleLevel: number
+  heartbeatMs: number
+  retryMs: number
+  maxStreamAgeMs: number
+  replayLimit: number
+  handed(frames: Frame[]): void
+  failed(error: unknown): void
+}
+
+/** About how many bytes go into one write. */
+const writeBytes = 256 * 1024
+
+/** What is known of an open stream besides its subscription. */
+type Connection = Pick<Request, 'asked' | 'expiresAt' | 'cut'> & { endsAt: number }
+
+/** The open streams of this instance: opens them, keeps them going, and ends them in time. */
+export const createStreams = (options: StreamsOptions): Streams => {
+  const { hub, levelOf, heartbeatMs, retryMs } = options
+  const connections = new WeakMap<Subscription, Connection>()
+  const parts = { ...options, writeBytes }
+  let timer: ReturnType<typeof setInterval> | null = null
+
+  const readable = async (userId: string) =>
+    readableChannels(userId, await levelOf(userId), options.adminRoleLevel)
+
+  const sendAway = (subscription: Subscription, reason: string) =>
+    subscription.close(reconnectFrame(reason, jitter(retryMs)))
+
+  /** Heartbeats, and the ends that come with time. */
+  const tick = () => {
+    const now = Date.now()
+    hub.heartbeat(heartbeatMs * 0.75)
+    for (const subscription of hub.subscriptions()) {
+      const connection = connections.get(subscription)
+      if (!connection) continue
+      if (now >= connection.expiresAt * 1000) {
+        subscription.close(controlFrame({ type: 'token_expired' }))
+      } else if (now >= connection.endsAt) {
+        sendAway(subscription, 'age')
+      } else if (subscription.queuedBytes > 0 && now - subscription.takenAt > heartbeatMs * 4) {
+        subscription.close()
+        connection.cut()
+      }
+    }
+  }
+
+  const narrow = (subscription: Subscription, channels: string[]) => {
+    const asked = connections.get(subscription)?.asked?.split(',')
+    const kept = asked ? channels.filter(channel => asked.includes(channel)) : channels
+    if (kept.length === 0) subscription.close(controlFrame({ type: 'revoked' }))
+    else hub.move(subscription, kept)
+  }
+
+  return {
+    async open({ userId, expiresAt, asked, cursor, signal, cut }) {
+      const channels = chooseChannels(await readable(userId), asked)
+      const subscription = hub.subscribe({
+        userId,
+        channels,
+        position: cursor?.seq ?? hub.head,
+      })
+      connections.set(subscription, {
+        asked,
+        expiresAt,
+        cut,
+        endsAt: Date.now() + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4),
+      })
+      // A pending await does not see return(): the abort has to wake it, or the stream would leak.
+      signal.addEventListener('abort', () => subscription.close(), { once: true })
+      if (signal.aborted) subscription.close()
+      const own = channels.find(channel => channel.startsWith('user-')) ?? null
+      return stream(subscription, cursor ? { cursor } : { pendingOn: own }, parts)
+    },
+    async reauthorize(userId) {
+      const users = new Set(hub.subscriptions(userId).map(subscription => subscription.userId))
+      for (const user of users) {
+        const channels = await readable(user)
+        for (const subscription of hub.subscriptions(user)) narrow(subscription, channels)
+      }
+    },
+    disconnect(userId) {
+      for (const subscription of hub.subscriptions(userId)) {
+        subscription.close(controlFrame({ type: 'revoked' }))
+      }
+    },
+    start() {
+      timer ??= setInterval(tick, Math.min(heartbeatMs / 8, 1000))
+    },
+    async drain(ms) {
+      const ends = hub.subscriptions().map(async subscription => {
+        await Bun.sleep(Math.random() * ms)
+        sendAway(subscription, 'draining')
+      })
+      await Promise.all(ends)
+      if (timer) clearInterval(timer)
+      timer = null
+    },
+  }
+}
