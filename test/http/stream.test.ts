@@ -1,0 +1,53 @@
+import { expect, test } from 'bun:test'
+import { open, openReady } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+test('brings a published notification to the stream of its user, and says so in its row', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+
+  const [row] = await db.sql`
+    select kairan.publish('user-42', '{"total": 12, "metadata": {"by": "shop"}}', 'order.shipped') as id`
+  const [event] = await client.atLeast(1)
+
+  expect(event).toMatchObject({
+    channel: 'user-42',
+    payload: { total: 12, metadata: { by: 'shop', deliveryChannel: 'user-42' } },
+    id: row?.id,
+    type: 'order.shipped',
+  })
+  const delivery = await eventually(async () => {
+    const [found] = await db.sql`select * from kairan.deliveries where status = 'delivered'`
+    return found
+  })
+  expect(delivery).toMatchObject({ channel: 'user-42', recipients: 1, error: null })
+  expect(delivery.delivered_at).toBeInstanceOf(Date)
+})
+
+test('opens with retry, ping and ready, in the headers that proxies need', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+
+  expect(client.text).toMatch(
+    /^retry: \d+\n\nevent: ping\ndata: connected\n\nevent: control\ndata: \{"type":"ready","resumed":false,"cursor":"([0-9a-z]+-0)"\}\nid: \1\n\n/,
+  )
+  expect(Object.fromEntries(client.response.headers)).toMatchObject({
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'private, no-store, no-transform',
+    'x-accel-buffering': 'no',
+  })
+})
+
+test('refuses a request without a token before any stream begins', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await open(service.url)
+
+  expect(client.response.status).toBe(401)
+  expect(client.response.headers.get('content-type')).toBe('application/problem+json')
+  expect(JSON.parse(client.text)).toMatchObject({ status: 401, code: 'token_missing' })
+})

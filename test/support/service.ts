@@ -1,0 +1,45 @@
+import { readConfig } from '../../src/config.ts'
+import { createAuth } from '../../src/http/auth.ts'
+import type { Report } from '../../src/report.ts'
+import { createService, type Service } from '../../src/service.ts'
+import { eventually } from './eventually.ts'
+
+export const secret = 'a-secret-of-the-tests-0123456789-abcdefgh'
+
+const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cookie: 'kairan_token' })
+
+/** A token for a user that is valid for an hour. */
+export const tokenFor = (userId: string, seconds = 3600) => auth.sign(userId, seconds)
+
+export type Logged = { level: keyof Report; facts: object; sentence: string }
+
+export type TestService = AsyncDisposable & { url: string; service: Service; logs: Logged[] }
+
+/** A service in this process, on a free port of 127.0.0.1, ready. It is stopped at the end of the scope. */
+export const serve = async (
+  { url }: { url: string },
+  env: Record<string, string> = {},
+  options: { demo?: boolean } = {},
+): Promise<TestService> => {
+  const logs: Logged[] = []
+  const listen = (level: keyof Report) => (facts: object, sentence: string) => {
+    logs.push({ level, facts, sentence })
+  }
+  const report = { info: listen('info'), warn: listen('warn'), error: listen('error') }
+  const config = readConfig({
+    DATABASE_URL: url,
+    JWT_SECRET: secret,
+    PORT: '0',
+    DRAIN_MS: '0',
+    ...env,
+  })
+  const service = createService(config, report, options)
+  await service.start()
+  await eventually(() => service.reasons().length === 0)
+  return {
+    url: service.url,
+    service,
+    logs,
+    [Symbol.asyncDispose]: () => service.stop(),
+  }
+}
