@@ -91,7 +91,11 @@ begin
   insert into kairan.deliveries (notification_id, channel, created_at)
   select i.id, c.channel, i.created_at
   from inserted i
-  cross join lateral (select distinct unnest(i.channels) as channel) c;
+  cross join lateral (
+    -- Each once, in the order in which the publisher named them.
+    select u.channel from unnest(i.channels) with ordinality u (channel, place)
+    group by u.channel order by min(u.place)
+  ) c;
   if found then
     -- No data in it: what a lost or folded NOTIFY would have carried is in the table.
     perform pg_notify('kairan_log', '');

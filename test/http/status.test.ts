@@ -1,0 +1,94 @@
+import { expect, test } from 'bun:test'
+import { openReady } from '../support/client.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+const statuses = async ({ sql }: TestDatabase) => {
+  const rows = await sql`select status, recipients from kairan.deliveries order by seq`
+  return rows.map(({ status, recipients }) => `${status} ${recipients}`).join(', ')
+}
+
+test('leaves a delivery pending while nobody listens, and sends it when the user connects', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  for (let number = 1; number <= 3; number++) {
+    await db.sql`select kairan.publish('user-42', ${db.sql.json({ number })})`
+  }
+  await db.sql`select kairan.publish('all-users', '{}')`
+  await eventually(async () => (await db.sql`select from kairan.log where head = 4`).length)
+  expect(await statuses(db)).toBe('pending 0, pending 0, pending 0, pending 0')
+
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const events = await client.atLeast(3)
+  expect(events.map(({ payload }) => payload.number)).toEqual([1, 2, 3])
+  await eventually(
+    async () => (await statuses(db)) === 'delivered 1, delivered 1, delivered 1, pending 0',
+  )
+  // Having read all that was pending, it is at the head: a return does not bring the broadcast.
+  expect(client.lastEventId).toEndWith('-4')
+
+  await using again = await openReady(service.url, { token: await tokenFor('42') })
+  await db.sql`select kairan.publish('user-42', '{"number": 4}')`
+  const [event] = await again.atLeast(1)
+  expect(event?.payload.number).toBe(4)
+})
+
+test('a client that is cut off while it gets what is pending gets the rest with its cursor', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  for (let number = 1; number <= 5; number++) {
+    await db.sql`select kairan.publish('user-42', ${db.sql.json({ number })})`
+  }
+  await eventually(async () => (await db.sql`select from kairan.log where head = 5`).length)
+  await using whole = await openReady(service.url, { token })
+  const cursors = (await whole.atLeast(5)).map(({ cursor }) => cursor)
+
+  await using rest = await openReady(service.url, { token, lastEventId: cursors[1] ?? '' })
+  const events = await rest.atLeast(3)
+  expect(events.map(({ payload }) => payload.number)).toEqual([3, 4, 5])
+})
+
+test('counts every stream that was handed a broadcast', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using one = await openReady(service.url, { token: await tokenFor('1') })
+  await using two = await openReady(service.url, { token: await tokenFor('2') })
+  await using tab = await openReady(service.url, { token: await tokenFor('2') })
+
+  await db.sql`select kairan.publish('all-users', '{}')`
+  await Promise.all([one.atLeast(1), two.atLeast(1), tab.atLeast(1)])
+  await eventually(async () => (await statuses(db)) === 'delivered 3')
+})
+
+test('fails what expired before it could be sent, and does not send it', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+
+  await db.sql`select kairan.publish('user-42', '{"late": true}', expires_at => now() - interval '1 s')`
+  await db.sql`select kairan.publish('user-42', '{"late": false}', expires_at => now() + interval '1 h')`
+  const [event] = await client.atLeast(1)
+  expect(event?.payload.late).toBe(false)
+  const failed = await eventually(async () => {
+    const [row] = await db.sql`select error from kairan.deliveries where status = 'failed'`
+    return row
+  })
+  expect(failed.error).toBe('expired')
+})
+
+test('sends again what kairan.redeliver puts back, at a new position', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const [row] = await db.sql`select kairan.publish('user-42', '{}') as id`
+  await client.atLeast(1)
+  await eventually(async () => (await statuses(db)) === 'delivered 1')
+
+  await db.sql`select kairan.redeliver(${row?.id})`
+  const [first, second] = await client.atLeast(2)
+  expect(second?.id).toBe(row?.id)
+  expect(second?.cursor).not.toBe(first?.cursor)
+  await eventually(async () => (await statuses(db)) === 'delivered 1')
+})
