@@ -10,6 +10,7 @@ type Environment = Record<string, string | undefined>
 type Process = {
   env: Environment
   execPath: string
+  pid: number
   on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown
 }
 
@@ -29,10 +30,14 @@ export const dev = async (process: Process): Promise<number> => {
     JWT_SECRET: env.JWT_SECRET ?? (await keptSecret()),
     HOST: env.HOST ?? '127.0.0.1',
     PORT: env.PORT ?? String(await freePort(3000)),
+    DRAIN_MS: env.DRAIN_MS ?? '500',
   }
   // --watch starts a new process; --hot would leave open streams on the old code.
   const child = Bun.spawn(
-    [process.execPath, '--watch', '--no-clear-screen', 'src/main.ts', 'start', '--demo'],
+    [
+      ...[process.execPath, '--watch', '--no-clear-screen', 'src/main.ts'],
+      ...['start', '--demo', `--parent=${process.pid}`],
+    ],
     { cwd: root, env: settings, stdio: ['inherit', 'inherit', 'inherit'] },
   )
   const end = () => child.kill('SIGTERM')

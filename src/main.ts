@@ -17,7 +17,7 @@ const usage = `Usage: kairan <command>
 const main = async (command = 'start', ...options: string[]) => {
   switch (command) {
     case 'start':
-      return start(options.includes('--demo'))
+      return start(options)
     case 'dev': {
       const { dev } = await import('./dev.ts')
       return process.exit(await dev(process))
@@ -32,7 +32,9 @@ const main = async (command = 'start', ...options: string[]) => {
   }
 }
 
-const start = async (demo: boolean) => {
+const start = async (options: string[]) => {
+  const demo = options.includes('--demo')
+  const parent = options.find(option => option.startsWith('--parent='))?.slice(9)
   const config = readConfig(process.env)
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   const service = createService(config, report, { demo })
@@ -47,6 +49,9 @@ const start = async (demo: boolean) => {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  // `dev` was killed and could not end this: without it, it would keep the port for ever.
+  const orphaned = () => process.ppid !== Number(parent) && stop('orphaned')
+  if (parent) setInterval(orphaned, 1000).unref()
 
   await service.start()
   report.info({ url: service.url }, 'Kairan is ready.')

@@ -8,11 +8,14 @@ import { join } from 'node:path'
 import { startEmbedded } from '../src/postgres/embedded.ts'
 
 const run = async (testDatabaseUrl: string) => {
-  const tests = Bun.spawn([process.execPath, 'test', '--timeout', '60000', ...process.argv.slice(2)], {
-    env: { ...process.env, TEST_DATABASE_URL: testDatabaseUrl },
-    stdout: 'inherit',
-    stderr: 'pipe',
-  })
+  const tests = Bun.spawn(
+    [process.execPath, 'test', '--timeout', '60000', ...process.argv.slice(2)],
+    {
+      env: { ...process.env, TEST_DATABASE_URL: testDatabaseUrl },
+      stdout: 'inherit',
+      stderr: 'pipe',
+    },
+  )
   let passed = 0
   let failed = 0
   let skipped = 0
