@@ -17,11 +17,17 @@ export class ConfigError extends Error {
 export type Environment = Record<string, string | undefined>
 
 /** Reads every setting from the environment. Throws one ConfigError that names every wrong one. */
-export const readConfig = (env: Environment): Config => {
+export const readConfig = (env: Environment): Config => readWith(env, readAll)
+
+/** Reads what migrating needs. Throws a ConfigError. */
+export const readDatabaseUrl = (env: Environment): string =>
+  readWith(env, read => read.postgresUrl('DATABASE_URL') ?? '')
+
+const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
   const problems: string[] = []
-  const config = readAll(createReader(env, problems))
+  const result = read(createReader(env, problems))
   if (problems.length > 0) throw new ConfigError(problems)
-  return config
+  return result
 }
 
 const readAll = (read: Reader) => ({

@@ -23,6 +23,9 @@ const directory = join(root, '.kairan')
  */
 export const dev = async (process: Process): Promise<number> => {
   const { env } = process
+  if (!(await Bun.file(join(root, 'package.json')).exists())) {
+    throw new Error('dev needs a checkout of the source. To serve, use start.')
+  }
   const postgres = env.DATABASE_URL ? null : await startEmbedded({ directory })
   const settings = {
     ...env,

@@ -1,4 +1,4 @@
-import { ConfigError, readConfig } from './config.ts'
+import { ConfigError, readConfig, readDatabaseUrl } from './config.ts'
 import { messageOf } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { migrate } from './postgres/migrate.ts'
@@ -10,7 +10,8 @@ const exitConfig = 78
 const usage = `Usage: kairan <command>
 
   start        serve (the default)
-  dev          serve with a Postgres of its own, a demo page, and a reload at every change
+  dev          serve with a Postgres of its own, a demo page, and a restart at every change
+               (in a checkout of the source)
   migrate      bring the schema up to date, and end
   healthcheck  ask the service on HOST and PORT whether it is ready: exit code 0 or 1`
 
@@ -58,7 +59,7 @@ const start = async (options: string[]) => {
 }
 
 const migrateOnly = async () => {
-  const applied = await migrate(readConfig(process.env).databaseUrl)
+  const applied = await migrate(readDatabaseUrl(process.env))
   console.log(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'Nothing to apply.')
 }
 

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuth } from '../../src/http/auth.ts'
 import { startEmbedded } from '../../src/postgres/embedded.ts'
+import { freePort } from '../../test/support/port.ts'
 
 const secret = 'a-secret-of-the-benchmarks-0123456789-abcdef'
 const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cookie: '' })
@@ -64,12 +63,4 @@ const isReady = async (url: string) => {
   } catch {
     return false // Nobody listens yet.
   }
-}
-
-const freePort = async () => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  return typeof address === 'object' ? address?.port : undefined
 }

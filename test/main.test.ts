@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openReady } from './support/client.ts'
+import { database } from './support/database.ts'
+import { eventually } from './support/eventually.ts'
+import { freePort } from './support/port.ts'
+import { secret, tokenFor } from './support/service.ts'
+
+const fromSource = [process.execPath, join(import.meta.dir, '../src/main.ts')]
+
+let folder = ''
+let binary = ''
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kairan-binary-'))
+  binary = join(folder, 'kairan')
+  const build = Bun.spawn([
+    ...[process.execPath, 'build', '--compile', '--minify', '--sourcemap'],
+    ...['src/main.ts', '--outfile', binary],
+  ])
+  expect(await build.exited).toBe(0)
+})
+
+afterAll(() => rm(folder, { recursive: true }))
+
+/** Runs it without any setting but these, away from the source. */
+const run = (command: string[], env: Record<string, string> = {}) =>
+  Bun.spawn(command, { cwd: folder, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
+
+test('start refuses wrong settings with 78 and one message that names each', async () => {
+  for (const command of [fromSource, [binary]]) {
+    const process = run([...command, 'start'], { JWT_SECRET: 'weak', PORT: 'x' })
+    expect(await process.exited).toBe(78)
+    const message = await new Response(process.stderr).text()
+    for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PORT']) expect(message).toContain(name)
+    expect(message).not.toContain('weak')
+  }
+})
+
+test('an unknown command gets the usage and 64', async () => {
+  const process = run([...fromSource, 'sevre'])
+  expect(await process.exited).toBe(64)
+  expect(await new Response(process.stderr).text()).toStartWith('Usage: kairan <command>')
+})
+
+test('the compiled binary migrates, serves, is healthy, delivers, and drains on SIGTERM', async () => {
+  await using db = await database()
+  const migrating = run([binary, 'migrate'], { DATABASE_URL: db.url })
+  expect(await migrating.exited).toBe(0)
+  expect(await new Response(migrating.stdout).text()).toStartWith('Applied: 1 tables')
+
+  const port = String(await freePort())
+  const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '0' }
+  const healthy = async () => (await run([binary, 'healthcheck'], { PORT: port }).exited) === 0
+  expect(await healthy()).toBe(false)
+  const service = run([binary, 'start'], env)
+  try {
+    await eventually(healthy)
+    await using client = await openReady(`http://127.0.0.1:${port}`, {
+      token: await tokenFor('42'),
+    })
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await client.atLeast(1)
+
+    service.kill('SIGTERM')
+    await client.control('reconnect')
+    expect(await service.exited).toBe(0)
+    // What was handed over is written before the process ends.
+    const [row] = await db.sql`select status from kairan.deliveries`
+    expect(row?.status).toBe('delivered')
+  } finally {
+    service.kill('SIGKILL')
+  }
+})
+
+test('a second signal ends a draining service at once', async () => {
+  await using db = await database()
+  const port = String(await freePort())
+  const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '3600000' }
+  const service = run([...fromSource, 'start'], env)
+  try {
+    const url = `http://127.0.0.1:${port}`
+    await eventually(() =>
+      fetch(`${url}/readyz`)
+        .then(({ ok }) => ok)
+        .catch(() => false),
+    )
+    await using _client = await openReady(url, { token: await tokenFor('42') })
+    service.kill('SIGTERM')
+    await eventually(() => fetch(`${url}/readyz`).then(({ status }) => status === 503))
+    service.kill('SIGTERM')
+    expect(await service.exited).toBe(130)
+  } finally {
+    service.kill('SIGKILL')
+  }
+})
