@@ -3,6 +3,7 @@ import {
   access,
   chmod,
   chown,
+  constants,
   cp,
   lstat,
   mkdir,
@@ -91,7 +92,10 @@ const copyBinaries = async (home: string) => {
 
   await rm(target, { recursive: true, force: true })
   await mkdir(target, { recursive: true, mode: 0o755 })
-  await cp(join(source, 'native'), join(target, 'native'), { recursive: true })
+  await cp(join(source, 'native'), join(target, 'native'), {
+    recursive: true,
+    mode: constants.COPYFILE_FICLONE,
+  })
   for (const { source: to, target: link } of await readJson(
     join(source, 'native', 'pg-symlinks.json'),
   )) {

@@ -39,7 +39,8 @@ export const startEmbedded = async (options: {
     password: kept?.password ?? randomBytes(24).toString('base64url'),
     startedBy: process.pid,
   }
-  if (!(await exists(join(home.data, 'PG_VERSION')))) await initialize(home, access.password)
+  if (!(await exists(join(home.data, 'PG_VERSION'))))
+    await initialize(home, access.password, options.durable === false)
   await writeFile(accessFile(options.directory), JSON.stringify(access), { mode: 0o600 })
 
   const server = await startServer(home, access.port, {
@@ -76,7 +77,11 @@ const readAccess = async (directory: string): Promise<Access | null> => {
 }
 
 /** initdb works beside the data's place and is moved there, so one that was interrupted does not count. */
-const initialize = async ({ path, binaries, data, owner }: Home, password: string) => {
+const initialize = async (
+  { path, binaries, data, owner }: Home,
+  password: string,
+  fast: boolean,
+) => {
   const fresh = `${data}.new`
   const passwordFile = join(path, 'password')
   await rm(fresh, { recursive: true, force: true })
@@ -90,6 +95,7 @@ const initialize = async ({ path, binaries, data, owner }: Home, password: strin
       ...['--pgdata', fresh, '--username', user, '--pwfile', passwordFile],
       ...['--auth', 'scram-sha-256', '--encoding', 'UTF8'],
       ...['--locale', 'C', '--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8'],
+      ...(fast ? ['--no-sync'] : []),
     ],
     { ...owner, cwd: path, env: environment },
   )

@@ -70,7 +70,7 @@ test('refuses a payload over MAX_EVENT_BYTES when it is published', async () => 
     db.sql`select kairan.publish('user-42', ${db.sql.json({ text: 'x'.repeat(bytes - 12) })})`
 
   await publish(1000)
-  expect(publish(1001)).rejects.toMatchObject({
+  await expect(publish(1001)).rejects.toMatchObject({
     code: '54000',
     message: 'kairan: the payload has 1001 bytes, more than the 1000 that are allowed',
   })
