@@ -7,6 +7,7 @@ const statuses = {
   token_invalid: 401,
   token_expired: 401,
   channel_forbidden: 403,
+  origin_forbidden: 403,
   not_found: 404,
   body_too_large: 413,
   unprocessable: 422,

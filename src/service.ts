@@ -2,11 +2,13 @@ import type { Config } from './config.ts'
 import { messageOf } from './errors.ts'
 import { type HttpServer, serve } from './http/app.ts'
 import { createAuth } from './http/auth.ts'
+import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { streamRoute } from './http/stream.ts'
 import { createHub } from './hub.ts'
 import { parseLive, parseUserChange } from './notify.ts'
 import { createDatabase } from './postgres/database.ts'
+import { createDemoStore } from './postgres/demo.ts'
 import { createDispatcher } from './postgres/dispatcher.ts'
 import { createListener } from './postgres/listener.ts'
 import { createLog } from './postgres/log.ts'
@@ -87,6 +89,20 @@ export const createService = (
     },
   })
 
+  const auth = createAuth({
+    secrets: config.jwtSecrets,
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+    cookie: config.authCookie,
+  })
+  const demo = () =>
+    demoRoutes({
+      auth,
+      cookie: config.authCookie,
+      adminRoleLevel: config.adminRoleLevel,
+      store: createDemoStore(database),
+    })
+
   const dispatchLive = (text: string) => {
     const read = parseLive(text, new Date())
     if ('event' in read) return hub.dispatchLive(read.event)
@@ -134,14 +150,10 @@ export const createService = (
         ...config,
         report,
         routes: [
+          ...(options.demo ? [demo()] : []),
           healthRoutes(reasons),
           streamRoute({
-            auth: createAuth({
-              secrets: config.jwtSecrets,
-              issuer: config.jwtIssuer,
-              audience: config.jwtAudience,
-              cookie: config.authCookie,
-            }),
+            auth,
             streams,
             retryMs: config.retryMs,
             refusal: () => (state === 'running' ? null : state),

@@ -1,0 +1,88 @@
+import { Elysia, t } from 'elysia'
+import html from '../demo/index.html' with { type: 'text' }
+import type { DemoStore } from '../demo.ts'
+import { KairanError } from '../errors.ts'
+import type { Auth } from './auth.ts'
+
+/** Who can sign in here. */
+const users = [
+  { id: '1', name: 'Aiko', roleLevel: 0 },
+  { id: '2', name: 'Ben', roleLevel: 0 },
+  { id: '3', name: 'Chidi', roleLevel: 'admin' },
+] as const
+
+/**
+ * The demo page at `/`, which signs in, streams and publishes. Only in `dev`: it lets anybody sign in as
+ * any of its users.
+ */
+export const demoRoutes = (options: {
+  auth: Auth
+  cookie: string
+  adminRoleLevel: number
+  store: DemoStore
+}) => {
+  const { auth, store } = options
+  const page = String(html)
+  return new Elysia({ name: 'demo' })
+    .get('/', () => new Response(page, { headers: pageHeaders(page) }))
+    .onBeforeHandle(({ request }) => {
+      if (!isSameOrigin(request)) {
+        throw new KairanError('origin_forbidden', 'The demo takes requests of its own page only.')
+      }
+    })
+    .post(
+      '/demo/session',
+      async ({ body }) => {
+        const user = users.find(({ id }) => id === body.user)
+        if (!user) throw new KairanError('unprocessable', `There is no demo user "${body.user}".`)
+        if (user.roleLevel === 'admin') await store.giveRole(user.id, options.adminRoleLevel)
+        const cookie = new Bun.Cookie(options.cookie, await auth.sign(user.id, 86_400), {
+          httpOnly: true,
+          sameSite: 'lax',
+          path: '/',
+        })
+        return Response.json(user, { headers: { 'set-cookie': cookie.serialize() } })
+      },
+      { body: t.Object({ user: t.String() }) },
+    )
+    .post(
+      '/demo/notifications',
+      async ({ body, request }) => {
+        await auth.identify(request)
+        const { channel, payload, type } = body
+        return Response.json({ id: await store.publish(channel, payload, type || null) })
+      },
+      { body: t.Object({ channel: t.String(), payload: t.String(), type: t.String() }) },
+    )
+    .get(
+      '/demo/deliveries/:id',
+      async ({ params, request }) => {
+        await auth.identify(request)
+        return Response.json(await store.deliveries(params.id))
+      },
+      { params: t.Object({ id: t.String({ pattern: '^[0-9a-f-]{36}$' }) }) },
+    )
+}
+
+/** Everything the page needs is in it: nothing else may run or load. */
+const pageHeaders = (page: string) => {
+  const hash = (tag: string) => {
+    const [, text = ''] = new RegExp(`<${tag}>([\\s\\S]*)</${tag}>`).exec(page) ?? []
+    return `'sha256-${new Bun.CryptoHasher('sha256').update(text).digest('base64')}'`
+  }
+  return {
+    'content-type': 'text/html; charset=utf-8',
+    'cache-control': 'no-store',
+    'content-security-policy':
+      `default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ` +
+      `frame-ancestors 'none'; script-src ${hash('script')}; style-src ${hash('style')}`,
+  }
+}
+
+/** A browser says where a request comes from; other programs have no cookie to be abused. */
+const isSameOrigin = (request: Request) => {
+  const site = request.headers.get('sec-fetch-site')
+  const origin = request.headers.get('origin')
+  if (origin !== null) return origin === new URL(request.url).origin
+  return site === null || site === 'same-origin' || site === 'none'
+}
