@@ -191,16 +191,19 @@ comment on function kairan.try_publish(text, jsonb, text, text, timestamptz) is
 
 create function kairan.fill_in(template text, data jsonb) returns text language plpgsql immutable as $$
 declare
-  filled text := template;
-  field text;
+  filled text := '';
+  part text[];
 begin
-  for field in select distinct m[1] from regexp_matches(template, '\{([^{}]+)\}', 'g') m loop
-    if not data ? field then
-      raise exception 'kairan: "%" names {%}, but the row has no such column', template, field
+  -- Either plain text, or a {name}. What was filled in is not looked at again.
+  for part in select regexp_matches(template, '([^{]+|\{(?![^{}]+\}))|\{([^{}]+)\}', 'g') loop
+    if part[1] is not null then
+      filled := filled || part[1];
+    elsif data ? part[2] then
+      filled := filled || (data ->> part[2]); -- A column that is null makes all of it null.
+    else
+      raise exception 'kairan: "%" names {%}, but the row has no such column', template, part[2]
         using errcode = 'undefined_column', hint = 'Use the name of a column, or {op} in the type.';
     end if;
-    -- replace() is null when the column is.
-    filled := replace(filled, '{' || field || '}', data ->> field);
   end loop;
   return filled;
 end $$;
@@ -231,7 +234,11 @@ begin
     from (select trim(n) as name from string_to_array(tg_argv[2], ',') s, unnest(s) n) names;
   end if;
 
-  perform kairan.publish(targets, content, kairan.fill_in(tg_argv[1], data || jsonb_build_object('op', lower(tg_op))));
+  perform kairan.publish(
+    targets,
+    content,
+    case when tg_nargs > 1 then kairan.fill_in(tg_argv[1], data || jsonb_build_object('op', lower(tg_op))) end
+  );
   return null;
 end $$;
 comment on function kairan.publish_row() is
