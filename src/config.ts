@@ -57,6 +57,7 @@ const readAll = (read: Reader) => ({
   queueBytes: read.integer('QUEUE_BYTES', 1024 * 1024, 1024, 1024 ** 3),
   replayLimit: read.integer('REPLAY_LIMIT', 10_000, 0, 1_000_000),
   maxEventBytes: read.integer('MAX_EVENT_BYTES', 65_536, 100, 16 * 1024 * 1024),
+  retentionMs: read.duration('RETENTION', '7d'),
   drainMs: read.integer('DRAIN_MS', 10_000, 0, 3_600_000),
   logLevel: read.matching(
     'LOG_LEVEL',
@@ -82,6 +83,15 @@ const createReader = (env: Environment, problems: string[]) => {
       if (/^-?\d+$/.test(value) && number >= least && number <= most) return number
       problems.push(`${name}="${value}": it has to be a whole number from ${least} to ${most}.`)
       return fallback
+    },
+    /** As in 90s, 15m, 12h, 7d. */
+    duration(name: string, fallback: string) {
+      const value = get(name) ?? fallback
+      const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? []
+      const ms = Number(count) * (unitMs[unit] ?? Number.NaN)
+      if (!(ms > 0))
+        problems.push(`${name}="${value}": it has to be a time like 90s, 15m, 12h or 7d.`)
+      return ms
     },
     matching(name: string, fallback: string, pattern: RegExp, what: string) {
       const value = get(name) ?? fallback
@@ -128,3 +138,5 @@ const createReader = (env: Environment, problems: string[]) => {
     },
   }
 }
+
+const unitMs: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }

@@ -10,7 +10,7 @@ export type Hub = {
   readonly recent: Recent
   /** How many streams are open. */
   readonly size: number
-  /** Sets where dispatching begins. Streams of another log can't go on: they are closed. */
+  /** Sets where dispatching begins. Open streams can't go on from there: they are closed, to resume. */
   begin(epoch: string, head: number): void
   /** Opens a subscription that has everything up to `position`. The caller owes `unsubscribe`. */
   subscribe(options: {
@@ -97,7 +97,7 @@ export const createHub = (options: {
       return open.size
     },
     begin(newEpoch, newHead) {
-      if (epoch !== newEpoch) for (const subscription of open) subscription.close()
+      for (const subscription of open) subscription.close()
       epoch = newEpoch
       head = newHead
       recent = emptyRecent(newHead)

@@ -1,7 +1,12 @@
 import type { Event } from './event.ts'
 
 /** A piece of the log: its events in order, and the seq up to which it is complete. */
-export type Page = { events: Event[]; end: number }
+export type Page = {
+  events: Event[]
+  end: number
+  /** Everything up to this seq may have been removed when the page was read. */
+  floor: number
+}
 
 /** What a stream that returns may ask of the log in the database. */
 export type Log = {

@@ -74,9 +74,9 @@ export const createRecent = (options: {
         if (!event || !channels.includes(event.channel) || isExpired(event)) continue
         page.push(event)
         size += event.payload.length
-        if (size >= maxBytes) return { events: page, end: event.seq ?? after }
+        if (size >= maxBytes) return { events: page, end: event.seq ?? after, floor }
       }
-      return { events: page, end }
+      return { events: page, end, floor }
     },
   }
 }

@@ -13,6 +13,7 @@ import { createDispatcher } from './postgres/dispatcher.ts'
 import { createListener } from './postgres/listener.ts'
 import { createLog } from './postgres/log.ts'
 import { prepare } from './postgres/prepare.ts'
+import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
 import type { Report } from './report.ts'
@@ -71,6 +72,12 @@ export const createService = (
     },
     onEvents: hub.dispatch,
     onExpired: seqs => statuses.failed(seqs, 'expired'),
+  })
+  const retention = createRetention({
+    database,
+    keepMs: config.retentionMs,
+    everyMs: Math.min(Math.max(config.retentionMs / 100, 1000), 60_000),
+    report,
   })
   const listener = createListener({
     url: config.databaseListenUrl ?? config.databaseUrl,
@@ -138,6 +145,7 @@ export const createService = (
     state = 'draining'
     await streams.drain(config.drainMs)
     await http?.stop()
+    await retention.stop()
     await listener.stop()
     await dispatcher.stop()
     await statuses.flush()
@@ -166,6 +174,7 @@ export const createService = (
       streams.start()
       dispatcher.start()
       listener.start()
+      retention.start()
       await begun.promise
       state = 'running'
     },

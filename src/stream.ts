@@ -9,7 +9,7 @@ import {
 } from './event.ts'
 import type { Hub } from './hub.ts'
 import type { Log, Page } from './log.ts'
-import { gapAfter } from './resume.ts'
+import { type Gap, gapAfter } from './resume.ts'
 import type { Queued, Subscription } from './subscription.ts'
 
 export type StreamParts = {
@@ -55,7 +55,7 @@ export async function* stream(
         if (queued.length > 0) yield* write(queued, subscription, parts)
         else await subscription.wait()
       } else {
-        yield* writePage(await nextPage(subscription, parts), subscription, parts)
+        yield* catchUp(await nextPage(subscription, parts), subscription, parts)
       }
     }
     if (subscription.farewell) yield subscription.farewell
@@ -76,10 +76,9 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Stream
   const { hub } = parts
   const gap = await gapAfter(cursor, subscription.channels, parts)
   if (gap) {
-    subscription.position = hub.head
-    hub.join(subscription)
+    skipToHead(subscription, hub)
     yield readyFrame(false, subscription, hub)
-    yield controlFrame({ type: 'gap', ...gap })
+    yield gapFrame(gap, cursor, subscription, hub)
     return
   }
   if (hub.join(subscription)) {
@@ -89,7 +88,7 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Stream
   const page = await nextPage(subscription, parts)
   if (page.events.length === 0) subscription.position = page.end
   yield readyFrame(true, subscription, hub)
-  yield* writePage(page, subscription, parts)
+  yield* catchUp(page, subscription, parts)
 }
 
 /**
@@ -105,7 +104,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
 
   let page: Page =
     pendingOn === null
-      ? { events: [], end: head }
+      ? { events: [], end: head, floor: 0 }
       : await log.pendingPage(pendingOn, 0, head, writeBytes)
   const first = page.events[0]?.seq ?? head + 1
   yield readyFrame(false, { position: first - 1 }, hub)
@@ -130,9 +129,28 @@ const nextPage = async (subscription: Subscription, { hub, log, writeBytes }: St
     : await log.page(channels, position, hub.head, writeBytes)
 }
 
-function* writePage(page: Page, subscription: Subscription, parts: StreamParts) {
+/** Writes a page of what a subscription has missed, unless some of it was removed in the meantime. */
+function* catchUp(page: Page, subscription: Subscription, parts: StreamParts) {
+  const { position } = subscription
+  if (position < page.floor) {
+    skipToHead(subscription, parts.hub)
+    const from = { epoch: parts.hub.epoch, seq: position }
+    yield gapFrame({ reason: 'retention' }, from, subscription, parts.hub)
+    return
+  }
   yield* write(page.events.map(parts.hub.frameOf), subscription, parts)
   subscription.position = page.end
+}
+
+const skipToHead = (subscription: Subscription, hub: Hub) => {
+  subscription.position = hub.head
+  hub.join(subscription)
+}
+
+/** What is missing: events after `from`, up to where the stream goes on. The client resumes from there. */
+const gapFrame = (gap: Gap, from: Cursor, { position }: Subscription, { epoch }: Hub) => {
+  const to = { epoch, seq: position }
+  return controlFrame({ type: 'gap', ...gap, from: formatCursor(from), to: formatCursor(to) }, to)
 }
 
 /** Writes in one piece. When the generator goes on, the connection has taken it. */

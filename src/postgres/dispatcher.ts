@@ -24,7 +24,7 @@ export const createDispatcher = (options: {
   database: Database
   pollMs: number
   report: Report
-  /** This is the log, and all that follows will be after `head`. Again when the database has another. */
+  /** This is the log, and all that follows will be after `head`. Again when it can't be followed. */
   onBegin(epoch: string, head: number): void
   /** The next piece of the log, complete up to `end`. */
   onEvents(events: Event[], end: number): void
@@ -71,7 +71,8 @@ export const createDispatcher = (options: {
   }
 
   const take = (found: Advance) => {
-    if (found.epoch !== epoch) {
+    // Another log, or this one was not read for so long that a part of it has been removed.
+    if (found.epoch !== epoch || found.floor > position) {
       epoch = found.epoch
       position = found.head
       options.onBegin(epoch, position)

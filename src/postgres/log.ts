@@ -5,9 +5,10 @@ import type { Database } from './database.ts'
 
 /** What one step of the dispatcher found. */
 export type Advance = {
-  /** The log, and the seq given last in it. */
+  /** The log, the seq given last in it, and the one up to which it may have been removed. */
   epoch: string
   head: number
+  floor: number
   events: Event[]
   /** The deliveries among those read that came too late to be sent. */
   expired: number[]
@@ -33,6 +34,7 @@ export const advance = async (sql: Sql, after: number): Promise<Advance> => {
   return {
     epoch: state.epoch,
     head: state.head,
+    floor: state.floor,
     events,
     expired,
     end: last ?? after,
@@ -41,11 +43,14 @@ export const advance = async (sql: Sql, after: number): Promise<Advance> => {
 }
 
 /** `assigned` is null when another instance is at it. */
-const sequence = (sql: Sql) => sql<{ assigned: number | null; epoch: string; head: number }[]>`
-  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head
+const sequence = (sql: Sql) => sql<
+  { assigned: number | null; epoch: string; head: number; floor: number }[]
+>`
+  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head, l.floor
   from kairan.sequence(${batch}) s, kairan.log l`
 
 type Row = {
+  floor: number
   seq: number
   channel: string
   id: string
@@ -69,7 +74,7 @@ const columns = (sql: Sql) => sql`
   end as metadata`
 
 const readAll = (sql: Sql, after: number, maxBytes: number) => sql<Row[]>`
-  select ${columns(sql)}, d.total
+  select 0 as floor, ${columns(sql)}, d.total
   from (
     select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
     from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
@@ -117,29 +122,40 @@ const readChannels = (
   upTo: number,
   maxBytes: number,
   pendingOnly: boolean,
-) => sql<Row[]>`
-  select ${columns(sql)}, d.total
-  from (
-    select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
+) => sql<(Row | Nothing)[]>`
+  select l.floor, page.*
+  from kairan.log l
+  -- The floor is of the same snapshot: it was raised before anything was removed.
+  left join (
+    select ${columns(sql)}, d.total
     from (
-      select d.* from unnest(${[...channels]}::text[]) c
-      cross join lateral (
-        select seq, channel, notification_id from kairan.deliveries
-        where channel = c and seq > ${after} and seq <= ${upTo}
-          ${pendingOnly ? sql`and status = 'pending'` : sql``}
-        order by seq limit ${batch}
+      select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
+      from (
+        select d.* from unnest(${[...channels]}::text[]) c
+        cross join lateral (
+          select seq, channel, notification_id from kairan.deliveries
+          where channel = c and seq > ${after} and seq <= ${upTo}
+            ${pendingOnly ? sql`and status = 'pending'` : sql``}
+          order by seq limit ${batch}
+        ) d
+        order by d.seq limit ${batch}
       ) d
-      order by d.seq limit ${batch}
+      join kairan.notifications n on n.id = d.notification_id
     ) d
     join kairan.notifications n on n.id = d.notification_id
-  ) d
-  join kairan.notifications n on n.id = d.notification_id
-  where d.total - d.bytes < ${maxBytes}
-  order by d.seq`
+    where d.total - d.bytes < ${maxBytes}
+  ) page on true
+  order by page.seq`
 
-const pageOf = (rows: Row[], upTo: number, maxBytes: number): Page => {
-  const { events, more, last } = toPage(rows, maxBytes)
-  return { events, end: more && last !== undefined ? last : upTo }
+/** What comes instead of rows when there are none. */
+type Nothing = { floor: number; seq: null }
+
+const pageOf = (rows: (Row | Nothing)[], upTo: number, maxBytes: number): Page => {
+  const { events, more, last } = toPage(
+    rows.filter(row => row.seq !== null),
+    maxBytes,
+  )
+  return { events, end: more && last !== undefined ? last : upTo, floor: rows[0]?.floor ?? 0 }
 }
 
 const toPage = (rows: Row[], maxBytes: number) => {

@@ -2,12 +2,14 @@ import { connect, type Sql } from './connect.ts'
 import tables from './migrations/0001_tables.sql' with { type: 'text' }
 import publish from './migrations/0002_publish.sql' with { type: 'text' }
 import log from './migrations/0003_log.sql' with { type: 'text' }
+import retention from './migrations/0004_retention.sql' with { type: 'text' }
 
 /** The migrations, in order. A file that was released never changes: add another one. */
 const migrations = [
   { version: 1, name: 'tables', sql: tables },
   { version: 2, name: 'publish', sql: publish },
   { version: 3, name: 'log', sql: log },
+  { version: 4, name: 'retention', sql: retention },
 ]
 
 /**
@@ -23,7 +25,7 @@ export const migrate = async (url: string): Promise<string[]> => {
     for (const migration of migrations) {
       if (done.has(migration.version)) continue
       if (await apply(sql, migration)) applied.push(`${migration.version} ${migration.name}`)
-      else done = await appliedVersions(sql)
+      done = await appliedVersions(sql)
     }
     return applied
   } finally {

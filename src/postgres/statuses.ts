@@ -142,7 +142,7 @@ type FailedLive = { notificationId: string; channel: string; error: string }
 // The rows are locked in the order of seq: two instances that write the same ones can't deadlock.
 const markDelivered = (sql: Sql, rows: Delivered[]) => sql`
   with handed as (
-    select d.id, h.recipients
+    select d.seq, h.recipients
     from (
       select seq, sum(recipients) as recipients
       from unnest(
@@ -160,7 +160,7 @@ const markDelivered = (sql: Sql, rows: Delivered[]) => sql`
   set status = 'delivered',
     recipients = d.recipients + h.recipients,
     delivered_at = coalesce(d.delivered_at, now())
-  from handed h where d.id = h.id`
+  from handed h where d.seq = h.seq`
 
 const markDeliveredLive = (sql: Sql, rows: DeliveredLive[]) => sql`
   update kairan.deliveries d

@@ -37,7 +37,7 @@ begin
   if found then
     raise exception 'kairan: unknown channel "%"', left(bad, 250)
       using errcode = 'invalid_parameter_value',
-            hint = 'A channel is user-{user id}, all-users or admin-dashboard; a user id has 1 to 200 characters, none of them a space, a comma or a control character.';
+            hint = 'A channel is user-{user id}, all-users or admin-dashboard; a user id has 1 to 200 characters, none of them a space, a comma or a control character. Several channels are a text[]: $1::text[].';
   end if;
 
   if new.payload is null or jsonb_typeof(new.payload) <> 'object' then
@@ -130,13 +130,16 @@ create function kairan.publish(
 declare
   result uuid;
 begin
-  loop
+  -- Not for ever: a trigger or a policy of the operator's may keep every row out. Then there is no id.
+  for attempt in 1..10 loop
     insert into kairan.notifications (channels, payload, type, dedupe_key, expires_at)
     values (publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at)
     on conflict (dedupe_key) where dedupe_key is not null do nothing
     returning id into result;
     exit when found;
-    select n.id into result from kairan.notifications n where n.dedupe_key = publish.dedupe_key;
+    -- The caller's collation, that of a column for example, would rule out the index.
+    select n.id into result from kairan.notifications n
+    where n.dedupe_key = publish.dedupe_key collate "default";
     -- Not there: it was removed between the two statements, so the key is free again.
     exit when found;
   end loop;
@@ -229,7 +232,7 @@ begin
     return null;
   end if;
 
-  if tg_argv[2] is not null then
+  if tg_argv[2] <> '' then
     select jsonb_object_agg(name, kairan.column_of(data, name)) into content
     from (select trim(n) as name from string_to_array(tg_argv[2], ',') s, unnest(s) n) names;
   end if;
@@ -237,12 +240,12 @@ begin
   perform kairan.publish(
     targets,
     content,
-    case when tg_nargs > 1 then kairan.fill_in(tg_argv[1], data || jsonb_build_object('op', lower(tg_op))) end
+    case when tg_argv[1] <> '' then kairan.fill_in(tg_argv[1], data || jsonb_build_object('op', lower(tg_op))) end
   );
   return null;
 end $$;
 comment on function kairan.publish_row() is
-  'Trigger function, after … for each row: publishes the row. Arguments: channels, comma-separated, with {column} for the row''s values (one whose column is null is left out); the type, with {op} for insert, update or delete; the columns to send, comma-separated (all of them when absent).';
+  'Trigger function, after … for each row: publishes the row. Arguments: channels, comma-separated, with {column} for the row''s values (one whose column is null is left out); the type, with {op} for insert, update or delete (none when empty); the columns to send, comma-separated (all of them when absent).';
 
 create function kairan.column_of(data jsonb, name text) returns jsonb language plpgsql immutable as $$
 begin

@@ -27,29 +27,33 @@ begin
   -- Another server start, perhaps another server: a failover or a restored backup may have lost numbers
   -- that were given. Go on far above them, so that none is given twice. 2^20 a restart keeps seq below
   -- 2^53, which is what JavaScript counts exactly, for eight billion restarts.
-  if log.server_started is distinct from pg_postmaster_start_time() then
-    if log.server_started is not null then
-      log.head := log.head + (1 << 20);
-    end if;
-    update kairan.log set server_started = pg_postmaster_start_time();
+  sequence.epoch := log.epoch;
+  sequence.head := log.head;
+  if log.server_started <> pg_postmaster_start_time() then
+    log.head := log.head + (1 << 20);
   end if;
 
   -- Only committed rows are visible here, and the lock is released after what was numbered is visible
   -- to everyone. So whatever becomes visible later gets a higher number, and no reader of
-  -- `seq > cursor` can skip a row that was slow to commit.
+  -- `seq > cursor` can skip a row that was slow to commit. A row that an open transaction has changed
+  -- (deleted, put back again) is left for later: to wait for it would be to stop everyone's log.
   update kairan.deliveries d
   set seq = log.head + numbered.place
   from (
     select waiting.id, row_number() over (order by waiting.id) as place
-    from (select id from kairan.deliveries where seq is null order by id limit batch) waiting
+    from (
+      select id from kairan.deliveries where seq is null order by id limit batch
+      for no key update skip locked
+    ) waiting
   ) numbered
   where d.id = numbered.id and d.seq is null;
   get diagnostics sequence.assigned = row_count;
 
-  sequence.epoch := log.epoch;
-  sequence.head := log.head + sequence.assigned;
-  update kairan.log set head = sequence.head;
-  perform pg_notify('kairan_log', sequence.head::text);
+  if sequence.assigned > 0 then
+    sequence.head := log.head + sequence.assigned;
+    update kairan.log set head = sequence.head, server_started = pg_postmaster_start_time();
+    perform pg_notify('kairan_log', sequence.head::text);
+  end if;
 end $$;
 comment on function kairan.sequence(int) is
   'Numbers up to `batch` committed deliveries. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it.';

@@ -1,0 +1,77 @@
+import { messageOf } from '../errors.ts'
+import type { Report } from '../report.ts'
+import type { Sql } from './connect.ts'
+import type { Database } from './database.ts'
+
+export type Retention = { start(): void; stop(): Promise<void> }
+
+/**
+ * Marks as failed what has expired, and removes what is older than `keepMs`, every `everyMs` or so. In
+ * small steps, each a transaction of its own, so that nothing waits for it; any instance may do it.
+ */
+export const createRetention = (options: {
+  database: Database
+  keepMs: number
+  everyMs: number
+  report: Report
+}): Retention => {
+  const { database, report } = options
+  let timer: ReturnType<typeof setTimeout> | null = null
+  let running: Promise<void> = Promise.resolve()
+  let stopped = false
+  let expiredUntil = '-infinity'
+
+  const schedule = () => {
+    // Jitter, so that instances which were started together take turns.
+    timer = setTimeout(
+      () => {
+        running = run().finally(() => {
+          if (!stopped) schedule()
+        })
+      },
+      options.everyMs * (0.5 + Math.random()),
+    )
+  }
+
+  const run = async () => {
+    try {
+      await expire()
+      const keep = `${options.keepMs} milliseconds`
+      // One step of the floor, then what lies below it. First what an instance that died has left.
+      do await prune()
+      while ((await step(sql => sql`select kairan.raise_floor(${keep}) as n`)) !== null)
+    } catch (error) {
+      report.warn(
+        { error: messageOf(error) },
+        'Old notifications could not be removed: later again.',
+      )
+    }
+  }
+
+  const prune = async () => {
+    while (await step(sql => sql`select kairan.prune() as n`));
+  }
+
+  const expire = async () => {
+    const [clock] = await database.run(sql => sql<{ now: string }[]>`select now()::text as now`)
+    const since = expiredUntil
+    while (await step(sql => sql`select kairan.expire(${since}) as n`));
+    expiredUntil = clock?.now ?? since
+  }
+
+  /** What one small step says it did; null once it is stopped, or when there was nothing to do. */
+  const step = async (ask: (sql: Sql) => PromiseLike<{ n: number | null }[]>) => {
+    if (stopped) return null
+    const [row] = await database.run(ask)
+    return row?.n ?? null
+  }
+
+  return {
+    start: schedule,
+    async stop() {
+      stopped = true
+      if (timer) clearTimeout(timer)
+      await running
+    },
+  }
+}
