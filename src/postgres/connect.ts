@@ -26,6 +26,9 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
     connect_timeout: 5,
     keep_alive: 10,
     max_lifetime: null,
+    // Asking for types is a query of its own at each connect, whose failure nobody could catch. So there
+    // are no array parameters: pass JSON.
+    fetch_types: false,
     onnotice: () => undefined,
     socket: pacedSocket(),
     types: {

@@ -100,7 +100,7 @@ export const createLog = (database: Database): Log => ({
       const [survey] = await sql<Survey[]>`
         select l.epoch, l.head, l.floor, (
           select count(*) from (
-            select from unnest(${[...channels]}::text[]) c
+            select from jsonb_array_elements_text(${sql.json([...channels])}) c
             cross join lateral (
               select from kairan.deliveries where channel = c and seq > ${after} order by seq limit ${limit}
             ) d
@@ -131,7 +131,7 @@ const readChannels = (
     from (
       select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
       from (
-        select d.* from unnest(${[...channels]}::text[]) c
+        select d.* from jsonb_array_elements_text(${sql.json([...channels])}) c
         cross join lateral (
           select seq, channel, notification_id from kairan.deliveries
           where channel = c and seq > ${after} and seq <= ${upTo}

@@ -25,7 +25,7 @@ export const migrate = async (url: string): Promise<string[]> => {
     for (const migration of migrations) {
       if (done.has(migration.version)) continue
       if (await apply(sql, migration)) applied.push(`${migration.version} ${migration.name}`)
-      done = await appliedVersions(sql)
+      else done = await appliedVersions(sql)
     }
     return applied
   } finally {
@@ -49,11 +49,17 @@ const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)
     await sql.unsafe(`
       begin;
       select pg_advisory_xact_lock(${lockKey});
-      create schema if not exists kairan;
+      do $$ begin
+        -- "if not exists" would ask for the right to create one even where it is there.
+        if to_regnamespace('kairan') is null then create schema kairan; end if;
+      end $$;
       create table if not exists kairan.migrations (
         version int primary key, name text not null, applied_at timestamptz not null default now()
       );
       comment on table kairan.migrations is 'Which changes of this schema have been made.';
+      comment on column kairan.migrations.version is 'The number of its file.';
+      comment on column kairan.migrations.name is 'What its file is called.';
+      comment on column kairan.migrations.applied_at is 'When it was made.';
       insert into kairan.migrations (version, name) values (${version}, '${name}');
       ${text}
       commit;
@@ -61,13 +67,14 @@ const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)
     return true
   } catch (error) {
     await sql.unsafe('rollback')
-    if (isUniqueViolation(error)) return false
+    // Asked, not guessed from the error: a unique violation can come from the migration itself.
+    if ((await appliedVersions(sql)).has(version)) return false
+    if (error instanceof Error) {
+      error.message = `Migration ${version} (${name}) failed, nothing of it is kept: ${error.message}`
+    }
     throw error
   }
 }
 
 // "kairan" in ASCII, so that nobody else's advisory lock has it by chance.
 const lockKey = 0x6b616972616e
-
-const isUniqueViolation = (error: unknown) =>
-  error instanceof Error && 'code' in error && error.code === '23505'

@@ -145,10 +145,7 @@ const markDelivered = (sql: Sql, rows: Delivered[]) => sql`
     select d.seq, h.recipients
     from (
       select seq, sum(recipients) as recipients
-      from unnest(
-        ${rows.map(row => String(row.seq))}::bigint[],
-        ${rows.map(row => String(row.recipients))}::int[]
-      ) as h (seq, recipients)
+      from jsonb_to_recordset(${sql.json(rows)}) as h (seq bigint, recipients int)
       group by seq
     ) h
     join kairan.deliveries d on d.seq = h.seq
@@ -168,27 +165,19 @@ const markDeliveredLive = (sql: Sql, rows: DeliveredLive[]) => sql`
     recipients = d.recipients + h.recipients,
     delivered_at = coalesce(d.delivered_at, now())
   from (
-    select notification_id, channel, sum(recipients) as recipients
-    from unnest(
-      ${rows.map(row => row.notificationId)}::uuid[],
-      ${rows.map(row => row.channel)}::text[],
-      ${rows.map(row => String(row.recipients))}::int[]
-    ) as h (notification_id, channel, recipients)
-    group by notification_id, channel
+    select "notificationId", channel, sum(recipients) as recipients
+    from jsonb_to_recordset(${sql.json(rows)})
+      as h ("notificationId" uuid, channel text, recipients int)
+    group by 1, 2
   ) h
-  where d.notification_id = h.notification_id and d.channel = h.channel and d.status <> 'failed'`
+  where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'failed'`
 
 const markFailed = (sql: Sql, rows: Failed[]) => sql`
   update kairan.deliveries d set status = 'failed', error = f.error
-  from unnest(${rows.map(row => String(row.seq))}::bigint[], ${rows.map(row => row.error)}::text[])
-    as f (seq, error)
+  from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
   where d.seq = f.seq and d.status = 'pending'`
 
 const markFailedLive = (sql: Sql, rows: FailedLive[]) => sql`
   update kairan.deliveries d set status = 'failed', error = f.error
-  from unnest(
-    ${rows.map(row => row.notificationId)}::uuid[],
-    ${rows.map(row => row.channel)}::text[],
-    ${rows.map(row => row.error)}::text[]
-  ) as f (notification_id, channel, error)
-  where d.notification_id = f.notification_id and d.channel = f.channel and d.status = 'pending'`
+  from jsonb_to_recordset(${sql.json(rows)}) as f ("notificationId" uuid, channel text, error text)
+  where d.notification_id = f."notificationId" and d.channel = f.channel and d.status = 'pending'`

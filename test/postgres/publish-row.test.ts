@@ -10,7 +10,8 @@ const orders = async (trigger: string) => {
 }
 
 const published = async ({ sql }: Awaited<ReturnType<typeof migrated>>) => {
-  const rows = await sql`select channels, type, payload from kairan.notifications order by id`
+  const rows =
+    await sql`select channels, type, payload from kairan.notifications order by created_at`
   return rows.map(({ channels, type, payload }) => ({ channels, type, payload }))
 }
 
@@ -41,6 +42,43 @@ test('sends the whole row when no columns are named, and nothing for a row that 
   ])
 })
 
+test('leaves the type out when it is empty, and sends all columns when none are named', async () => {
+  await using db = await orders(`after insert on orders for each row
+    execute function kairan.publish_row('all-users', '', 'id');
+    create trigger notify_all after insert on orders for each row
+    execute function kairan.publish_row('all-users', 'order', '')`)
+  await db.sql`insert into orders values (1, '42', 'new')`
+  expect(await published(db)).toEqual([
+    { channels: ['all-users'], type: null, payload: { id: 1 } },
+    {
+      channels: ['all-users'],
+      type: 'order',
+      payload: { id: 1, user_id: '42', status: 'new', 'Odd "Name': null },
+    },
+  ])
+})
+
+test('publishes only to the channels of the row that are somebody’s', async () => {
+  await using db = await orders(`after insert on orders for each row
+    execute function kairan.publish_row('user-{user_id},user-{status},user-{id}', null, 'Odd "Name')`)
+  await db.sql`insert into orders values (1, null, '42', ' x ')`
+  expect(await published(db)).toMatchObject([
+    { channels: ['user-42', 'user-1'], payload: { 'Odd "Name': ' x ' } },
+  ])
+})
+
+test('refuses the write of a row whose value can not be a user id, and says the value', async () => {
+  await using db = await orders(`after insert on orders for each row
+    execute function kairan.publish_row('user-{user_id}')`)
+  for (const userId of ['', 'a b', '1,user-2']) {
+    await expect(db.sql`insert into orders values (1, ${userId})`.execute()).rejects.toMatchObject({
+      code: '22023',
+      message: `kairan: unknown channel "user-${userId}"`,
+    })
+  }
+  expect(await db.sql`select from orders`).toHaveLength(0)
+})
+
 test('takes values as they are, whatever they look like', async () => {
   await using db = await orders(`after insert on orders for each row
     execute function kairan.publish_row('user-{user_id}', '{Odd "Name}-{status} {}{')`)
@@ -51,7 +89,7 @@ test('takes values as they are, whatever they look like', async () => {
 })
 
 test('says which column it does not find, and how it has to be called', async () => {
-  for (const [trigger, message] of [
+  const wrong: [trigger: string, message: string][] = [
     [
       `after insert on orders for each row execute function kairan.publish_row('user-{usr}')`,
       'names {usr}',
@@ -69,7 +107,8 @@ test('says which column it does not find, and how it has to be called', async ()
       'trigger notify',
     ],
     [`after insert on orders for each row execute function kairan.publish_row()`, 'trigger notify'],
-  ] as const) {
+  ]
+  for (const [trigger, message] of wrong) {
     await using db = await orders(trigger)
     await expect(db.sql`insert into orders values (1)`.execute()).rejects.toMatchObject({
       message: expect.stringContaining(message),

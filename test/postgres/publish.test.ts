@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import postgres from 'postgres'
+import { eventually } from '../support/eventually.ts'
 import { migrated } from '../support/schema.ts'
 
 const invalid = '22023'
@@ -66,10 +67,109 @@ test('refuses what no stream could carry: the code, the value and what to do', a
     ['dedupe_key', "''"],
     ['dedupe_key', "repeat('x', 201)"],
   ]) {
-    const error = await failure(`select kairan.publish('user-1', '{}', ${name} => ${value})`)
-    expect([error.code, error.message]).toEqual([invalid, expect.stringContaining(name ?? '')])
+    for (const statement of [
+      `select kairan.publish('user-1', '{}', ${name} => ${value})`,
+      `insert into kairan.notifications (channels, payload, ${name}) values ('{user-1}', '{}', ${value})`,
+    ]) {
+      const error = await failure(statement)
+      expect([error.code, error.message]).toEqual([
+        invalid,
+        expect.stringContaining(`the ${name} has`),
+      ])
+      expect(error.hint?.length).toBeGreaterThan(10)
+    }
   }
   expect(await db.sql`select from kairan.notifications`).toHaveLength(0)
+})
+
+test('takes a payload of exactly max_event_bytes, and not one byte more', async () => {
+  await using db = await migrated()
+  await db.sql`update kairan.settings set max_event_bytes = 100`
+  const bytes = (n: number) => db.sql.json({ a: `é${'x'.repeat(n - 11)}` })
+  await db.sql`select kairan.publish('user-1', ${bytes(100)})`
+  await db.sql`insert into kairan.notifications (channels, payload) values ('{user-1}', ${bytes(100)})`
+  const message = 'kairan: the payload has 101 bytes, more than the 100 that are allowed'
+  const refusal = { code: tooLarge, message, hint: expect.stringContaining('MAX_EVENT_BYTES') }
+  for (const statement of [
+    db.sql`select kairan.publish('user-1', ${bytes(101)})`,
+    db.sql`insert into kairan.notifications (channels, payload) values ('{user-1}', ${bytes(101)})`,
+    db.sql`update kairan.notifications set payload = ${bytes(101)}`,
+  ]) {
+    await expect(statement.execute()).rejects.toMatchObject(refusal)
+  }
+  const rows = await db.sql`select bytes from kairan.notifications`
+  expect(rows.map(row => row.bytes)).toEqual([100, 100])
+})
+
+test('takes the parameters of a driver as they come: by place or by name, one channel or several', async () => {
+  await using db = await migrated()
+  const { sql } = db
+  const payload = sql.json({ a: 1 })
+  const [one, two] = ['user-1', ['user-1', 'user-2']]
+  const soon = new Date('2100-01-01')
+  await sql`select kairan.publish(${one}, ${payload})`
+  await sql`select kairan.publish(${one}, ${payload}, ${'t'}, ${'k1'}, ${soon})`
+  await sql`select kairan.publish(${one}, ${payload}, ${null}, ${null}, ${null})`
+  await sql`select kairan.publish(channel => ${one}, payload => ${payload}, dedupe_key => ${'k2'})`
+  await sql`select kairan.publish(${two}::text[], ${payload}, ${'t'})`
+  await sql`select kairan.publish(${sql.array(two)}, ${payload})`
+  await sql`select kairan.publish(channels => ${two}, payload => ${payload}, expires_at => ${soon})`
+  await sql`select kairan.try_publish(payload => ${payload}, channel => ${one}, type => ${'t'})`
+  await sql`select kairan.try_publish(channels => ${two}, payload => ${payload})`
+  await sql`insert into kairan.notifications ${sql({ channels: two, payload: { a: 1 }, type: 't' })}`
+
+  const rows = await sql`
+    select concat_ws(' ', channels, payload, type, dedupe_key, extract(year from expires_at)) as row
+    from kairan.notifications order by created_at`
+  expect(rows.map(({ row }) => row)).toEqual([
+    '{user-1} {"a": 1}',
+    '{user-1} {"a": 1} t k1 2100',
+    '{user-1} {"a": 1}',
+    '{user-1} {"a": 1} k2',
+    '{user-1,user-2} {"a": 1} t',
+    '{user-1,user-2} {"a": 1}',
+    '{user-1,user-2} {"a": 1} 2100',
+    '{user-1} {"a": 1} t',
+    '{user-1,user-2} {"a": 1}',
+    '{user-1,user-2} {"a": 1} t',
+  ])
+})
+
+test('tells a driver that encoded twice, or sent an array without its type, what to do', async () => {
+  await using db = await migrated()
+  const text = JSON.stringify({ a: 1 })
+  await expect(
+    db.sql`select kairan.publish('user-1', ${text}::jsonb)`.execute(),
+  ).rejects.toMatchObject({
+    code: invalid,
+    message: expect.stringContaining('encoded as JSON twice: "{\\"a\\":1}"'),
+    hint: expect.stringContaining('sql.json(payload)'),
+  })
+  await db.sql`select kairan.publish('user-1', ${text}::text::jsonb)`
+
+  await expect(
+    db.sql`select kairan.publish(${['user-1', 'user-2']}, '{}')`.execute(),
+  ).rejects.toMatchObject({
+    message: 'kairan: unknown channel "user-1,user-2"',
+    hint: expect.stringContaining('$1::text[]'),
+  })
+})
+
+test('stores a payload of 60 KB as it was, whatever is in it', async () => {
+  await using db = await migrated()
+  const text = `{"__proto__":{"polluted":true},"constructor":null,${JSON.stringify({
+    lines: 'a\nb\r\nc\rd\n\ndata: forged\n\n',
+    separators: '\u2028\u2029\u0085\ufeff',
+    emoji: '👩‍👩‍👧‍👦 回覧',
+    filling: 'é\n"'.repeat(9_900),
+  }).slice(1)}`
+  expect(Buffer.byteLength(text)).toBeGreaterThan(59_000)
+  const payload: postgres.JSONValue = JSON.parse(text)
+  await db.sql`select kairan.publish('user-1', ${db.sql.json(payload)})`
+  const [row] = await db.sql`select payload, payload::text as text from kairan.notifications`
+  expect(row?.payload).toEqual(payload)
+  expect(Object.keys(row?.payload).toSorted()).toEqual(Object.keys(JSON.parse(text)).toSorted())
+  expect(Buffer.byteLength(row?.text)).toBeGreaterThan(59_000)
 })
 
 test('takes every kind of user id that people have', async () => {
@@ -147,6 +247,68 @@ test('a dedupe_key publishes once, however many try at the same time', async () 
     if (result.status === 'rejected') expect(result.reason.code).toBe('40001')
   }
   expect(await db.sql`select from kairan.deliveries`).toHaveLength(2)
+})
+
+test('a dedupe_key is free again when its first publisher rolls back, or its notification is removed', async () => {
+  await using db = await migrated()
+  const publish = (sql: postgres.Sql) =>
+    sql`select kairan.publish('user-1', '{}', dedupe_key => 'k') as id`
+  const first = await db.sql.reserve()
+  await first`begin`
+  const [lost] = await publish(first)
+  const waiting = publish(db.sql).execute()
+  await eventually(async () => {
+    const locks = await db.sql`
+      select from pg_locks where not granted and locktype = 'transactionid'
+        and pid in (select pid from pg_stat_activity where datname = current_database())`
+    return locks.length > 0
+  })
+  await first`rollback`
+  first.release()
+  const [kept] = await waiting
+  expect(kept?.id).not.toBe(lost?.id)
+  expect((await publish(db.sql))[0]?.id).toBe(kept?.id)
+
+  await db.sql`delete from kairan.notifications`
+  const [again] = await publish(db.sql)
+  expect(again?.id).not.toBe(kept?.id)
+  const rows = await db.sql`select notification_id from kairan.deliveries`
+  expect(rows.map(row => row.notification_id)).toEqual([again?.id])
+})
+
+test('a dedupe_key is compared exactly, whatever the collation of the column that it comes from', async () => {
+  await using db = await migrated()
+  await db.sql.unsafe(`
+    create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create table orders (key text collate loose);
+    insert into orders values ('a')`)
+  await db.sql`select kairan.publish('user-1', '{}', dedupe_key => 'A')`
+  const [first] = await db.sql`select kairan.publish('user-1', '{}', dedupe_key => 'a') as id`
+  const [again] = await db.sql`
+    select kairan.publish('user-1', '{}', dedupe_key => key) as id from orders`
+  expect(again?.id).toBe(first?.id)
+})
+
+test('returns no id, and does not try for ever, where a trigger of the operator keeps rows out', async () => {
+  await using db = await migrated()
+  await db.sql.unsafe(`
+    create function mute() returns trigger language plpgsql as 'begin return null; end';
+    create trigger mute before insert on kairan.notifications for each row execute function mute()`)
+  const ids = await db.sql.begin(async tx => {
+    // It ends a test that has failed.
+    await tx`set local statement_timeout = '5s'`
+    return tx`select kairan.publish('user-1', '{}') as a, kairan.publish('user-1', '{}', null, 'k') as b`
+  })
+  expect([...ids]).toEqual([{ a: null, b: null }])
+  expect(await db.sql`select from kairan.deliveries`).toHaveLength(0)
+})
+
+test('takes 1,000 channels at once', async () => {
+  await using db = await migrated()
+  const channels = Array.from({ length: 1000 }, (_, index) => `user-${index}`)
+  await db.sql`select kairan.publish(${channels}::text[], '{}')`
+  const rows = await db.sql`select channel from kairan.deliveries order by id`
+  expect(rows.map(({ channel }) => channel)).toEqual(channels)
 })
 
 test('makes a delivery for each channel once, also of many rows at once', async () => {

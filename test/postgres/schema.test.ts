@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { migrate } from '../../src/postgres/migrate.ts'
-import { database } from '../support/database.ts'
+import fc from 'fast-check'
+import { isChannel } from '../../src/channels.ts'
 import { migrated } from '../support/schema.ts'
 
 test('every object of the schema says what it is for', async () => {
@@ -15,7 +15,7 @@ test('every object of the schema says what it is for', async () => {
       union all
       select 'pg_class'::regclass, c.oid, a.attnum, c.relname || '.' || a.attname
       from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
-      where c.relnamespace = 'kairan'::regnamespace and c.relkind = 'r' and c.relname <> 'migrations'
+      where c.relnamespace = 'kairan'::regnamespace and c.relkind = 'r'
       union all
       select 'pg_proc'::regclass, p.oid, 0, p.proname::text
       from pg_proc p where p.pronamespace = 'kairan'::regnamespace
@@ -55,27 +55,55 @@ test('has the functions of the contract, with the names of their arguments', asy
   )
 })
 
-test('instances that start together migrate once', async () => {
-  await using db = await database()
-  const applied = await Promise.all(Array.from({ length: 5 }, () => migrate(db.url)))
-  const { length } = await db.sql`select from kairan.migrations`
-  expect(applied.flat()).toHaveLength(length)
-  expect(await migrate(db.url)).toEqual([])
-})
-
-test('a migration that fails leaves nothing half done, and says why', async () => {
-  await using db = await database()
-  await db.sql.unsafe('create schema kairan; create table kairan.roles (other int)')
-  await expect(migrate(db.url)).rejects.toThrow('relation "roles" already exists')
-  const [found] = await db.sql`select to_regclass('kairan.notifications') as table`
-  expect(found?.table).toBeNull()
-
-  await db.sql`drop table kairan.roles`
-  expect((await migrate(db.url)).length).toBeGreaterThan(0)
-})
-
-test('leaves a database alone that a newer Kairan has migrated', async () => {
+test('has the columns of deliveries and roles that the contract names', async () => {
   await using db = await migrated()
-  await db.sql`insert into kairan.migrations (version, name) values (9999, 'from the future')`
-  expect(await migrate(db.url)).toEqual([])
+  const columns = await db.sql`
+    select attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) as column
+    from pg_attribute where attnum > 0 and not attisdropped
+      and attrelid in ('kairan.deliveries'::regclass, 'kairan.roles'::regclass)`
+  expect(columns.map(({ column }) => column)).toEqual(
+    expect.arrayContaining([
+      'kairan.deliveries.notification_id uuid',
+      'kairan.deliveries.channel text',
+      'kairan.deliveries.status text',
+      'kairan.deliveries.error text',
+      'kairan.deliveries.recipients integer',
+      'kairan.deliveries.seq bigint',
+      'kairan.deliveries.created_at timestamp with time zone',
+      'kairan.deliveries.delivered_at timestamp with time zone',
+      'kairan.roles.user_id text',
+      'kairan.roles.role_level integer',
+    ]),
+  )
 })
+
+test('SQL and the service agree on what is a channel', async () => {
+  await using db = await migrated()
+  // Postgres stores no NUL, so it never has to judge one.
+  const text = fc
+    .string({ unit: fc.oneof(fc.constantFrom(' ', ',', '\n', '\x7f', '\x85'), codePoint) })
+    .map(part => part.replaceAll('\0', ''))
+  const length = fc
+    .constantFrom('x', '回', '😀')
+    .chain(unit => fc.integer({ min: 199, max: 201 }).map(times => unit.repeat(times)))
+  const name = fc
+    .tuple(
+      fc.constantFrom('user-', 'user-', 'user-', 'User-', '', ' user-'),
+      fc.oneof(text, length),
+    )
+    .map(parts => parts.join(''))
+  const names = fc.array(fc.oneof(name, fc.constantFrom('all-users', 'admin-dashboard\n')), {
+    minLength: 200,
+    maxLength: 200,
+  })
+  await fc.assert(
+    fc.asyncProperty(names, async list => {
+      const rows = await db.sql`
+        select name, kairan.is_channel(name) as here from unnest(${list}::text[]) name`
+      for (const { name, here } of rows) expect([name, here]).toEqual([name, isChannel(name)])
+    }),
+    { numRuns: 10 },
+  )
+})
+
+const codePoint = fc.string({ unit: 'binary', minLength: 1, maxLength: 1 })

@@ -44,6 +44,113 @@ test('lets one work at a time: another one goes away at once', async () => {
   expect(row).toEqual({ assigned: null, head: null })
 })
 
+test('gives the same numbers again when a call is rolled back', async () => {
+  await using db = await migrated()
+  await publish(db.sql, 1)
+  await db.sql
+    .begin(async tx => {
+      await tx`select kairan.sequence()`
+      throw new Error('roll back')
+    })
+    .catch(() => undefined)
+  expect(await numbered(db.sql)).toEqual([])
+  await publish(db.sql, 2)
+  await db.sql`select kairan.sequence()`
+  expect(await numbered(db.sql)).toEqual([
+    { seq: 1, n: 1 },
+    { seq: 2, n: 2 },
+  ])
+})
+
+test('does not wait for a transaction that has changed what is not numbered yet', async () => {
+  await using db = await migrated()
+  for (const n of [1, 2, 3]) await publish(db.sql, n)
+  const slow = await db.sql.reserve()
+  await slow`begin`
+  await slow`select kairan.redeliver(id) from kairan.notifications where payload = '{"n": 1}'`
+  await slow`delete from kairan.notifications where payload = '{"n": 2}'`
+
+  // It ends a test that has failed.
+  const sequence = () =>
+    db.sql.begin(async tx => {
+      await tx`set local statement_timeout = '5s'`
+      const [row] = await tx`select assigned, head::int as head from kairan.sequence()`
+      return row
+    })
+  expect(await sequence()).toEqual({ assigned: 1, head: 1 })
+  expect(await sequence()).toEqual({ assigned: 0, head: 1 })
+  expect(await numbered(db.sql)).toEqual([{ seq: 1, n: 3 }])
+
+  await slow`commit`
+  slow.release()
+  expect(await sequence()).toEqual({ assigned: 1, head: 2 })
+  expect(await numbered(db.sql)).toEqual([
+    { seq: 1, n: 3 },
+    { seq: 2, n: 1 },
+  ])
+})
+
+test('has what it numbered on disk before anyone sees it, whatever the session says', async () => {
+  await using db = await migrated()
+  await publish(db.sql, 1)
+  const setting = await db.sql.begin(async tx => {
+    await tx`set local synchronous_commit = off`
+    await tx`select kairan.sequence()`
+    const [row] = await tx`show synchronous_commit`
+    return row?.synchronous_commit
+  })
+  expect(setting).toBe('on')
+})
+
+test('keeps every number, without a hole, while eight write and three number', async () => {
+  await using db = await migrated()
+  const rounds = 25
+  const committed: number[] = []
+  let writing = true
+  const write = async (writer: number) => {
+    for (let round = 0; round < rounds; round++) {
+      const numbers = Array.from(
+        { length: 1 + (round % 3) },
+        (_, i) => writer * 1000 + round * 10 + i,
+      )
+      await db.sql
+        .begin(async tx => {
+          for (const n of numbers) await publish(tx, n)
+          if ((writer + round) % 4 === 0) throw new Error('roll back')
+        })
+        .then(
+          () => committed.push(...numbers),
+          () => undefined,
+        )
+    }
+  }
+  /** Reads on from the last that it saw, as an instance does: what it missed, it would miss for ever. */
+  const number = async () => {
+    const seen: { seq: number; n: number }[] = []
+    const read = async () => {
+      const [state] = await db.sql`select assigned from kairan.sequence(7)`
+      const rows = await db.sql`
+        select d.seq::int as seq, (n.payload ->> 'n')::int as n
+        from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+        where d.seq > ${seen.at(-1)?.seq ?? 0} order by d.seq`
+      for (const { seq, n } of rows) seen.push({ seq, n })
+      return state?.assigned !== 0 || rows.length > 0
+    }
+    while (writing) await read()
+    while (await read());
+    return seen
+  }
+  const readers = [number(), number(), number()]
+  await Promise.all(Array.from({ length: 8 }, (_, writer) => write(writer)))
+  writing = false
+
+  const seen = await Promise.all(readers)
+  const rows = await numbered(db.sql)
+  for (const one of seen) expect(one).toEqual(rows)
+  expect(rows.map(({ seq }) => seq)).toEqual(committed.map((_, index) => index + 1))
+  expect(rows.map(({ n }) => n).toSorted(ascending)).toEqual(committed.toSorted(ascending))
+})
+
 test('writes nothing when there is nothing to number', async () => {
   await using db = await migrated()
   await publish(db.sql, 1)
@@ -169,3 +276,5 @@ test('puts back what is to be delivered again, at new positions', async () => {
   const [none] = await db.sql`select kairan.redeliver(gen_random_uuid()) as changed`
   expect(none?.changed).toBe(0)
 })
+
+const ascending = (a: number, b: number) => a - b

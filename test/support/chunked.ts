@@ -1,0 +1,42 @@
+/**
+ * Takes an HTTP/1.1 response from a plain socket, piece by piece, and gives its status and the text of its
+ * chunked body (RFC 9112, 7.1) as far as it has come.
+ */
+export const createResponseReader = () => {
+  const decoder = new TextDecoder()
+  let rest = Buffer.alloc(0)
+  let status = 0
+  let left = 0
+
+  return {
+    get status() {
+      return status
+    },
+    read(bytes: Buffer): string {
+      rest = Buffer.concat([rest, bytes])
+      let text = ''
+      if (status === 0) {
+        const end = rest.indexOf('\r\n\r\n')
+        if (end < 0) return ''
+        status = Number(rest.toString('latin1', 9, 12))
+        rest = rest.subarray(end + 4)
+      }
+      for (;;) {
+        if (left === 0) {
+          const end = rest.indexOf('\r\n')
+          if (end < 0) return text
+          left = Number.parseInt(rest.toString('latin1', 0, end), 16) + 2
+          rest = rest.subarray(end + 2)
+        }
+        // The last two bytes of a chunk are its line end.
+        const taken = Math.min(left, rest.length)
+        text += decoder.decode(rest.subarray(0, Math.max(0, Math.min(taken, left - 2))), {
+          stream: true,
+        })
+        rest = rest.subarray(taken)
+        left -= taken
+        if (left > 0) return text
+      }
+    },
+  }
+}

@@ -1,0 +1,52 @@
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startEmbedded } from '../../src/postgres/embedded.ts'
+import { eventually } from './eventually.ts'
+
+export type Cluster = AsyncDisposable & {
+  url: string
+  port: number
+  /** Stops it, as `pg_ctl stop -m fast` or as a crash does. */
+  stop(mode: 'fast' | 'immediate'): Promise<void>
+  start(): Promise<void>
+}
+
+/** A Postgres of a test's own, which it may stop and crash. It keeps its port. */
+export const cluster = async (settings: Record<string, string> = {}): Promise<Cluster> => {
+  const directory = await mkdtemp(join(tmpdir(), 'kairan-cluster-'))
+  await chmod(directory, 0o755)
+  // It survives what a test does to it; only the machine must not go.
+  const start = () =>
+    startEmbedded({ directory, settings: { fsync: 'off', max_connections: '300', ...settings } })
+  let server = await start()
+
+  const stop = async (mode: 'fast' | 'immediate') => {
+    const note = await readFile(join(directory, 'data/postmaster.pid'), 'utf8')
+    const pid = Number(note.split('\n')[0])
+    process.kill(pid, mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
+    await eventually(() => isGone(pid), 60_000)
+  }
+
+  return {
+    url: server.url,
+    port: Number(new URL(server.url).port),
+    stop,
+    async start() {
+      server = await start()
+    },
+    async [Symbol.asyncDispose]() {
+      await server.stop()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+const isGone = (pid: number) => {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch {
+    return true
+  }
+}

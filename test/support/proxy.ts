@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+export type TestProxy = AsyncDisposable & {
+  port: number
+  /** Forwards nothing any more, in either direction, and closes nothing: as a network that is gone. */
+  cut(): void
+  /** Forwards again, what waited first. */
+  heal(): void
+  /** How many connections were made through it. */
+  readonly connections: number
+  /** Changes what clients send; must keep the length. */
+  rewrite: ((bytes: Buffer) => Buffer) | null
+}
+
+/** A network on 127.0.0.1 between a client and a server, that can be cut. */
+export const proxyTo = async (port: number): Promise<TestProxy> => {
+  const sockets = new Set<Socket>()
+  let isCut = false
+  let connections = 0
+
+  const add = (socket: Socket, peer: Socket) => {
+    sockets.add(socket)
+    if (isCut) socket.pause()
+    socket.on('error', () => peer.destroy())
+    socket.on('close', () => {
+      sockets.delete(socket)
+      peer.destroy()
+    })
+  }
+
+  const server = createServer(client => {
+    connections++
+    const upstream = connect(port, '127.0.0.1')
+    add(client, upstream)
+    add(upstream, client)
+    client.on('data', (bytes: Buffer) =>
+      upstream.write(proxy.rewrite ? proxy.rewrite(bytes) : bytes),
+    )
+    upstream.on('data', bytes => client.write(bytes))
+    if (isCut) for (const socket of [client, upstream]) socket.pause()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+
+  const proxy: TestProxy = {
+    port: typeof address === 'object' && address ? address.port : 0,
+    cut() {
+      isCut = true
+      for (const socket of sockets) socket.pause()
+    },
+    heal() {
+      isCut = false
+      for (const socket of sockets) socket.resume()
+    },
+    get connections() {
+      return connections
+    },
+    rewrite: null,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    },
+  }
+  return proxy
+}
