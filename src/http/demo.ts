@@ -60,7 +60,7 @@ export const demoRoutes = (options: {
         await auth.identify(request)
         return Response.json(await store.deliveries(params.id))
       },
-      { params: t.Object({ id: t.String({ pattern: '^[0-9a-f-]{36}$' }) }) },
+      { params: t.Object({ id: t.String({ format: 'uuid' }) }) },
     )
 }
 
@@ -79,10 +79,13 @@ const pageHeaders = (page: string) => {
   }
 }
 
-/** A browser says where a request comes from; other programs have no cookie to be abused. */
+/**
+ * A browser says where a request comes from; other programs have no cookie to be abused. It sends
+ * Sec-Fetch-Site to https and localhost only. Origin comes second: behind a tunnel its scheme differs.
+ */
 const isSameOrigin = (request: Request) => {
   const site = request.headers.get('sec-fetch-site')
+  if (site !== null) return site === 'same-origin' || site === 'none'
   const origin = request.headers.get('origin')
-  if (origin !== null) return origin === new URL(request.url).origin
-  return site === null || site === 'same-origin' || site === 'none'
+  return origin === null || origin === new URL(request.url).origin
 }

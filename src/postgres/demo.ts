@@ -30,10 +30,21 @@ export const createDemoStore = (database: Database): DemoStore => ({
   },
 })
 
-/** Kairan's own messages, and that of broken JSON, are meant for whoever publishes; others are not. */
+/** Kairan's own messages are meant for whoever publishes; those of Postgres are not. */
 const forPublisher = (error: unknown) => {
   if (!(error instanceof postgres.PostgresError)) return null
-  if (error.code === '22P02') return new KairanError('unprocessable', 'The payload is not JSON.')
-  if (!error.message.startsWith('kairan: ')) return null
-  return new KairanError('unprocessable', [error.message.slice(8), error.hint].join('. '))
+  const { code, message, hint } = error
+  const unreadable = unreadables[code]
+  if (unreadable) return new KairanError('unprocessable', unreadable)
+  if (!/^(22023|54000)$/.test(code) || !message.startsWith('kairan: ')) return null
+  return new KairanError('unprocessable', [message.slice(8), hint].filter(Boolean).join('. '))
+}
+
+/** What Postgres can not read as text or as jsonb, by SQLSTATE. */
+const unreadables: Record<string, string> = {
+  '22P02': 'The payload is not JSON.',
+  '22P05': 'The payload has a character that Postgres can not store, as \\u0000.',
+  '22021': 'There is a character in it that Postgres can not store, as U+0000.',
+  '22003': 'The payload has a number that is too large for Postgres.',
+  '54001': 'The payload is nested too deeply.',
 }

@@ -39,7 +39,7 @@ export const createRetention = (options: {
       const keep = `${options.keepMs} milliseconds`
       // One step of the floor, then what lies below it. First what an instance that died has left.
       do await prune()
-      while ((await step(sql => sql`select kairan.raise_floor(${keep}) as n`)) !== null)
+      while ((await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null)
     } catch (error) {
       report.warn(
         { error: messageOf(error) },
@@ -55,7 +55,7 @@ export const createRetention = (options: {
   const expire = async () => {
     const [clock] = await database.run(sql => sql<{ now: string }[]>`select now()::text as now`)
     const since = expiredUntil
-    while (await step(sql => sql`select kairan.expire(${since}) as n`));
+    while (await step(sql => sql`select kairan.expire(${since}::text::timestamptz) as n`));
     expiredUntil = clock?.now ?? since
   }
 

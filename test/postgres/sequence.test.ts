@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type postgres from 'postgres'
+import { eventually } from '../support/eventually.ts'
 import { migrated } from '../support/schema.ts'
 
 type Ask = (text: TemplateStringsArray, n: number) => PromiseLike<unknown>
@@ -158,6 +159,14 @@ test('writes nothing when there is nothing to number', async () => {
   const [row] = await db.sql`
     select (kairan.sequence()).assigned, pg_current_xact_id_if_assigned() as transaction`
   expect(row).toEqual({ assigned: 0, transaction: null })
+
+  // Nor does it ring: instances that wake each other would never rest.
+  const heard: string[] = []
+  await db.sql.listen('kairan_log', payload => heard.push(payload))
+  await db.sql`select kairan.sequence()`
+  await db.sql.notify('kairan_log', 'end')
+  await eventually(() => heard.includes('end'))
+  expect(heard).toEqual(['end'])
 })
 
 test('goes on far above what another server may have given', async () => {

@@ -1,0 +1,180 @@
+import { expect, test } from 'bun:test'
+import { type Client, open, openReady } from '../support/client.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+const publish = async ({ sql }: TestDatabase, count: number, channel = 'user-42') => {
+  await sql`
+    insert into kairan.notifications (channels, payload)
+    select array[${channel}], jsonb_build_object('n', n) from generate_series(1, ${count}::int) n`
+}
+
+const headIs = (db: TestDatabase, head: number) =>
+  eventually(async () => (await db.sql`select from kairan.log where head = ${head}`).length)
+
+const cursorAt = async ({ sql }: TestDatabase, seq: number) => {
+  const [log] = await sql`select epoch from kairan.log`
+  return `${log?.epoch}-${seq}`
+}
+
+const numbers = (events: Client['events']) => events.map(({ payload }) => Number(payload.n))
+const upTo = (last: number, from = 1) =>
+  Array.from({ length: last - from + 1 }, (_, index) => from + index)
+
+test('resumes from memory and from the log, on any instance, and goes on live', async () => {
+  await using db = await database()
+  await using one = await serve(db)
+  await publish(db, 3000)
+  await headIs(db, 3000)
+  // This one has started later: it has nothing in memory.
+  await using two = await serve(db)
+  const token = await tokenFor('42')
+  for (const service of [one, two]) {
+    await using client = await openReady(service.url, {
+      token,
+      lastEventId: await cursorAt(db, 5),
+    })
+    await client.atLeast(2995)
+    expect(numbers(client.events)).toEqual(upTo(3000, 6))
+    expect(client.controls).toMatchObject([{ type: 'ready', resumed: true }])
+  }
+  await using client = await openReady(two.url, { token, lastEventId: await cursorAt(db, 2999) })
+  await publish(db, 1)
+  await client.atLeast(2)
+  expect(numbers(client.events)).toEqual([3000, 1])
+})
+
+test('takes the cursor from the query where no header can be sent; the header wins', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await publish(db, 4)
+  await headIs(db, 4)
+  const token = await tokenFor('42')
+  const [one, two, three] = await Promise.all([1, 2, 3].map(seq => cursorAt(db, seq)))
+  for (const [query, lastEventId, expected] of [
+    [`?last_event_id=${one}`, undefined, [2, 3, 4]],
+    [`?lastEventId=${two}`, undefined, [3, 4]],
+    [`?last_event_id=${one}`, three, [4]],
+  ] as const) {
+    await using client = await openReady(service.url, {
+      token,
+      query,
+      ...(lastEventId ? { lastEventId } : {}),
+    })
+    await client.atLeast(expected.length)
+    expect(numbers(client.events)).toEqual([...expected])
+  }
+})
+
+test('does not replay what the role level of today does not allow', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await db.sql`insert into kairan.roles values ('42', 100)`
+  await publish(db, 2, 'admin-dashboard')
+  await publish(db, 1, 'all-users')
+  await headIs(db, 3)
+  const channels = async () => {
+    await using client = await openReady(service.url, {
+      token: await tokenFor('42'),
+      lastEventId: await cursorAt(db, 0),
+    })
+    await eventually(() => client.events.some(({ channel }) => channel === 'all-users'))
+    return client.events.map(({ channel }) => channel)
+  }
+  expect(await channels()).toEqual(['admin-dashboard', 'admin-dashboard', 'all-users'])
+  await db.sql`update kairan.roles set role_level = 0`
+  expect(await channels()).toEqual(['all-users'])
+})
+
+test('says a gap aloud, then goes on live, and the client resumes from there', async () => {
+  await using db = await database()
+  {
+    await using _first = await serve(db)
+    await publish(db, 20)
+    await headIs(db, 20)
+  }
+  await db.sql`update kairan.deliveries set created_at = now() - interval '8 days' where seq <= 12`
+  const [raised] = await db.sql`select kairan.raise_floor('7 days')::int as floor`
+  expect(raised?.floor).toBe(12)
+  await db.sql`select kairan.prune()`
+
+  await using service = await serve(db, { REPLAY_LIMIT: '5' })
+  const token = await tokenFor('42')
+  const head = await cursorAt(db, 20)
+  const cases: [cursor: string, gap: object][] = [
+    [await cursorAt(db, 11), { reason: 'retention' }],
+    [await cursorAt(db, 12), { reason: 'limit', missed: 6 }],
+    [await cursorAt(db, 21), { reason: 'log' }],
+    [await cursorAt(db, 9_000_000_000_000_000), { reason: 'log' }],
+    ['00000000-20', { reason: 'log' }],
+  ]
+  for (const [cursor, gap] of cases) {
+    await using client = await openReady(service.url, { token, lastEventId: cursor })
+    expect(await client.control('gap')).toEqual({ type: 'gap', ...gap, from: cursor, to: head })
+    expect(client.controls[0]).toEqual({ type: 'ready', resumed: false, cursor: head })
+    expect(client.lastEventId).toBe(head)
+    expect(client.events).toEqual([])
+  }
+  await using exact = await openReady(service.url, { token, lastEventId: await cursorAt(db, 15) })
+  await exact.atLeast(5)
+  expect(numbers(exact.events)).toEqual(upTo(20, 16))
+  expect(exact.controls).toHaveLength(1)
+
+  await using after = await openReady(service.url, { token, lastEventId: '00000000-1' })
+  await publish(db, 1)
+  expect(numbers(await after.atLeast(1))).toEqual([1])
+})
+
+test('refuses a cursor that it can not have given', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  for (const lastEventId of [
+    'x',
+    '7',
+    'abc-',
+    '-5',
+    'abc-1e3',
+    "abc-1';--",
+    'abc-99999999999999999',
+    `${'a'.repeat(17)}-1`,
+  ]) {
+    await using client = await open(service.url, { token, lastEventId })
+    expect([lastEventId, client.response.status]).toEqual([lastEventId, 400])
+    expect(JSON.parse(client.text).code).toBe('bad_cursor')
+  }
+})
+
+test('retention removes what is old, in steps, and keeps what is not', async () => {
+  await using db = await database()
+  await using service = await serve(db, { RETENTION: '1s' })
+  await publish(db, 2500)
+  await headIs(db, 2500)
+  const [kept] = await db.sql`select kairan.publish('user-42', '{}') as id`
+  await headIs(db, 2501)
+  await db.sql`update kairan.deliveries set created_at = now() + interval '1 hour' where seq = 2501`
+
+  await eventually(async () => (await db.sql`select from kairan.notifications`).length === 1)
+  expect(await db.sql`select notification_id as id from kairan.deliveries`).toMatchObject([
+    { id: kept?.id },
+  ])
+  // It is still in memory, so this instance can resume it all the same.
+  await using client = await openReady(service.url, {
+    token: await tokenFor('42'),
+    lastEventId: await cursorAt(db, 2499),
+  })
+  await client.atLeast(2)
+})
+
+test('fails what has expired while it was pending', async () => {
+  await using db = await database()
+  await using _service = await serve(db, { RETENTION: '10s' })
+  await db.sql`
+    select kairan.publish('user-42', '{}', expires_at => now() + interval '1.5 seconds')`
+  const row = await eventually(async () => {
+    const [found] = await db.sql`select * from kairan.deliveries where status = 'failed'`
+    return found
+  })
+  expect(row).toMatchObject({ error: 'expired', recipients: 0, delivered_at: null })
+})
