@@ -34,17 +34,17 @@ export const createDemoStore = (database: Database): DemoStore => ({
 const forPublisher = (error: unknown) => {
   if (!(error instanceof postgres.PostgresError)) return null
   const { code, message, hint } = error
-  const unreadable = unreadables[code]
-  if (unreadable) return new KairanError('unprocessable', unreadable)
+  const reason = unreadable[code]
+  if (reason) return new KairanError('unprocessable', reason)
   if (!/^(22023|54000)$/.test(code) || !message.startsWith('kairan: ')) return null
   return new KairanError('unprocessable', [message.slice(8), hint].filter(Boolean).join('. '))
 }
 
-/** What Postgres can not read as text or as jsonb, by SQLSTATE. */
-const unreadables: Record<string, string> = {
+/** Why Postgres can not take something as text or as jsonb, by SQLSTATE. */
+const unreadable: Record<string, string> = {
   '22P02': 'The payload is not JSON.',
-  '22P05': 'The payload has a character that Postgres can not store, as \\u0000.',
-  '22021': 'There is a character in it that Postgres can not store, as U+0000.',
+  '22P05': 'Postgres can not store the character U+0000.',
+  '22021': 'Postgres can not store the character U+0000.',
   '22003': 'The payload has a number that is too large for Postgres.',
   '54001': 'The payload is nested too deeply.',
 }

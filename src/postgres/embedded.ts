@@ -17,7 +17,8 @@ export type EmbeddedPostgres = {
 /** How to reach the server. Kept between runs, readable for its owner only. */
 type Access = { port: number; password: string; startedBy: number }
 
-const user = 'kairan'
+// Not "kairan": a schema of the user's name would be the first in its search_path.
+const user = 'postgres'
 const database = 'kairan'
 
 /**

@@ -1,5 +1,4 @@
 import postgres from 'postgres'
-import { migrate } from '../../src/postgres/migrate.ts'
 import { cluster as startCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { faults, type World } from './faults.ts'
@@ -39,7 +38,11 @@ export const chaos = async (options: {
 }): Promise<Outcome> => {
   const random = createRandom(options.seed)
   await using cluster = await startCluster()
-  await migrate(cluster.url)
+  const migrating = Bun.spawn([process.execPath, `${options.source}/main.ts`, 'migrate'], {
+    env: { DATABASE_URL: cluster.url },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  if ((await migrating.exited) !== 0) throw new Error('The schema could not be made')
   await using one = await startInstance(options.source, cluster.url, {})
   await using two = await startInstance(options.source, cluster.url, {})
   await using three = await startInstance(options.source, cluster.url, { QUEUE_BYTES: '100000' })

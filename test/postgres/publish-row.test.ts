@@ -108,8 +108,9 @@ test('says which column it does not find, and how it has to be called', async ()
     ],
     [`after insert on orders for each row execute function kairan.publish_row()`, 'trigger notify'],
   ]
+  await using db = await orders('after insert on orders execute function kairan.publish_row()')
   for (const [trigger, message] of wrong) {
-    await using db = await orders(trigger)
+    await db.sql.unsafe(`drop trigger notify on orders; create trigger notify ${trigger}`)
     await expect(db.sql`insert into orders values (1)`.execute()).rejects.toMatchObject({
       message: expect.stringContaining(message),
       hint: expect.any(String),

@@ -15,11 +15,14 @@ export type Logged = { level: keyof Report; facts: object; sentence: string }
 
 export type TestService = AsyncDisposable & { url: string; service: Service; logs: Logged[] }
 
-/** A service in this process, on a free port of 127.0.0.1, ready. It is stopped at the end of the scope. */
+/**
+ * A service in this process, on a free port of 127.0.0.1, ready unless told not to wait for that. It is
+ * stopped at the end of the scope.
+ */
 export const serve = async (
   { url }: { url: string },
   env: Record<string, string> = {},
-  options: { demo?: boolean } = {},
+  options: { demo?: boolean; ready?: boolean } = {},
 ): Promise<TestService> => {
   const logs: Logged[] = []
   const listen = (level: keyof Report) => (facts: object, sentence: string) => {
@@ -35,7 +38,7 @@ export const serve = async (
   })
   const service = createService(config, report, options)
   await service.start()
-  await eventually(() => service.reasons().length === 0)
+  if (options.ready !== false) await eventually(() => service.reasons().length === 0)
   return {
     url: service.url,
     service,

@@ -1,0 +1,32 @@
+import { expect, test } from 'bun:test'
+import { chaos } from './chaos.ts'
+import { mistakes, withMistake } from './mistakes.ts'
+
+const quiet = () => undefined
+const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 1_000_000)
+
+test(
+  'loses, repeats, reorders and invents nothing while everything breaks',
+  async () => {
+    await using source = await withMistake(undefined)
+    const outcome = await chaos({ seconds: 45, seed, source: source.path, report: quiet })
+    console.log({ seed, ...outcome })
+    expect(outcome).toMatchObject({ missed: 0, duplicated: 0, outOfOrder: 0, ghosts: 0, gaps: 0 })
+    expect(outcome.published).toBeGreaterThan(1000)
+    expect(outcome.delivered).toBeGreaterThan(outcome.published)
+    expect(Object.keys(outcome.faults).length).toBeGreaterThan(3)
+  },
+  { timeout: 300_000 },
+)
+
+for (const name of Object.keys(mistakes)) {
+  test(
+    `is found out by the same harness: ${name}`,
+    async () => {
+      await using source = await withMistake(name)
+      const { missed } = await chaos({ seconds: 12, seed: 5, source: source.path, report: quiet })
+      expect(missed).toBeGreaterThan(0)
+    },
+    { timeout: 300_000 },
+  )
+}
