@@ -80,8 +80,8 @@ const pageHeaders = (page: string) => {
 }
 
 /**
- * A browser says where a request comes from; other programs have no cookie to be abused. It sends
- * Sec-Fetch-Site to https and localhost only. Origin comes second: behind a tunnel its scheme differs.
+ * A browser says where a request comes from; other programs have no cookie to be abused. Sec-Fetch-Site
+ * goes first: behind a tunnel to https, Origin differs. It is not sent over plain http from afar.
  */
 const isSameOrigin = (request: Request) => {
   const site = request.headers.get('sec-fetch-site')

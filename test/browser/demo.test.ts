@@ -1,12 +1,15 @@
 import { expect, test } from 'bun:test'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { browser, withoutBrowser } from '../support/browser.ts'
 import { database } from '../support/database.ts'
 import { serve } from '../support/service.ts'
 
 /** Opens the demo page as someone on a device of their own, and collects what the console complains of. */
-const openDemo = async (chromium: Browser, url: string, name: string) => {
-  const context = await chromium.newContext({ viewport: { width: 360, height: 740 } })
+const openDemo = async (chromium: Browser, url: string, name: string) =>
+  signIn(await chromium.newContext({ viewport: { width: 360, height: 740 } }), url, name)
+
+/** The same in one more window of a browser. */
+const signIn = async (context: BrowserContext, url: string, name: string) => {
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('console', message => {
@@ -86,3 +89,64 @@ test.skipIf(withoutBrowser)(
     await page.locator('[data-status=delivered]').waitFor()
   },
 )
+
+test.skipIf(withoutBrowser)(
+  'two windows of one browser stay two users, when they come back and when they are reloaded',
+  async () => {
+    await using db = await database()
+    await using service = await serve(db, { RETRY_MS: '50' }, { demo: true })
+    await using chromium = await browser()
+    const context = await chromium.newContext()
+    const aiko = await signIn(context, service.url, 'Aiko')
+    const ben = await signIn(context, service.url, 'Ben')
+
+    // The cookie is Ben's now. Aiko's stream is refused when it returns, and signs in again.
+    await db.sql`select kairan.disconnect('1')`
+    await aiko.page.locator('.control', { hasText: 'revoked' }).waitFor()
+    await db.sql`select kairan.publish('user-2', '{"text": "For Ben"}')`
+    await db.sql`select kairan.publish('user-1', '{"text": "For Aiko"}')`
+    await aiko.page.locator('#events').getByText('For Aiko').waitFor()
+    await ben.page.locator('#events').getByText('For Ben').waitFor()
+    expect(await aiko.page.locator('#events pre').count()).toBe(1)
+
+    await ben.page.reload()
+    await ben.page.getByRole('status').getByText('live').waitFor()
+    await db.sql`select kairan.publish('user-2', '{"text": "For Ben again"}')`
+    await ben.page.locator('#events').getByText('For Ben again').waitFor()
+  },
+)
+
+test.skipIf(withoutBrowser)(
+  'the SQL that it shows does the same, and the event says its id',
+  async () => {
+    await using db = await database()
+    await using service = await serve(db, {}, { demo: true })
+    await using chromium = await browser()
+    const { page } = await openDemo(chromium, service.url, 'Aiko')
+
+    await page.getByLabel('Payload').fill(`{"text": "It's here"}`)
+    await page.getByLabel('Type').fill('')
+    await db.sql.unsafe((await page.locator('#sql').textContent()) ?? '')
+    await page.locator('#events').getByText("It's here").waitFor()
+    await page
+      .locator('#events')
+      .getByText(/^id: [0-9a-z]+-1$/)
+      .waitFor()
+    await db.sql`select pg_notify('kairan', '{"channel": "user-1", "payload": {}}')`
+    await page.locator('#events').getByText('live, not stored').waitFor()
+
+    await page.getByRole('button', { name: 'Copy' }).click()
+    await page.getByRole('button', { name: 'Copied' }).waitFor()
+  },
+)
+
+test.skipIf(withoutBrowser)('an admin who is none any more still gets their stream', async () => {
+  await using db = await database()
+  await using service = await serve(db, {}, { demo: true })
+  await db.sql`insert into kairan.roles (user_id, role_level) values ('3', 0)`
+  await using chromium = await browser()
+  const { page } = await openDemo(chromium, service.url, 'Chidi')
+
+  await db.sql`select kairan.publish('user-3', '{"text": "For Chidi"}')`
+  await page.locator('#events').getByText('For Chidi').waitFor()
+})

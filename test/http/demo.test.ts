@@ -46,6 +46,11 @@ test('refuses other sites, strangers and nonsense with a problem', async () => {
     ],
     [fetch(`${url}/demo/deliveries/00000000-0000-0000-0000-000000000000`), 401, 'token_missing'],
     [fetch(`${url}/demo/deliveries/'; drop table`, { headers: { cookie } }), 422, 'unprocessable'],
+    [
+      fetch(`${url}/demo/deliveries/${'-'.repeat(36)}`, { headers: { cookie } }),
+      422,
+      'unprocessable',
+    ],
   ]
   for (const [response, status, code] of cases) {
     const answer = await response
@@ -55,3 +60,65 @@ test('refuses other sites, strangers and nonsense with a problem', async () => {
   const published = await post(`${url}/demo/notifications`, notification, { cookie })
   expect(published.status).toBe(200)
 })
+
+test('says what is wrong with what can not be published, and nothing of what is inside', async () => {
+  await using db = await database()
+  await using service = await serve(db, {}, { demo: true })
+  const cookie = await cookieOf(service.url, '1')
+  const tooDeep = `{"a": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`
+
+  const cases: [channel: string, payload: string, detail: RegExp][] = [
+    ['nobody', '{}', /^unknown channel "nobody"\. A channel is user-\{user id\}/],
+    ['user-1\0', '{}', /^Postgres can not store the character U\+0000\.$/],
+    ['user-1', '[1]', /^the payload is not a JSON object but array: \[1\]\. Wrap it/],
+    ['user-1', '{', /^The payload is not JSON\.$/],
+    ['user-1', String.raw`{"a": "\u0000"}`, /^Postgres can not store the character U\+0000\.$/],
+    ['user-1', '{"a": 1e999999}', /^The payload has a number that is too large/],
+    ['user-1', tooDeep, /^The payload is nested too deeply\.$/],
+    [
+      'user-1',
+      `{"a": "${'x'.repeat(70_000)}"}`,
+      /^the payload has 70009 bytes, .* MAX_EVENT_BYTES/,
+    ],
+  ]
+  for (const [channel, payload, detail] of cases) {
+    const body = { channel, payload, type: '' }
+    const answer = await post(`${service.url}/demo/notifications`, body, { cookie })
+    expect(answer.status).toBe(422)
+    expect(await answer.json()).toMatchObject({
+      code: 'unprocessable',
+      detail: expect.stringMatching(detail),
+    })
+  }
+})
+
+test('gives the admin among its users a role level, unless there is one', async () => {
+  await using db = await database()
+  await using service = await serve(db, { ADMIN_ROLE_LEVEL: '7' }, { demo: true })
+  const roles = () => db.sql`select user_id, role_level from kairan.roles`
+
+  await cookieOf(service.url, '1')
+  expect<unknown>([...(await roles())]).toEqual([])
+  await cookieOf(service.url, '3')
+  expect<unknown>([...(await roles())]).toEqual([{ user_id: '3', role_level: 7 }])
+  await db.sql`update kairan.roles set role_level = 0`
+  await cookieOf(service.url, '3')
+  expect<unknown>([...(await roles())]).toEqual([{ user_id: '3', role_level: 0 }])
+})
+
+test('takes requests of its own page, also through a tunnel to https', async () => {
+  await using db = await database()
+  await using service = await serve(db, {}, { demo: true })
+  const statusWith = async (headers: Record<string, string>) =>
+    (await post(`${service.url}/demo/session`, { user: '1' }, headers)).status
+
+  const origin = 'https://tunnel.test'
+  expect(await statusWith({ origin: service.url })).toBe(200)
+  expect(await statusWith({ origin, 'sec-fetch-site': 'same-origin' })).toBe(200)
+  expect(await statusWith({ origin, 'sec-fetch-site': 'same-site' })).toBe(403)
+})
+
+const cookieOf = async (url: string, user: string) => {
+  const answer = await post(`${url}/demo/session`, { user })
+  return answer.headers.get('set-cookie')?.split(';')[0] ?? ''
+}

@@ -1,12 +1,10 @@
-import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
 
-const path = [
-  process.env.CHROMIUM_PATH,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-].find(candidate => candidate !== undefined && existsSync(candidate))
+const path =
+  process.env.CHROMIUM_PATH ||
+  ['/usr/bin/chromium', 'chromium', 'chromium-browser', 'google-chrome']
+    .map(name => Bun.which(name))
+    .find(found => found !== null)
 
 /** Browser tests are skipped where there is no browser, but never in CI. */
 export const withoutBrowser = path === undefined && !process.env.CI
