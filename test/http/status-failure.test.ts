@@ -1,0 +1,58 @@
+import { expect, test } from 'bun:test'
+import { openReady } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+test('statuses that can not be written wait, and delivery goes on', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  await db.sql.unsafe(`
+    create function broken() returns trigger language plpgsql as $$ begin raise 'disk full'; end $$;
+    create trigger broken before update of status on kairan.deliveries
+      for each row execute function broken();`)
+
+  for (let n = 1; n <= 50; n++) await db.sql`select kairan.publish('user-42', '{}')`
+  await client.atLeast(50)
+  const warned = await eventually(() =>
+    service.logs.find(({ sentence }) => sentence.startsWith('Statuses could not be written')),
+  )
+  expect(warned.facts).toMatchObject({ error: 'disk full' })
+  expect(await db.sql`select from kairan.deliveries where status <> 'pending'`).toHaveLength(0)
+
+  await db.sql`drop trigger broken on kairan.deliveries`
+  await eventually(async () => {
+    const rows = await db.sql`
+      select from kairan.deliveries where status = 'delivered' and recipients = 1`
+    return rows.length === 50
+  })
+})
+
+test('a statement that blocks the status rows for a while costs no status', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  await db.sql`select kairan.publish('user-42', '{}')`
+  await db.sql.begin(async tx => {
+    await tx`select from kairan.deliveries for update`
+    await client.atLeast(1)
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await client.atLeast(2)
+  })
+  await eventually(async () => {
+    const rows = await db.sql`select from kairan.deliveries where status = 'delivered'`
+    return rows.length === 2
+  })
+})
+
+test('stopping writes what is left to write', async () => {
+  await using db = await database()
+  {
+    await using service = await serve(db)
+    await using client = await openReady(service.url, { token: await tokenFor('42') })
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await client.atLeast(1)
+  }
+  expect(await db.sql`select recipients from kairan.deliveries`).toMatchObject([{ recipients: 1 }])
+})
