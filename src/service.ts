@@ -46,12 +46,15 @@ export const createService = (
     recentBytes: 16 * 1024 * 1024,
   })
   const begun = Promise.withResolvers<void>()
-  const deadlineMs = 10_000
-  const database = createDatabase(config.databaseUrl, { max: 10, name: 'kairan', deadlineMs })
+  const database = createDatabase(config.databaseUrl, {
+    max: 10,
+    name: 'kairan',
+    deadlineMs: 10_000,
+  })
   const dispatcherDatabase = createDatabase(config.databaseListenUrl ?? config.databaseUrl, {
     max: 1,
     name: 'kairan dispatcher',
-    deadlineMs,
+    deadlineMs: 3000,
   })
   const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })
   const streams = createStreams({

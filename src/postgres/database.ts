@@ -10,16 +10,19 @@ export type Database = {
 /**
  * Postgres can be frozen, or behind a network that swallows packets: then nothing answers, and nothing
  * fails either. When that lasts for `deadlineMs`, the client is given up with all its connections, which
- * rejects whatever waited on them, and the next statement begins with a new one.
+ * rejects whatever waited on them, and the next statement begins with a new one. Each time in a row it
+ * waits twice as long, up to eight times: a server that is only slow gets the time that it needs.
  */
 export const createDatabase = (
   url: string,
   options: ConnectOptions & { deadlineMs: number },
 ): Database => {
   let sql = connect(url, options)
+  let patience = 1
 
   const giveUp = (client: Sql) => {
     if (client !== sql) return
+    patience = Math.min(patience * 2, 8)
     sql = connect(url, options)
     void client.end({ timeout: 0 })
   }
@@ -28,12 +31,15 @@ export const createDatabase = (
     async run(ask) {
       const client = sql
       const late = Promise.withResolvers<never>()
+      const deadlineMs = options.deadlineMs * patience
       const timer = setTimeout(() => {
-        late.reject(new Error(`Postgres did not answer within ${options.deadlineMs} ms`))
+        late.reject(new Error(`Postgres did not answer within ${deadlineMs} ms`))
         giveUp(client)
-      }, options.deadlineMs)
+      }, deadlineMs)
       try {
-        return await Promise.race([ask(client), late.promise])
+        const answer = await Promise.race([ask(client), late.promise])
+        patience = 1
+        return answer
       } finally {
         clearTimeout(timer)
       }

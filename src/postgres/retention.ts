@@ -39,7 +39,9 @@ export const createRetention = (options: {
       const keep = `${options.keepMs} milliseconds`
       // One step of the floor, then what lies below it. First what an instance that died has left.
       do await prune()
-      while ((await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null)
+      while (
+        (await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null
+      )
     } catch (error) {
       report.warn(
         { error: messageOf(error) },

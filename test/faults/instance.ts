@@ -4,6 +4,7 @@ import { secret } from '../support/service.ts'
 
 export type Instance = AsyncDisposable & {
   url: string
+  readonly pid: number
   /** The network between it and the database. */
   proxy: TestProxy
   /** Sends its process a signal. */
@@ -40,6 +41,9 @@ export const startInstance = async (
   let child = spawn()
   return {
     url: `http://127.0.0.1:${port}`,
+    get pid() {
+      return child.pid
+    },
     proxy,
     signal: name => child.kill(name),
     async restart() {
