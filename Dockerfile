@@ -5,6 +5,7 @@
 FROM oven/bun:1.4.5-slim AS build
 WORKDIR /kairan
 COPY package.json bun.lock ./
+COPY patches ./patches
 RUN bun install --frozen-lockfile
 COPY tsconfig.json ./
 COPY src ./src
