@@ -40,6 +40,11 @@ const start = async (options: string[]) => {
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   const service = createService(config, report, { demo })
 
+  // A promise that nobody waited for is a mistake, but none that is worth everybody's stream.
+  process.on('unhandledRejection', error => {
+    report.error({ error: messageOf(error) }, 'An unexpected rejection: please report it.')
+  })
+
   let asked = 0
   const stop = async (signal: string) => {
     asked++

@@ -95,7 +95,7 @@ export const createService = (
     },
     onUp() {
       dispatcher.wake()
-      reauthorize()
+      void streams.reauthorize()
     },
   })
 
@@ -123,14 +123,8 @@ export const createService = (
   const changeUser = (text: string) => {
     const change = parseUserChange(text)
     if (change?.action === 'disconnect') streams.disconnect(change.userId)
-    else if (change?.action === 'reauthorize') reauthorize(change.userId)
+    else if (change?.action === 'reauthorize') void streams.reauthorize(change.userId)
     else report.warn({ text: text.slice(0, 200) }, 'A NOTIFY on kairan_users was not understood.')
-  }
-
-  const reauthorize = (userId?: string) => {
-    streams.reauthorize(userId).catch(error => {
-      report.error({ error: messageOf(error) }, 'Role levels could not be looked up.')
-    })
   }
 
   let state: 'starting' | 'running' | 'draining' = 'starting'

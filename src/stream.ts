@@ -110,7 +110,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   yield readyFrame(false, { position: first - 1 }, hub)
 
   let held: Event | undefined
-  while (pendingOn !== null && page.events.length > 0 && !subscription.closed) {
+  while (pendingOn !== null && page.events.length > 0 && isOpenFor(pendingOn, subscription)) {
     const events = held ? [held, ...page.events] : page.events
     held = events.pop()
     const frames = events.map(event => frameOf(event, epoch))
@@ -118,8 +118,13 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
     if (page.end >= head) break
     page = await log.pendingPage(pendingOn, page.end, head, writeBytes)
   }
-  if (held) yield* write([frameOf(held, epoch, head)], subscription, parts)
+  if (held && isOpenFor(held.channel, subscription)) {
+    yield* write([frameOf(held, epoch, head)], subscription, parts)
+  }
 }
+
+const isOpenFor = (channel: string, { closed, channels }: Subscription) =>
+  !closed && channels.includes(channel)
 
 /** The next page of what a subscription has missed: from memory if it is held there. */
 const nextPage = async (subscription: Subscription, { hub, log, writeBytes }: StreamParts) => {
@@ -138,7 +143,9 @@ function* catchUp(page: Page, subscription: Subscription, parts: StreamParts) {
     yield gapFrame({ reason: 'retention' }, from, subscription, parts.hub)
     return
   }
-  yield* write(page.events.map(parts.hub.frameOf), subscription, parts)
+  // While the page was read, its user may have lost a channel.
+  const events = page.events.filter(({ channel }) => subscription.channels.includes(channel))
+  yield* write(events.map(parts.hub.frameOf), subscription, parts)
   subscription.position = page.end
 }
 

@@ -60,6 +60,9 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const connections = new WeakMap<Subscription, Connection>()
   const parts = { ...options, writeBytes }
   let timer: ReturnType<typeof setInterval> | null = null
+  /** How often it was said that somebody's role level may have changed. */
+  let changes = 0
+  let rechecking: Promise<void> = Promise.resolve()
 
   const readable = async (userId: string) =>
     readableChannels(userId, await levelOf(userId), options.adminRoleLevel)
@@ -92,9 +95,30 @@ export const createStreams = (options: StreamsOptions): Streams => {
     else hub.move(subscription, kept)
   }
 
+  /** The channels by the role level of now: a change during the look-up makes it look once more. */
+  const readableNow = async (userId: string): Promise<string[]> => {
+    const before = changes
+    const channels = await readable(userId)
+    return before === changes ? channels : await readableNow(userId)
+  }
+
+  const recheck = async (userId?: string) => {
+    const users = new Set(hub.subscriptions(userId).map(subscription => subscription.userId))
+    for (const user of users) {
+      try {
+        const channels = await readable(user)
+        for (const subscription of hub.subscriptions(user)) narrow(subscription, channels)
+      } catch (error) {
+        // Nobody keeps a channel because the level can't be looked up: it is when they return.
+        options.failed(error)
+        for (const subscription of hub.subscriptions(user)) sendAway(subscription, 'unavailable')
+      }
+    }
+  }
+
   return {
     async open({ userId, expiresAt, asked, cursor, signal, cut }) {
-      const channels = chooseChannels(await readable(userId), asked)
+      const channels = chooseChannels(await readableNow(userId), asked)
       const subscription = hub.subscribe({
         userId,
         channels,
@@ -112,12 +136,11 @@ export const createStreams = (options: StreamsOptions): Streams => {
       const own = channels.find(channel => channel.startsWith('user-')) ?? null
       return stream(subscription, cursor ? { cursor } : { pendingOn: own }, parts)
     },
-    async reauthorize(userId) {
-      const users = new Set(hub.subscriptions(userId).map(subscription => subscription.userId))
-      for (const user of users) {
-        const channels = await readable(user)
-        for (const subscription of hub.subscriptions(user)) narrow(subscription, channels)
-      }
+    reauthorize(userId) {
+      changes++
+      // One after the other: an older look-up must not be the last to be heard.
+      rechecking = rechecking.then(() => recheck(userId))
+      return rechecking
     },
     disconnect(userId) {
       for (const subscription of hub.subscriptions(userId)) {

@@ -1,0 +1,123 @@
+import { expect, test } from 'bun:test'
+import type { Event } from '../src/event.ts'
+import { createHub } from '../src/hub.ts'
+import type { Log, Page } from '../src/log.ts'
+import { createStreams } from '../src/streams.ts'
+
+const admin = (seq: number): Event => ({
+  seq,
+  id: null,
+  channel: 'admin-dashboard',
+  type: null,
+  createdAt: '',
+  expiresAt: null,
+  payload: `{"seq":${seq}}`,
+  metadata: null,
+})
+
+/** Streams over a log and role levels that answer when the test says so. */
+const setUp = () => {
+  const hub = createHub({ queueBytes: 10_000, recentEvents: 1, recentBytes: 1000 })
+  hub.begin('e', 10)
+  const levels: PromiseWithResolvers<number>[] = []
+  const pages: PromiseWithResolvers<Page>[] = []
+  const later = <T>(waiting: PromiseWithResolvers<T>[]) => {
+    const answer = Promise.withResolvers<T>()
+    waiting.push(answer)
+    return answer.promise
+  }
+  const log: Log = {
+    page: () => later(pages),
+    pendingPage: async (_channel, _after, upTo) => ({ events: [], end: upTo, floor: 0 }),
+    survey: async () => ({ epoch: 'e', head: 10, floor: 0, missed: 0 }),
+  }
+  const streams = createStreams({
+    hub,
+    log,
+    levelOf: () => later(levels),
+    adminRoleLevel: 100,
+    heartbeatMs: 10_000,
+    retryMs: 1,
+    maxStreamAgeMs: 60_000,
+    replayLimit: 100,
+    handed: () => undefined,
+    failed: () => undefined,
+  })
+  const open = (seq: number | null) =>
+    streams.open({
+      userId: '1',
+      expiresAt: Number.MAX_SAFE_INTEGER,
+      asked: undefined,
+      cursor: seq === null ? null : { epoch: 'e', seq },
+      signal: new AbortController().signal,
+      cut: () => undefined,
+    })
+  return { hub, levels, pages, streams, open }
+}
+
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+test('a role level that changes while a stream is opened is looked up again', async () => {
+  const { hub, levels, streams, open } = setUp()
+  const opening = open(null)
+  void streams.reauthorize('1')
+  levels[0]?.resolve(100)
+  await turn()
+  levels[1]?.resolve(0)
+  await opening
+  expect(hub.subscriptions('1')[0]?.channels).toEqual(['user-1', 'all-users'])
+})
+
+test('of two changes the later one counts, however long the first look-up takes', async () => {
+  const { hub, levels, streams, open } = setUp()
+  const opening = open(null)
+  levels[0]?.resolve(100)
+  await opening
+  const first = streams.reauthorize('1')
+  const second = streams.reauthorize('1')
+  await turn()
+  // The second look-up has not begun: it will see what is true after the first.
+  expect(levels).toHaveLength(2)
+  levels[1]?.resolve(100)
+  await first
+  await turn()
+  levels[2]?.resolve(0)
+  await second
+  expect(hub.subscriptions('1')[0]?.channels).toEqual(['user-1', 'all-users'])
+})
+
+test('a page that was being read for a channel that is taken away is not sent', async () => {
+  const { levels, pages, streams, open } = setUp()
+  const opening = open(5)
+  levels[0]?.resolve(100)
+  const stream = await opening
+  let text = ''
+  const reading = (async () => {
+    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+  })()
+  await turn()
+  const demoted = streams.reauthorize('1')
+  await turn()
+  levels[1]?.resolve(0)
+  await demoted
+  pages[0]?.resolve({ events: [admin(6), admin(7)], end: 10, floor: 0 })
+  await turn()
+  streams.disconnect('1')
+  await reading
+  expect(text).toContain('"ready"')
+  expect(text).not.toContain('admin-dashboard')
+})
+
+test('a stream whose role level can not be looked up again is sent away', async () => {
+  const { hub, levels, streams, open } = setUp()
+  const opening = open(null)
+  levels[0]?.resolve(100)
+  await opening
+  const change = streams.reauthorize('1')
+  await turn()
+  levels[1]?.reject(new Error('away'))
+  await change
+  const [subscription] = hub.subscriptions('1')
+  expect(subscription?.closed).toBe(true)
+  expect(new TextDecoder().decode(subscription?.farewell ?? undefined)).toContain('"reconnect"')
+})
