@@ -23,6 +23,12 @@ export const readConfig = (env: Environment): Config => readWith(env, readAll)
 export const readDatabaseUrl = (env: Environment): string =>
   readWith(env, read => read.postgresUrl('DATABASE_URL') ?? '')
 
+/** Settings that are set, but that this version does not know yet. */
+export const unknownSettings = (env: Environment): string[] =>
+  ['JWT_JWKS_URL', 'CORS_ORIGINS', 'MAX_STREAMS', 'MAX_STREAMS_PER_USER', 'WORKERS'].filter(
+    name => env[name],
+  )
+
 const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
   const problems: string[] = []
   const result = read(createReader(env, problems))

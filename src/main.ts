@@ -1,4 +1,4 @@
-import { ConfigError, readConfig, readDatabaseUrl } from './config.ts'
+import { ConfigError, readConfig, readDatabaseUrl, unknownSettings } from './config.ts'
 import { messageOf } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { migrate } from './postgres/migrate.ts'
@@ -38,6 +38,8 @@ const start = async (options: string[]) => {
   const parent = options.find(option => option.startsWith('--parent='))?.slice(9)
   const config = readConfig(process.env)
   const report = await createLogger({ level: config.logLevel, pretty: demo })
+  const unknown = unknownSettings(process.env)
+  if (unknown.length > 0) report.warn({ unknown }, 'These settings have no effect in this version.')
   const service = createService(config, report, { demo })
 
   // A promise that nobody waited for is a mistake, but none that is worth everybody's stream.
