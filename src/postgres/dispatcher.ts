@@ -16,6 +16,9 @@ export type Dispatcher = {
   stop(): Promise<void>
 }
 
+/** How soon it tries again after a failure. Sockets are paced besides, see connect.ts. */
+const retryMs = 250
+
 /**
  * Gives committed deliveries their seq and reads the log for all streams of this instance. A wake-up
  * only makes it look sooner: it looks every `pollMs` anyway, so a lost NOTIFY costs time and nothing else.
@@ -49,7 +52,7 @@ export const createDispatcher = (options: {
     while (!stopped) {
       woken = false
       const again = await step()
-      if (!again && !woken && !stopped) await pause(pollMs)
+      if (!again && !woken && !stopped) await pause(state.problem ? retryMs : pollMs)
     }
   }
 
