@@ -25,24 +25,24 @@ export const readableChannels = (userId: string, roleLevel: number, adminRoleLev
     ? [channelOf(userId), everyone, admins]
     : [channelOf(userId), everyone]
 
-/**
- * The channels of a stream: what its user may read, narrowed to what `?channels=` asks for.
- * Throws `bad_channels` when it asks for nothing, `channel_forbidden` when for one too many.
- */
-export const chooseChannels = (readable: string[], asked: string | undefined) => {
-  if (asked === undefined) return readable
+/** Reads `?channels=a,b`. Throws `bad_channels` when it names nothing. */
+export const parseChannels = (asked: string) => {
   const names = [...new Set(asked.split(',').map(name => name.trim()))].filter(Boolean)
-  if (names.length === 0) {
-    throw new KairanError('bad_channels', 'channels is empty: leave it out to read all you may.')
-  }
-  const forbidden = names.find(name => !readable.includes(name))
-  if (forbidden !== undefined) {
-    throw new KairanError(
-      'channel_forbidden',
-      `You may not read the channel "${forbidden.slice(0, 250)}". You may read ${readable.join(', ')}.`,
-    )
-  }
-  return names
+  if (names.length > 0) return names
+  throw new KairanError('bad_channels', 'channels is empty: leave it out to read all you may.')
+}
+
+/**
+ * The channels of a stream: all that its user may read, or of those the ones that were asked for. Throws
+ * `channel_forbidden` when one was asked for that the user may not read.
+ */
+export const chooseChannels = (readable: string[], asked: string[] | undefined) => {
+  const forbidden = asked?.find(name => !readable.includes(name))
+  if (forbidden === undefined) return asked ?? readable
+  throw new KairanError(
+    'channel_forbidden',
+    `You may not read the channel "${forbidden.slice(0, 250)}". You may read ${readable.join(', ')}.`,
+  )
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses.

@@ -86,7 +86,9 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Stream
     return
   }
   const page = await nextPage(subscription, parts)
-  if (page.events.length === 0) subscription.position = page.end
+  // Nothing missed: the client's cursor moves up, so that retention does not overtake it.
+  const isCurrent = page.events.length === 0 && page.floor <= cursor.seq
+  if (isCurrent) subscription.position = page.end
   yield readyFrame(true, subscription, hub)
   yield* catchUp(page, subscription, parts)
 }

@@ -8,12 +8,12 @@ import { jitter, stream } from './stream.ts'
 import type { Subscription } from './subscription.ts'
 
 /** Who asks for a stream, and for which. */
-export type Request = {
+export type StreamRequest = {
   userId: string
   /** When the token ends, in Unix seconds: the stream ends then, too. */
   expiresAt: number
-  /** What `?channels=` asks for; undefined for all that the user may read. */
-  asked: string | undefined
+  /** The channels that were asked for; undefined for all that the user may read. */
+  asked: string[] | undefined
   cursor: Cursor | null
   /** Aborts when the client has gone. */
   signal: AbortSignal
@@ -23,9 +23,9 @@ export type Request = {
 
 export type Streams = {
   /**
-   * Opens a stream. Throws `channel_forbidden` or `bad_channels`, or what the role level's lookup threw.
+   * Opens a stream. Throws `channel_forbidden`, or what the role level's look-up threw.
    */
-  open(request: Request): Promise<AsyncGenerator<Uint8Array, void>>
+  open(request: StreamRequest): Promise<AsyncGenerator<Uint8Array, void>>
   /** Looks up the channels of a user's open streams again (of all users' without one). */
   reauthorize(userId?: string): Promise<void>
   /** Ends a user's streams. */
@@ -52,7 +52,7 @@ export type StreamsOptions = {
 const writeBytes = 256 * 1024
 
 /** What is known of an open stream besides its subscription. */
-type Connection = Pick<Request, 'asked' | 'expiresAt' | 'cut'> & { endsAt: number }
+type Connection = Pick<StreamRequest, 'asked' | 'expiresAt' | 'cut'> & { endsAt: number }
 
 /** The open streams of this instance: opens them, keeps them going, and ends them in time. */
 export const createStreams = (options: StreamsOptions): Streams => {
@@ -89,7 +89,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   }
 
   const narrow = (subscription: Subscription, channels: string[]) => {
-    const asked = connections.get(subscription)?.asked?.split(',')
+    const asked = connections.get(subscription)?.asked
     const kept = asked ? channels.filter(channel => asked.includes(channel)) : channels
     if (kept.length === 0) subscription.close(controlFrame({ type: 'revoked' }))
     else hub.move(subscription, kept)

@@ -108,6 +108,23 @@ test('a page that was being read for a channel that is taken away is not sent', 
   expect(text).not.toContain('admin-dashboard')
 })
 
+test('says a gap when retention removes what a stream was about to read', async () => {
+  const { levels, pages, streams, open } = setUp()
+  const opening = open(5)
+  levels[0]?.resolve(0)
+  const stream = await opening
+  let text = ''
+  const reading = (async () => {
+    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+  })()
+  await turn()
+  pages[0]?.resolve({ events: [], end: 10, floor: 8 })
+  await turn()
+  streams.disconnect('1')
+  await reading
+  expect(text).toContain('"type":"gap","reason":"retention","from":"e-5","to":"e-10"')
+})
+
 test('a stream whose role level can not be looked up again is sent away', async () => {
   const { hub, levels, streams, open } = setUp()
   const opening = open(null)

@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import { parseChannels } from '../channels.ts'
 import { parseCursor } from '../cursor.ts'
 import { KairanError } from '../errors.ts'
 import { reconnectFrame } from '../event.ts'
@@ -22,32 +23,33 @@ export const streamRoute = (options: {
   refusal(): string | null
   failed(error: unknown): void
 }) =>
-  new Elysia({ name: 'stream' }).get(
-    '/notifications/stream',
-    async ({ request, server, query, set }) => {
-      const identity = await options.auth.identify(request)
-      const last = request.headers.get('last-event-id') || query.last_event_id || query.lastEventId
-      const cursor = last ? parseCursor(last) : null
-      const refusal = options.refusal()
-      if (refusal) return comeBackLater(refusal, options.retryMs)
-      try {
-        const stream = await options.streams.open({
-          ...identity,
-          cursor,
-          asked: query.channels,
-          signal: request.signal,
-          // Nothing else ends a connection whose client has stopped reading.
-          cut: () => server?.timeout(request, 1),
-        })
-        Object.assign(set.headers, headers)
-        return stream
-      } catch (error) {
-        if (error instanceof KairanError) throw error
-        options.failed(error)
-        return comeBackLater('unavailable', options.retryMs)
-      }
-    },
-  )
+  new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server, set }) => {
+    const identity = await options.auth.identify(request)
+    const query = new URL(request.url).searchParams
+    const last =
+      request.headers.get('last-event-id') || query.get('last_event_id') || query.get('lastEventId')
+    const cursor = last ? parseCursor(last) : null
+    const channels = query.get('channels')
+    const asked = channels === null ? undefined : parseChannels(channels)
+    const refusal = options.refusal()
+    if (refusal) return comeBackLater(refusal, options.retryMs)
+    try {
+      const stream = await options.streams.open({
+        ...identity,
+        cursor,
+        asked,
+        signal: request.signal,
+        // Nothing else ends a connection whose client has stopped reading.
+        cut: () => server?.timeout(request, 1),
+      })
+      Object.assign(set.headers, headers)
+      return stream
+    } catch (error) {
+      if (error instanceof KairanError) throw error
+      options.failed(error)
+      return comeBackLater('unavailable', options.retryMs)
+    }
+  })
 
 /**
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it
