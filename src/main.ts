@@ -40,6 +40,7 @@ const start = async (options: string[]) => {
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   const unknown = unknownSettings(process.env)
   if (unknown.length > 0) report.warn({ unknown }, 'These settings have no effect in this version.')
+  if (demo) report.warn({}, 'The demo is on: anybody can sign in as one of its users.')
   const service = createService(config, report, { demo })
 
   // A promise that nobody waited for is a mistake, but none that is worth everybody's stream.

@@ -112,16 +112,21 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   yield readyFrame(false, { position: first - 1 }, hub)
 
   let held: Event | undefined
+  let sent = 0
   while (pendingOn !== null && page.events.length > 0 && isOpenFor(pendingOn, subscription)) {
     const events = held ? [held, ...page.events] : page.events
     held = events.pop()
     const frames = events.map(event => frameOf(event, epoch))
     yield* write(frames, subscription, parts)
-    if (page.end >= head) break
+    sent += frames.length
+    if (page.end >= head || sent >= parts.replayLimit) break
     page = await log.pendingPage(pendingOn, page.end, head, writeBytes)
   }
-  if (held && isOpenFor(held.channel, subscription)) {
-    yield* write([frameOf(held, epoch, head)], subscription, parts)
+  if (!held || !isOpenFor(held.channel, subscription)) return
+  yield* write([frameOf(held, epoch, head)], subscription, parts)
+  if (page.end < head && page.events.length > 0) {
+    // More is pending than is replayed at once. It stays pending.
+    yield gapFrame({ reason: 'limit' }, { epoch, seq: page.end }, subscription, hub)
   }
 }
 

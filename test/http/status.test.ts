@@ -50,6 +50,26 @@ test('a client that is cut off while it gets what is pending gets the rest with 
   expect(events.map(({ payload }) => payload.number)).toEqual([3, 4, 5])
 })
 
+test('sends no more of what is pending than REPLAY_LIMIT, and says so', async () => {
+  await using db = await database()
+  await using service = await serve(db, { REPLAY_LIMIT: '1000' })
+  await db.sql`
+    insert into kairan.notifications (channels, payload)
+    select '{user-42}', jsonb_build_object('n', n) from generate_series(1, 3500) n`
+  await eventually(async () => (await db.sql`select from kairan.log where head = 3500`).length)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  expect(await client.control('gap')).toMatchObject({ reason: 'limit' })
+  // Whole pages: at least the limit, and less than one more page.
+  expect(client.events.length).toBeGreaterThanOrEqual(1000)
+  expect(client.events.length).toBeLessThanOrEqual(2001)
+  expect(client.lastEventId).toEndWith('-3500')
+  const { length } = client.events
+  await eventually(async () => {
+    const rows = await db.sql`select from kairan.deliveries where status = 'pending'`
+    return rows.length === 3500 - length
+  })
+})
+
 test('counts every stream that was handed a broadcast', async () => {
   await using db = await database()
   await using service = await serve(db)
