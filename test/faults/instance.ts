@@ -34,6 +34,8 @@ export const startInstance = async (
         DRAIN_MS: '500',
         RETRY_MS: '50',
         LOG_LEVEL: 'error',
+        // Whatever a reader misses has to be replayed: nothing may hide behind a gap.
+        REPLAY_LIMIT: '1000000',
         ...env,
       },
       stdio: ['ignore', 'ignore', 'inherit'],

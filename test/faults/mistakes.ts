@@ -39,13 +39,13 @@ export const mistakes: Record<string, Edit[]> = {
   ],
 }
 
-/** The folder of the service's source; of a copy with a mistake in it, if one is named. */
+/**
+ * A copy of the service's source, with a mistake in it if one is named. Always a copy: instances that are
+ * started again during a run have to be those that it began with.
+ */
 export const withMistake = async (name: string | undefined) => {
   const root = join(import.meta.dir, '../..')
-  if (name === undefined) {
-    return { path: join(root, 'src'), [Symbol.asyncDispose]: async () => undefined }
-  }
-  const edits = mistakes[name]
+  const edits = name === undefined ? [] : mistakes[name]
   if (!edits) throw new Error(`No such mistake. There are: ${Object.keys(mistakes).join(', ')}`)
   const folder = await mkdtemp(join(tmpdir(), 'kairan-mistake-'))
   await cp(join(root, 'src'), join(folder, 'src'), { recursive: true })
