@@ -151,6 +151,8 @@ const readChannels = (
 type Nothing = { floor: number; seq: null }
 
 const pageOf = (rows: (Row | Nothing)[], upTo: number, maxBytes: number): Page => {
+  // There is always a row, as there is always a floor: none is no answer, and must not pass for "nothing".
+  if (rows.length === 0) throw new Error('kairan.log is empty')
   const { events, more, last } = toPage(
     rows.filter(row => row.seq !== null),
     maxBytes,

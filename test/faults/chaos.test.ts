@@ -24,7 +24,13 @@ for (const name of Object.keys(mistakes)) {
     `is found out by the same harness: ${name}`,
     async () => {
       await using source = await withMistake(name)
-      const { missed } = await chaos({ seconds: 12, seed: 5, source: source.path, report: quiet })
+      const { missed } = await chaos({
+        seconds: 12,
+        seed: 5,
+        source: source.path,
+        report: quiet,
+        settleMs: 15_000,
+      })
       expect(missed).toBeGreaterThan(0)
     },
     { timeout: 300_000 },

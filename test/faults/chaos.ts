@@ -35,6 +35,8 @@ export const chaos = async (options: {
   /** The folder with the service's source. */
   source: string
   report(line: string): void
+  /** How long a reader may need to get the rest, once everything is mended. */
+  settleMs?: number
 }): Promise<Outcome> => {
   const random = createRandom(options.seed)
   await using cluster = await startCluster()
@@ -71,7 +73,7 @@ export const chaos = async (options: {
   await Promise.all(publishing)
   for (const reader of readers) reader.rest()
 
-  const rows = await waitForAll(cluster.url, readers)
+  const rows = await waitForAll(cluster.url, readers, options.settleMs ?? 60_000)
   for (const reader of readers) reader.stop()
   await Promise.all(reading)
   return {
@@ -108,7 +110,7 @@ const breakThings = async (
 type Row = { seq: number; id: string; channel: string }
 
 /** Waits until everything is numbered and every reader is at the end of what is for it; not for ever. */
-const waitForAll = async (url: string, readers: Reader[]): Promise<Row[]> => {
+const waitForAll = async (url: string, readers: Reader[], settleMs: number): Promise<Row[]> => {
   const sql = postgres(url, { max: 1, onnotice: () => undefined })
   const read = () => sql<Row[]>`
     select seq::float8 as seq, notification_id as id, channel from kairan.deliveries order by seq nulls last`
@@ -119,7 +121,7 @@ const waitForAll = async (url: string, readers: Reader[]): Promise<Row[]> => {
       const last = rowsFor(rows, reader).at(-1)
       return !last || (reader.seen.at(-1)?.seq ?? 0) >= last.seq
     }
-    await eventually(() => readers.every(isDone), 60_000).catch(() => undefined)
+    await eventually(() => readers.every(isDone), settleMs).catch(() => undefined)
     return [...rows]
   } finally {
     await sql.end({ timeout: 1 })

@@ -52,7 +52,10 @@ export const createReader = (
     )
     const parser = createParser({ onEvent: take })
     const response = createResponseReader()
-    open.on('data', (bytes: Buffer) => parser.feed(response.read(bytes)))
+    open.on('data', (bytes: Buffer) => {
+      parser.feed(response.read(bytes))
+      if (response.ended) open.destroy()
+    })
     const leave = new AbortController()
     void behave(open, leave.signal)
     await ended.promise

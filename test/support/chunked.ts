@@ -1,16 +1,21 @@
 /**
- * Takes an HTTP/1.1 response from a plain socket, piece by piece, and gives its status and the text of its
- * chunked body (RFC 9112, 7.1) as far as it has come.
+ * Takes an HTTP/1.1 response from a plain socket, piece by piece, and gives its status, the text of its
+ * chunked body (RFC 9112, 7.1) as far as it has come, and whether that has ended: the connection may stay
+ * open after it.
  */
 export const createResponseReader = () => {
   const decoder = new TextDecoder()
   let rest = Buffer.alloc(0)
   let status = 0
   let left = 0
+  let ended = false
 
   return {
     get status() {
       return status
+    },
+    get ended() {
+      return ended
     },
     read(bytes: Buffer): string {
       rest = Buffer.concat([rest, bytes])
@@ -19,7 +24,10 @@ export const createResponseReader = () => {
         const end = rest.indexOf('\r\n\r\n')
         if (end < 0) return ''
         status = Number(rest.toString('latin1', 9, 12))
+        // Whatever is not streamed comes in one piece.
+        ended = !/^transfer-encoding: chunked$/im.test(rest.toString('latin1', 0, end))
         rest = rest.subarray(end + 4)
+        if (ended) return rest.toString()
       }
       for (;;) {
         if (left === 0) {
@@ -27,6 +35,7 @@ export const createResponseReader = () => {
           if (end < 0) return text
           left = Number.parseInt(rest.toString('latin1', 0, end), 16) + 2
           rest = rest.subarray(end + 2)
+          ended = left === 2
         }
         // The last two bytes of a chunk are its line end.
         const taken = Math.min(left, rest.length)

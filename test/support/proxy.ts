@@ -7,6 +7,8 @@ export type TestProxy = AsyncDisposable & {
   cut(): void
   /** Forwards again, what waited first. */
   heal(): void
+  /** Ends every connection with a reset, as a crashed host or a firewall does. */
+  reset(): void
   /** How many connections were made through it. */
   readonly connections: number
   /** Changes what clients send; must keep the length. */
@@ -53,6 +55,9 @@ export const proxyTo = async (port: number): Promise<TestProxy> => {
     heal() {
       isCut = false
       for (const socket of sockets) socket.resume()
+    },
+    reset() {
+      for (const socket of [...sockets]) socket.resetAndDestroy()
     },
     get connections() {
       return connections
