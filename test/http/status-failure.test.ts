@@ -29,20 +29,26 @@ test('statuses that can not be written wait, and delivery goes on', async () => 
   })
 })
 
-test('a statement that blocks the status rows for a while costs no status', async () => {
+test('a write of statuses that hangs for a while holds up no event, and costs no status', async () => {
   await using db = await database()
   await using service = await serve(db)
   await using client = await openReady(service.url, { token: await tokenFor('42') })
-  await db.sql`select kairan.publish('user-42', '{}')`
+  await db.sql.unsafe(`
+    create function wait() returns trigger language plpgsql as $$
+      begin perform pg_advisory_xact_lock_shared(1); return new; end $$;
+    create trigger wait before update of status on kairan.deliveries
+      for each row execute function wait();`)
   await db.sql.begin(async tx => {
-    await tx`select from kairan.deliveries for update`
-    await client.atLeast(1)
-    await db.sql`select kairan.publish('user-42', '{}')`
-    await client.atLeast(2)
+    await tx`select pg_advisory_xact_lock(1)`
+    for (let n = 1; n <= 3; n++) {
+      await db.sql`select kairan.publish('user-42', '{}')`
+      await client.atLeast(n)
+    }
+    expect(await db.sql`select from kairan.deliveries where status = 'pending'`).toHaveLength(3)
   })
   await eventually(async () => {
     const rows = await db.sql`select from kairan.deliveries where status = 'delivered'`
-    return rows.length === 2
+    return rows.length === 3
   })
 })
 
