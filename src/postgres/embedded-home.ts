@@ -7,13 +7,15 @@ import {
   cp,
   lstat,
   mkdir,
+  readdir,
   readFile,
+  realpath,
   rm,
   stat,
   symlink,
   writeFile,
 } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 
 /** Whom the server runs as: Postgres refuses to run as root. Null: as whoever runs this. */
 export type Owner = { uid: number; gid: number } | null
@@ -29,10 +31,9 @@ export type Home = { path: string; binaries: string; data: string; owner: Owner 
 export const makeHome = async (directory: string): Promise<Home> => {
   await mkdir(directory, { recursive: true })
   const owner = await serverOwner()
-  const path =
-    owner === null || (await canEnter(resolve(directory), owner))
-      ? resolve(directory)
-      : await homeElsewhere(resolve(directory))
+  // One folder, one name: the running server is known by it.
+  const here = await realpath(directory)
+  const path = owner === null || (await canEnter(here, owner)) ? here : await homeElsewhere(here)
   const binaries = await copyBinaries(path)
   const data = join(path, 'data')
   return { path, binaries, data, owner }
@@ -70,7 +71,10 @@ const homeElsewhere = async (directory: string) => {
     throw new Error(`${path} belongs to somebody else: remove it, or set DATABASE_URL.`)
   }
   await chmod(path, 0o711)
-  await symlink(path, join(directory, 'home')).catch(ignoreExisting)
+  const link = join(directory, 'home')
+  // Anew each time: one that came along with a folder that was moved shows the wrong place.
+  await rm(link, { force: true })
+  await symlink(path, link)
   return path
 }
 
@@ -91,21 +95,30 @@ const copyBinaries = async (home: string) => {
   if (await exists(complete)) return join(target, 'native')
 
   await rm(target, { recursive: true, force: true })
-  await mkdir(target, { recursive: true, mode: 0o755 })
+  await mkdir(target, { recursive: true })
   await cp(join(source, 'native'), join(target, 'native'), {
     recursive: true,
     mode: constants.COPYFILE_FICLONE,
   })
+  await openToAll(target)
   for (const { source: to, target: link } of await readJson(
     join(source, 'native', 'pg-symlinks.json'),
   )) {
     const path = join(target, link)
     await rm(path, { force: true })
-    await symlink(join(target, to), path)
+    // Relative, so that the folder can be moved.
+    await symlink(relative(dirname(path), join(target, to)), path)
   }
-  for (const name of ['initdb', 'postgres']) await chmod(join(target, 'native/bin', name), 0o755)
   await writeFile(complete, '')
   return join(target, 'native')
+}
+
+/** Root's umask, or a strict package cache, may have closed the copy to the server's user. */
+const openToAll = async (folder: string) => {
+  await chmod(folder, 0o755)
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) await chmod(join(entry.parentPath, entry.name), 0o755)
+  }
 }
 
 /** The folder of the package with the binaries for a platform, as in `linux-x64`. */
