@@ -50,7 +50,6 @@ const sequence = (sql: Sql) => sql<
   from kairan.sequence(${batch}) s, kairan.log l`
 
 type Row = {
-  floor: number
   seq: number
   channel: string
   id: string
@@ -74,7 +73,7 @@ const columns = (sql: Sql) => sql`
   end as metadata`
 
 const readAll = (sql: Sql, after: number, maxBytes: number) => sql<Row[]>`
-  select 0 as floor, ${columns(sql)}, d.total
+  select ${columns(sql)}, d.total
   from (
     select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
     from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
@@ -122,35 +121,36 @@ const readChannels = (
   upTo: number,
   maxBytes: number,
   pendingOnly: boolean,
-) => sql<(Row | Nothing)[]>`
+) => sql<((Row & Floor) | Nothing)[]>`
   select l.floor, page.*
   from kairan.log l
   -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (
     select ${columns(sql)}, d.total
     from (
-      select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
-      from (
-        select d.* from jsonb_array_elements_text(${sql.json([...channels])}) c
-        cross join lateral (
-          select seq, channel, notification_id from kairan.deliveries
-          where channel = c and seq > ${after} and seq <= ${upTo}
-            ${pendingOnly ? sql`and status = 'pending'` : sql``}
-          order by seq limit ${batch}
-        ) d
+      select d.*, sum(d.bytes) over (order by d.seq) as total
+      from jsonb_array_elements_text(${sql.json([...channels])}) c
+      -- Joined before it is limited: a delivery without its notification must not make a full page look short.
+      cross join lateral (
+        select d.seq, d.channel, d.notification_id, n.bytes
+        from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+        where d.channel = c and d.seq > ${after} and d.seq <= ${upTo}
+          ${pendingOnly ? sql`and d.status = 'pending'` : sql``}
         order by d.seq limit ${batch}
       ) d
-      join kairan.notifications n on n.id = d.notification_id
+      order by d.seq limit ${batch}
     ) d
     join kairan.notifications n on n.id = d.notification_id
     where d.total - d.bytes < ${maxBytes}
   ) page on true
   order by page.seq`
 
-/** What comes instead of rows when there are none. */
-type Nothing = { floor: number; seq: null }
+type Floor = { floor: number }
 
-const pageOf = (rows: (Row | Nothing)[], upTo: number, maxBytes: number): Page => {
+/** What comes instead of rows when there are none. */
+type Nothing = Floor & { seq: null }
+
+const pageOf = (rows: ((Row & Floor) | Nothing)[], upTo: number, maxBytes: number): Page => {
   // There is always a row, as there is always a floor: none is no answer, and must not pass for "nothing".
   if (rows.length === 0) throw new Error('kairan.log is empty')
   const { events, more, last } = toPage(

@@ -45,6 +45,25 @@ test('resumes from memory and from the log, on any instance, and goes on live', 
   expect(numbers(client.events)).toEqual([3000, 1])
 })
 
+test('skips deliveries that have lost their notification, and nothing else', async () => {
+  await using db = await database()
+  {
+    await using _first = await serve(db)
+    await publish(db, 3000)
+    await headIs(db, 3000)
+  }
+  // As somebody may do by hand: the trigger that removes the deliveries, too, is off.
+  await db.sql`alter table kairan.notifications disable trigger forget_deliveries`
+  await db.sql`delete from kairan.notifications where (payload ->> 'n')::int between 100 and 300`
+  await using service = await serve(db)
+  await using client = await openReady(service.url, {
+    token: await tokenFor('42'),
+    lastEventId: await cursorAt(db, 0),
+  })
+  await client.atLeast(2799)
+  expect(numbers(client.events)).toEqual([...upTo(99), ...upTo(3000, 301)])
+})
+
 test('takes the cursor from the query where no header can be sent; the header wins', async () => {
   await using db = await database()
   await using service = await serve(db)
