@@ -1,5 +1,6 @@
 import { connect as connectSocket } from 'node:net'
 import postgres from 'postgres'
+import { backoffMs } from '../wait.ts'
 
 export type Sql = postgres.Sql<{ bigint: number }>
 
@@ -66,10 +67,7 @@ const pacedSocket = () => {
     port: number[]
     path?: string | false
   }) => {
-    if (failures > 0) {
-      const limitMs = Math.min(50 * 2 ** failures, 2000)
-      await Bun.sleep(limitMs * (0.5 + Math.random() / 2))
-    }
+    if (failures > 0) await Bun.sleep(backoffMs(failures))
     const [hostname = 'localhost'] = host
     const [portNumber = 5432] = port
     const socket = path ? connectSocket(path) : connectSocket(portNumber, hostname)

@@ -1,6 +1,7 @@
 import { messageOf } from '../errors.ts'
 import type { Event } from '../event.ts'
 import type { Report } from '../report.ts'
+import { createPause } from '../wait.ts'
 import type { Database } from './database.ts'
 import { type Advance, advance } from './log.ts'
 
@@ -40,19 +41,19 @@ export const createDispatcher = (options: {
   let position = 0
   let stopped = false
   let woken = false
-  let interrupt: (() => void) | null = null
   let running: Promise<void> | null = null
+  const pause = createPause()
 
   const wake = () => {
     woken = true
-    interrupt?.()
+    pause.end()
   }
 
   const run = async () => {
     while (!stopped) {
       woken = false
       const again = await step()
-      if (!again && !woken && !stopped) await pause(state.problem ? retryMs : pollMs)
+      if (!again && !woken && !stopped) await pause.wait(state.problem ? retryMs : pollMs)
     }
   }
 
@@ -86,15 +87,6 @@ export const createDispatcher = (options: {
     }
   }
 
-  const pause = async (ms: number) => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ms)
-    interrupt = resolve
-    await promise
-    interrupt = null
-    clearTimeout(timer)
-  }
-
   return {
     start() {
       running ??= run()
@@ -106,7 +98,7 @@ export const createDispatcher = (options: {
     state,
     async stop() {
       stopped = true
-      interrupt?.()
+      pause.end()
       await running
     },
   }

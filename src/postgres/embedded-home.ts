@@ -26,10 +26,9 @@ export type Home = { path: string; binaries: string; data: string; owner: Owner 
 /**
  * Makes the folder that the server lives in, with a copy of its program. That is `directory` itself,
  * unless root runs this and the server's user may not enter there (a checkout below /root, say). Then it
- * is a folder in /var/tmp, which survives a reboot, and `directory` gets a link to it.
+ * is a folder in /var/tmp, which survives a reboot, and `directory`, which has to be there, gets a link to it.
  */
 export const makeHome = async (directory: string): Promise<Home> => {
-  await mkdir(directory, { recursive: true })
   const owner = await serverOwner()
   // One folder, one name: the running server is known by it.
   const here = await realpath(directory)

@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts'
 import type { Report } from '../report.ts'
+import { backoffMs, createPause } from '../wait.ts'
 import { connect, type Sql } from './connect.ts'
 
 export type Listener = {
@@ -32,7 +33,8 @@ export const createListener = (options: {
   const state: Listener['state'] = { listening: false, problem: 'not started' }
   let stopped = false
   let failures = 0
-  let interrupt: (() => void) | null = null
+  let endSession: (() => void) | null = null
+  const pause = createPause()
   let running: Promise<void> | null = null
 
   const run = async () => {
@@ -44,9 +46,7 @@ export const createListener = (options: {
       }
       state.listening = false
       state.problem = problem
-      // 50 ms, doubled by each failure up to 2 s, with jitter: soon back, but no stampede.
-      const limitMs = Math.min(50 * 2 ** failures++, 2000)
-      await pause(limitMs * (0.5 + Math.random() / 2))
+      await pause.wait(backoffMs(failures++))
     }
   }
 
@@ -64,7 +64,7 @@ export const createListener = (options: {
         else options.onNotify(channel, payload)
       },
     })
-    interrupt = () => lost.reject(new Error('stopped'))
+    endSession = () => lost.reject(new Error('stopped'))
     try {
       const channels = [...options.channels, probeChannel]
       await within(timeoutMs, lost.promise, sql.unsafe(channels.map(c => `listen ${c}`).join(';')))
@@ -77,7 +77,7 @@ export const createListener = (options: {
     } catch (error) {
       return messageOf(error)
     } finally {
-      interrupt = null
+      endSession = null
       void sql.end({ timeout: 0 })
     }
   }
@@ -90,15 +90,6 @@ export const createListener = (options: {
     options.onUp()
   }
 
-  const pause = async (ms: number) => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    interrupt = resolve
-    const timer = setTimeout(resolve, ms)
-    await promise
-    clearTimeout(timer)
-    interrupt = null
-  }
-
   return {
     start() {
       running ??= run()
@@ -106,7 +97,8 @@ export const createListener = (options: {
     state,
     async stop() {
       stopped = true
-      interrupt?.()
+      endSession?.()
+      pause.end()
       await running
     },
   }

@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts'
 import type { Report } from '../report.ts'
+import { backoffMs } from '../wait.ts'
 import { connect } from './connect.ts'
 import { migrate } from './migrate.ts'
 
@@ -21,7 +22,7 @@ export const prepare = async (
     } catch (error) {
       if (!isPassing(error)) throw error
       if (attempt === 0) report.warn({ error: messageOf(error) }, 'Waiting for the database.')
-      await Bun.sleep(Math.min(100 * 2 ** attempt, 2000) * (0.5 + Math.random() / 2))
+      await Bun.sleep(backoffMs(attempt + 1))
     }
   }
 }

@@ -11,8 +11,6 @@ export type Statuses = {
   failed(seqs: number[], reason: string): void
   /** A live event that names a stored delivery can't be sent. */
   failedLive(notificationId: string, channel: string, reason: string): void
-  /** How many rows wait to be written, and how many were given up. */
-  readonly counts: { waiting: number; dropped: number }
   /** Writes what is waiting. Resolves when it is written, or has failed once more. */
   flush(): Promise<void>
 }
@@ -22,7 +20,8 @@ const maxWaiting = 100_000
 
 /**
  * Writes status rows in batches, `delayMs` after the first of them. A batch that fails is kept and
- * tried again after `retryMs`: it never stops delivery. One whose answer was lost is written twice,
+ * tried again after `retryMs`, and the log says how many rows wait and how many were given up: it never
+ * stops delivery. One whose answer was lost is written twice,
  * so `recipients` may then be too high.
  */
 export const createStatuses = (options: {
@@ -58,7 +57,8 @@ export const createStatuses = (options: {
       try {
         await batch.write(database)
       } catch (error) {
-        report.warn({ error: messageOf(error) }, 'Statuses could not be written: trying again.')
+        const facts = { error: messageOf(error), ...count() }
+        report.warn(facts, 'Statuses could not be written: trying again.')
         schedule(options.retryMs)
       }
     }
@@ -76,6 +76,11 @@ export const createStatuses = (options: {
     taken = []
   }
 
+  const count = () => ({
+    waiting: batches.reduce((sum, batch) => sum + batch.counts.waiting, taken.length),
+    dropped: batches.reduce((sum, batch) => sum + batch.counts.dropped, 0),
+  })
+
   return {
     handed(frames) {
       for (const frame of frames) if (frame.recipients++ === 0) taken.push(frame)
@@ -88,10 +93,6 @@ export const createStatuses = (options: {
     failedLive(notificationId, channel, error) {
       failedLive.add({ notificationId, channel, error })
       schedule()
-    },
-    get counts() {
-      const waiting = batches.reduce((sum, batch) => sum + batch.counts.waiting, taken.length)
-      return { waiting, dropped: batches.reduce((sum, batch) => sum + batch.counts.dropped, 0) }
     },
     flush,
   }
