@@ -6,6 +6,7 @@ import { openReady } from './support/client.ts'
 import { database } from './support/database.ts'
 import { eventually } from './support/eventually.ts'
 import { freePort } from './support/port.ts'
+import { isReady } from './support/process.ts'
 import { secret, tokenFor } from './support/service.ts'
 
 const fromSource = [process.execPath, join(import.meta.dir, '../src/main.ts')]
@@ -82,11 +83,7 @@ test('a second signal ends a draining service at once', async () => {
   const service = run([...fromSource, 'start'], env)
   try {
     const url = `http://127.0.0.1:${port}`
-    await eventually(() =>
-      fetch(`${url}/readyz`)
-        .then(({ ok }) => ok)
-        .catch(() => false),
-    )
+    await eventually(() => isReady(url))
     await using _client = await openReady(url, { token: await tokenFor('42') })
     service.kill('SIGTERM')
     await eventually(() => fetch(`${url}/readyz`).then(({ status }) => status === 503))

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createAuth } from '../../src/http/auth.ts'
 import { startEmbedded } from '../../src/postgres/embedded.ts'
 import { freePort } from '../../test/support/port.ts'
+import { isReady } from '../../test/support/process.ts'
 
 const secret = 'a-secret-of-the-benchmarks-0123456789-abcdef'
 const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cookie: '' })
@@ -54,13 +55,5 @@ export const benchService = async (databaseUrl: string, env: Record<string, stri
       service.kill('SIGTERM')
       await service.exited
     },
-  }
-}
-
-const isReady = async (url: string) => {
-  try {
-    return (await fetch(`${url}/readyz`)).ok
-  } catch {
-    return false // Nobody listens yet.
   }
 }

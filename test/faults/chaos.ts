@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import { cluster as startCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { isReady } from '../support/process.ts'
 import { faults, type World } from './faults.ts'
 import { startInstance } from './instance.ts'
 import { createPublisher } from './publisher.ts'
@@ -152,14 +153,6 @@ const epochOf = async (url: string) => {
   const [log] = await sql`select epoch from kairan.log`
   await sql.end()
   return log?.epoch
-}
-
-const isReady = async (url: string) => {
-  try {
-    return (await fetch(`${url}/readyz`)).ok
-  } catch {
-    return false // It does not listen yet.
-  }
 }
 
 const all = (values: boolean[]) => values.every(Boolean)

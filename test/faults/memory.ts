@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { cluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { isReady } from '../support/process.ts'
 import { tokenFor } from '../support/service.ts'
 import { startInstance } from './instance.ts'
 
@@ -20,11 +21,7 @@ await using instance = await startInstance('src', server.url, {
   QUEUE_BYTES: String(queueBytes),
   HEARTBEAT_MS: '60000',
 })
-await eventually(() =>
-  fetch(`${instance.url}/readyz`)
-    .then(({ ok }) => ok)
-    .catch(() => false),
-)
+await eventually(() => isReady(instance.url))
 
 const resident = async () => {
   const [line] = /VmRSS:\s+(\d+)/.exec(await Bun.file(`/proc/${instance.pid}/status`).text()) ?? []

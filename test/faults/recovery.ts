@@ -3,6 +3,7 @@ import postgres from 'postgres'
 import { open } from '../support/client.ts'
 import { cluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { isReady } from '../support/process.ts'
 import { tokenFor } from '../support/service.ts'
 import { startInstance } from './instance.ts'
 
@@ -10,10 +11,6 @@ await using server = await cluster()
 await using one = await startInstance('src', server.url, {})
 await using two = await startInstance('src', server.url, {})
 const sql = postgres(server.url, { max: 2, onnotice: () => undefined, backoff: () => 0.02 })
-const isReady = (url: string) =>
-  fetch(`${url}/readyz`)
-    .then(({ ok }) => ok)
-    .catch(() => false)
 const bothReady = () =>
   eventually(async () => (await isReady(one.url)) && (await isReady(two.url)), 60_000)
 const token = await tokenFor('42')

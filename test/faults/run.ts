@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { chaos } from './chaos.ts'
-import { mistakes, withMistake } from './mistakes.ts'
+import { withMistake } from './mistakes.ts'
 
 const { values } = parseArgs({
   options: {
@@ -27,8 +27,6 @@ console.table(faults)
 console.table(counts)
 const { missed, duplicated, outOfOrder, ghosts, gaps } = outcome
 const wrong = missed + duplicated + outOfOrder + ghosts + gaps
+if (wrong > 0) console.log(`Try seed ${values.seed} again.`)
 console.log(wrong === 0 ? '1 passed, 0 failed' : '0 passed, 1 failed')
-console.log(
-  Object.keys(mistakes).length > 0 && wrong > 0 ? `seed ${values.seed} again shows it` : '',
-)
 process.exitCode = wrong === 0 ? 0 : 1

@@ -23,6 +23,7 @@ import postgres from 'postgres'
 import { startEmbedded } from '../../src/postgres/embedded.ts'
 import { packageRoot } from '../../src/postgres/embedded-home.ts'
 import { eventually } from '../support/eventually.ts'
+import { isGone } from '../support/process.ts'
 
 // Some copy the program and make a database; a busy machine takes its time for that.
 setDefaultTimeout(60_000)
@@ -127,15 +128,6 @@ const homeOf = (directory: string) => readlink(join(directory, 'home')).catch(()
 const serverPid = async (directory: string) => {
   const note = join(await homeOf(directory), 'data/postmaster.pid')
   return Number((await readFile(note, 'utf8')).split('\n')[0])
-}
-
-const isGone = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch {
-    return true
-  }
 }
 
 /** Writes something else into a file of the server's, until the test ends. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbedded } from '../../src/postgres/embedded.ts'
 import { eventually } from './eventually.ts'
+import { isGone } from './process.ts'
 
 export type Cluster = AsyncDisposable & {
   url: string
@@ -39,14 +40,5 @@ export const cluster = async (settings: Record<string, string> = {}): Promise<Cl
       await server.stop()
       await rm(directory, { recursive: true, force: true })
     },
-  }
-}
-
-const isGone = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch {
-    return true
   }
 }

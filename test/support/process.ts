@@ -1,0 +1,18 @@
+/** Whether a process of ours has ended. */
+export const isGone = (pid: number) => {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** Whether a service in another process is ready. */
+export const isReady = async (url: string) => {
+  try {
+    return (await fetch(`${url}/readyz`)).ok
+  } catch {
+    return false // It does not listen yet.
+  }
+}
