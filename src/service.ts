@@ -49,11 +49,13 @@ export const createService = (
   const database = createDatabase(config.databaseUrl, {
     max: 10,
     name: 'kairan',
+    direct: config.databaseListenUrl === null,
     deadlineMs: 10_000,
   })
   const dispatcherDatabase = createDatabase(config.databaseListenUrl ?? config.databaseUrl, {
     max: 1,
     name: 'kairan dispatcher',
+    direct: true,
     deadlineMs: 3000,
   })
   const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })

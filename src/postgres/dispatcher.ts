@@ -4,6 +4,7 @@ import type { Report } from '../report.ts'
 import { createPause } from '../wait.ts'
 import type { Database } from './database.ts'
 import { type Advance, advance } from './log.ts'
+import { createVigil } from './vigil.ts'
 
 export type Dispatcher = {
   /** Begins at the head of the log, and goes on until it is stopped. */
@@ -43,6 +44,7 @@ export const createDispatcher = (options: {
   let woken = false
   let running: Promise<void> | null = null
   const pause = createPause()
+  const vigil = createVigil({ database, pollMs })
 
   const wake = () => {
     woken = true
@@ -52,25 +54,27 @@ export const createDispatcher = (options: {
   const run = async () => {
     while (!stopped) {
       woken = false
-      const again = await step()
-      if (!again && !woken && !stopped) await pause.wait(state.problem ? retryMs : pollMs)
+      const pauseMs = await turn()
+      if (pauseMs > 0 && !woken && !stopped) await pause.wait(pauseMs)
     }
   }
 
-  const step = async () => {
+  /** Numbers, reads and dispatches once. Resolves with how long to pause before the next turn. */
+  const turn = async () => {
     try {
       const found = await database.run(sql => advance(sql, position))
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
       take(found)
-      return found.more
+      const pauseMs = await vigil.after(found)
+      return found.more ? 0 : pauseMs
     } catch (error) {
       if (!state.problem) state.since = Date.now()
       if (state.problem !== messageOf(error)) {
         report.error({ error: messageOf(error) }, 'The log can not be read.')
       }
       state.problem = messageOf(error)
-      return false
+      return retryMs
     }
   }
 

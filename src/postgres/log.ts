@@ -3,12 +3,14 @@ import type { Log, Page, Survey } from '../log.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
 
-/** What one step of the dispatcher found. */
+/** What one turn of the dispatcher found. */
 export type Advance = {
   /** The log, the seq given last in it, and the one up to which it may have been removed. */
   epoch: string
   head: number
   floor: number
+  /** How many deliveries were numbered; null when another instance is at it. */
+  assigned: number | null
   events: Event[]
   /** The deliveries among those read that came too late to be sent. */
   expired: number[]
@@ -16,6 +18,9 @@ export type Advance = {
   end: number
   /** Whether there may be more to number or to read. */
   more: boolean
+  /** The session that answered, and the oldest transaction that was in progress before it numbered. */
+  backend: number
+  oldestTransaction: bigint
 }
 
 /** How many rows are numbered or read at once, at the most. */
@@ -35,18 +40,30 @@ export const advance = async (sql: Sql, after: number): Promise<Advance> => {
     epoch: state.epoch,
     head: state.head,
     floor: state.floor,
+    assigned: state.assigned,
     events,
     expired,
     end: last ?? after,
     more: more || state.assigned === batch,
+    backend: state.backend,
+    oldestTransaction: BigInt(state.oldest),
   }
 }
 
-/** `assigned` is null when another instance is at it. */
-const sequence = (sql: Sql) => sql<
-  { assigned: number | null; epoch: string; head: number; floor: number }[]
->`
-  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head, l.floor
+type State = {
+  assigned: number | null
+  epoch: string
+  head: number
+  floor: number
+  backend: number
+  oldest: string
+}
+
+// `oldest` is of the statement's snapshot, which is older than those in the function: whoever had ended
+// in it has been seen.
+const sequence = (sql: Sql) => sql<State[]>`
+  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head, l.floor,
+    pg_backend_pid() as backend, pg_snapshot_xmin(pg_current_snapshot())::text as oldest
   from kairan.sequence(${batch}) s, kairan.log l`
 
 type Row = {
@@ -75,7 +92,8 @@ const columns = (sql: Sql) => sql`
 const readAll = (sql: Sql, after: number, maxBytes: number) => sql<Row[]>`
   select ${columns(sql)}, d.total
   from (
-    select d.seq, d.channel, d.notification_id, n.bytes, sum(n.bytes) over (order by d.seq) as total
+    select d.seq, d.channel, d.notification_id, n.bytes,
+      sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
     from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
     where d.seq > ${after}
     order by d.seq limit ${batch}

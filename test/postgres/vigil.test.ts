@@ -1,0 +1,164 @@
+import { expect, test } from 'bun:test'
+import type { Event } from '../../src/event.ts'
+import { createDatabase } from '../../src/postgres/database.ts'
+import { createDispatcher } from '../../src/postgres/dispatcher.ts'
+import { createListener } from '../../src/postgres/listener.ts'
+import type { TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { migrated } from '../support/schema.ts'
+
+const ignore = () => undefined
+const report = { info: ignore, warn: ignore, error: ignore }
+/** So long that nothing which a test waits for can come from the safety poll. */
+const never = 3_600_000
+
+/** A dispatcher and what rings it, and nothing else of the service. */
+const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
+  const events: Event[] = []
+  let begun = false
+  const database = createDatabase(url, { max: 1, name: 'vigil', direct: true, deadlineMs: 3000 })
+  const dispatcher = createDispatcher({
+    database,
+    pollMs,
+    report,
+    onBegin: () => {
+      begun = true
+    },
+    onEvents: found => events.push(...found),
+    onExpired: ignore,
+  })
+  const listener = createListener({
+    url,
+    channels: ['kairan_log'],
+    heartbeatMs: 5000,
+    timeoutMs: 3000,
+    report,
+    onNotify: () => dispatcher.wake(),
+    onUp: () => dispatcher.wake(),
+  })
+  dispatcher.start()
+  listener.start()
+  await eventually(() => begun && listener.state.listening)
+  return {
+    numbers: () => events.map(({ payload }) => Number(JSON.parse(payload).n)),
+    async [Symbol.asyncDispose]() {
+      await listener.stop()
+      await dispatcher.stop()
+      await database.stop()
+    },
+  }
+}
+
+/** Who holds kairan.awake_lock. */
+const awake = async ({ sql }: TestDatabase) => {
+  const [holder] = await sql<{ pid: number }[]>`
+    select pid from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()
+    where locktype = 'advisory' and mode = 'ExclusiveLock' and granted
+      and (classid::bigint << 32 | objid::bigint) = kairan.awake_lock()`
+  return holder?.pid ?? null
+}
+
+const publishMany = ({ sql }: TestDatabase, from: number, to: number) => sql`
+  select kairan.publish('all-users', jsonb_build_object('n', n)) from generate_series(${from}::int, ${to}::int) n`
+
+const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
+
+/** Publishes in many transactions at once until the dispatcher stays awake. */
+const wakeUp = async (db: TestDatabase, from: number) => {
+  let n = from
+  while ((await awake(db)) === null) {
+    await publishMany(db, n, n + 9)
+    n += 10
+  }
+  return n
+}
+
+test('waits for who did not ring, and commits only after everybody fell asleep', async () => {
+  await using db = await migrated()
+  await using dispatcher = await dispatch(db)
+  const slow = await db.sql.reserve()
+  await slow`begin`
+  let n = await wakeUp(db, 2)
+  // Busy until it has published: so it sees the lock, and does not ring.
+  let skipped = false
+  while (!skipped) {
+    await publishMany(db, n, n + 9)
+    n += 10
+    skipped = (await awake(db)) !== null
+    if (skipped) await slow`savepoint one`
+    await slow`select kairan.publish('all-users', '{"n": 1}')`
+    skipped &&= (await awake(db)) !== null
+    if (!skipped) await slow`rollback to one`
+  }
+  await eventually(async () => (await awake(db)) === null)
+  expect(dispatcher.numbers()).not.toContain(1)
+
+  await slow`commit`
+  slow.release()
+  await eventually(() => dispatcher.numbers().includes(1))
+  expect(dispatcher.numbers().toSorted((a, b) => a - b)).toEqual(upTo(n - 1))
+}, 30_000)
+
+test('brings everything without its poll, however late the writers commit', async () => {
+  await using db = await migrated()
+  await using dispatcher = await dispatch(db)
+  let published = 0
+  let slept = 0
+  const write = async () => {
+    for (let round = 0; round < 40; round++) {
+      const count = round % 8 === 0 ? 20 : 1
+      const from = published + 1
+      published += count
+      await db.sql.begin(async tx => {
+        await tx`select kairan.publish('all-users', jsonb_build_object('n', n))
+          from generate_series(${from}::int, ${from + count - 1}::int) n`
+        await Bun.sleep(Math.random() * 60)
+      })
+      if ((await awake(db)) === null) slept++
+    }
+  }
+  await Promise.all(upTo(8).map(write))
+  await eventually(() => dispatcher.numbers().length >= published, 10_000)
+  expect(dispatcher.numbers().toSorted((a, b) => a - b)).toEqual(upTo(published))
+  expect(slept).toBeGreaterThan(0)
+  expect(slept).toBeLessThan(320)
+}, 30_000)
+
+test('one that dies awake costs no event: the others look by themselves', async () => {
+  await using db = await migrated()
+  await using first = await dispatch(db, 1000)
+  await using second = await dispatch(db, 1000)
+  let n = 1
+  for (let kill = 0; kill < 5; kill++) {
+    n = await wakeUp(db, n)
+    await Promise.all([
+      publishMany(db, n, n + 99),
+      db.sql`select pg_terminate_backend(${await awake(db)}::int)`,
+      publishMany(db, n + 100, n + 199),
+    ])
+    n += 200
+  }
+  await eventually(
+    () => first.numbers().length === n - 1 && second.numbers().length === n - 1,
+    10_000,
+  )
+  expect(first.numbers()).toEqual(second.numbers())
+  expect(first.numbers().toSorted((a, b) => a - b)).toEqual(upTo(n - 1))
+}, 30_000)
+
+test('tells the others what it numbered, and nobody when it is alone', async () => {
+  await using db = await migrated()
+  await using first = await dispatch(db)
+  const heard: string[] = []
+  await db.sql.listen('kairan_log', payload => heard.push(payload))
+  await publishMany(db, 1, 1)
+  await eventually(() => first.numbers().length === 1)
+  await db.sql`select pg_notify('kairan_log', 'last')`
+  await eventually(() => heard.includes('last'))
+  expect(heard.filter(payload => /^\d+$/.test(payload))).toEqual([])
+
+  await using second = await dispatch(db)
+  await publishMany(db, 2, 2)
+  await eventually(() => first.numbers().length === 2 && second.numbers().length === 1)
+  await eventually(() => heard.some(payload => /^\d+$/.test(payload)))
+})
