@@ -30,9 +30,7 @@ export const prepare = async (
 const writeSettings = async (url: string, maxEventBytes: number) => {
   const sql = connect(url, { max: 1, name: 'kairan start' })
   try {
-    await sql`
-      update kairan.settings set max_event_bytes = ${maxEventBytes}
-      where max_event_bytes <> ${maxEventBytes}`
+    await sql`select setval('kairan.max_event_bytes', ${maxEventBytes})`
   } finally {
     await sql.end({ timeout: 5 })
   }

@@ -84,7 +84,7 @@ test('refuses what no stream could carry: the code, the value and what to do', a
 
 test('takes a payload of exactly max_event_bytes, and not one byte more', async () => {
   await using db = await migrated()
-  await db.sql`update kairan.settings set max_event_bytes = 100`
+  await db.sql`select setval('kairan.max_event_bytes', 100)`
   const bytes = (n: number) => db.sql.json({ a: `é${'x'.repeat(n - 11)}` })
   await db.sql`select kairan.publish('user-1', ${bytes(100)})`
   await db.sql`insert into kairan.notifications (channels, payload) values ('{user-1}', ${bytes(100)})`
