@@ -1,13 +1,7 @@
 import { type Cursor, formatCursor } from './cursor.ts'
-import {
-  controlFrame,
-  type Event,
-  type Frame,
-  frameOf,
-  openingFrame,
-  reconnectFrame,
-} from './event.ts'
+import { controlFrame, type Event, frameOf, openingFrame, reconnectFrame } from './event.ts'
 import type { Hub } from './hub.ts'
+import type { Join } from './join.ts'
 import type { Log, Page } from './log.ts'
 import { type Gap, gapAfter } from './resume.ts'
 import type { Queued, Subscription } from './subscription.ts'
@@ -16,13 +10,15 @@ export type StreamParts = {
   hub: Hub
   log: Log
   /** Hears of every event that the connection took. */
-  handed(frames: Frame[]): void
+  handed(taken: Queued[]): void
   /** Hears why a stream had to be ended. */
   failed(error: unknown): void
   /** Where the random `retry:` of each connection lies around, in milliseconds. */
   retryMs: number
   /** At most so many events are replayed to a client that returns. */
   replayLimit: number
+  /** Puts what is queued into one write. */
+  join: Join
   /** About how many bytes go into one write, and into one page of the backlog. */
   writeBytes: number
 }
@@ -52,8 +48,11 @@ export async function* stream(
         subscription.lost = 0
       } else if (hub.join(subscription)) {
         const queued = subscription.take(writeBytes)
-        if (queued.length > 0) yield* write(queued, subscription, parts)
-        else await subscription.wait()
+        if (queued.length > 0) {
+          // Not `yield*`: this is where every live event passes.
+          yield parts.join(queued)
+          taken(queued, subscription, parts)
+        } else await subscription.wait()
       } else {
         yield* catchUp(await nextPage(subscription, parts), subscription, parts)
       }
@@ -170,20 +169,16 @@ const gapFrame = (gap: Gap, from: Cursor, { position }: Subscription, { epoch }:
 /** Writes in one piece. When the generator goes on, the connection has taken it. */
 function* write(queued: Queued[], subscription: Subscription, parts: StreamParts) {
   if (queued.length === 0) return
-  yield inOnePiece(queued)
+  yield parts.join(queued)
+  taken(queued, subscription, parts)
+}
+
+const taken = (queued: Queued[], subscription: Subscription, parts: StreamParts) => {
   subscription.takenAt = Date.now()
-  parts.handed(queued.filter(isFrame))
+  parts.handed(queued)
 }
 
 const readyFrame = (resumed: boolean, { position }: { position: number }, { epoch }: Hub) => {
   const cursor = { epoch, seq: position }
   return controlFrame({ type: 'ready', resumed, cursor: formatCursor(cursor) }, cursor)
-}
-
-const isFrame = (queued: Queued): queued is Frame => !(queued instanceof Uint8Array)
-
-const inOnePiece = (queued: Queued[]) => {
-  const pieces = queued.map(item => (isFrame(item) ? item.bytes : item))
-  const [first] = pieces
-  return pieces.length === 1 && first ? first : Buffer.concat(pieces)
 }

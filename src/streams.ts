@@ -1,11 +1,12 @@
 import { chooseChannels, readableChannels } from './channels.ts'
 import type { Cursor } from './cursor.ts'
-import { controlFrame, type Frame, reconnectFrame } from './event.ts'
+import { controlFrame, reconnectFrame } from './event.ts'
 import type { Hub } from './hub.ts'
+import { createJoin } from './join.ts'
 import type { Log } from './log.ts'
 import type { LevelOf } from './roles.ts'
 import { jitter, stream } from './stream.ts'
-import type { Subscription } from './subscription.ts'
+import type { Queued, Subscription } from './subscription.ts'
 
 /** Who asks for a stream, and for which. */
 export type StreamRequest = {
@@ -44,7 +45,7 @@ export type StreamsOptions = {
   retryMs: number
   maxStreamAgeMs: number
   replayLimit: number
-  handed(frames: Frame[]): void
+  handed(taken: Queued[]): void
   failed(error: unknown): void
 }
 
@@ -58,7 +59,7 @@ type Connection = Pick<StreamRequest, 'asked' | 'expiresAt' | 'cut'> & { endsAt:
 export const createStreams = (options: StreamsOptions): Streams => {
   const { hub, levelOf, heartbeatMs, retryMs } = options
   const connections = new WeakMap<Subscription, Connection>()
-  const parts = { ...options, writeBytes }
+  const parts = { ...options, writeBytes, join: createJoin() }
   let timer: ReturnType<typeof setInterval> | null = null
   /** How often it was said that somebody's role level may have changed. */
   let changes = 0

@@ -97,9 +97,9 @@ export class Subscription {
   }
 
   /** Resolves when there is something to take, or when it is closed. */
-  async wait() {
-    if (this.#queue.length > 0 || this.closed || this.lagging) return
-    await new Promise<void>(resolve => {
+  wait(): Promise<void> | undefined {
+    if (this.#queue.length > 0 || this.closed || this.lagging) return undefined
+    return new Promise(resolve => {
       this.#wake = resolve
     })
   }

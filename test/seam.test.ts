@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Event } from '../src/event.ts'
 import { createHub } from '../src/hub.ts'
+import { createJoin } from '../src/join.ts'
 import type { Log } from '../src/log.ts'
 import { stream } from '../src/stream.ts'
 
@@ -89,6 +90,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
           retryMs: 1,
           replayLimit: 1000,
           writeBytes: 300,
+          join: createJoin(),
         },
       )
 

@@ -11,6 +11,10 @@ const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cooki
 
 export const tokenFor = (userId: string) => auth.sign(userId, 3600)
 
+/** A token for each of so many users. */
+export const tokens = (count: number) =>
+  Promise.all(Array.from({ length: count }, (_, n) => tokenFor(String(n))))
+
 /** A Postgres of its own that writes durably, as in production. BENCH_DATABASE_URL names another. */
 export const benchDatabase = async () => {
   const { BENCH_DATABASE_URL: url } = process.env
@@ -29,9 +33,13 @@ export const benchDatabase = async () => {
 }
 
 /** Kairan in a process of its own, on 127.0.0.1, ready. */
-export const benchService = async (databaseUrl: string, env: Record<string, string> = {}) => {
+export const benchService = async (
+  databaseUrl: string,
+  env: Record<string, string> = {},
+  on: string[] = [],
+) => {
   const port = await freePort()
-  const service = Bun.spawn([process.execPath, 'src/main.ts', 'start'], {
+  const service = Bun.spawn([...on, process.execPath, 'src/main.ts', 'start'], {
     env: {
       ...process.env,
       DATABASE_URL: databaseUrl,

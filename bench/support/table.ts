@@ -4,6 +4,18 @@ export const quantile = (values: number[], share: number) => {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
+export const median = (values: number[]) => quantile(values, 0.5)
+
+/** How often each thing is measured: the median is what counts. */
+export const runs = Number(process.env.RUNS ?? 5)
+
+/** Measures one after the other, `runs` times. */
+export const measured = async (measure: (run: number) => Promise<number>) => {
+  const values: number[] = []
+  for (let run = 0; run < runs; run++) values.push(await measure(run))
+  return { values, median: median(values) }
+}
+
 /** Prints rows in columns: the first to the left, numbers to the right. */
 export const printTable = (header: string[], rows: string[][]) => {
   const widths = header.map((_, column) =>

@@ -1,12 +1,13 @@
 import { messageOf } from '../errors.ts'
 import type { Frame } from '../event.ts'
 import type { Report } from '../report.ts'
+import type { Queued } from '../subscription.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
 
 export type Statuses = {
-  /** These frames were taken by a stream. */
-  handed(frames: Frame[]): void
+  /** A stream has taken this: the events in it are delivered. */
+  handed(taken: Queued[]): void
   /** These deliveries can't be sent any more. */
   failed(seqs: number[], reason: string): void
   /** A live event that names a stored delivery can't be sent. */
@@ -82,9 +83,12 @@ export const createStatuses = (options: {
   })
 
   return {
-    handed(frames) {
-      for (const frame of frames) if (frame.recipients++ === 0) taken.push(frame)
-      schedule()
+    handed(queued) {
+      for (const item of queued) {
+        if (item instanceof Uint8Array || item.recipients++ > 0) continue
+        taken.push(item)
+        schedule()
+      }
     },
     failed(seqs, error) {
       for (const seq of seqs) failed.add({ seq, error })

@@ -9,9 +9,9 @@ export const isGone = (pid: number) => {
 }
 
 /** Whether a service in another process is ready. */
-export const isReady = async (url: string) => {
+export const isReady = async (url: string, path = '/readyz') => {
   try {
-    return (await fetch(`${url}/readyz`)).ok
+    return (await fetch(`${url}${path}`)).ok
   } catch {
     return false // It does not listen yet.
   }

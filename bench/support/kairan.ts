@@ -1,0 +1,30 @@
+import postgres from 'postgres'
+import type { Peer } from './peer.ts'
+import { pinned } from './readers.ts'
+import { benchDatabase, benchService } from './server.ts'
+
+/**
+ * Kairan on one core, its Postgres on the other, where the readers are, too. Everything that it does is
+ * done: tokens are checked, notifications are rows, statuses are written.
+ */
+export const kairan = async (): Promise<Peer> => {
+  const database = await benchDatabase()
+  const service = await benchService(database.url, {}, pinned(0))
+  const sql = postgres(database.url, { max: 1, onnotice: () => undefined })
+  return {
+    name: 'Kairan',
+    url: service.url,
+    path: '/notifications/stream',
+    pids: [service.pid],
+    async publish(count, text) {
+      await sql`
+        insert into kairan.notifications (channels, payload)
+        select array['all-users'], jsonb_build_object('text', ${text}::text) from generate_series(1, ${count}::int)`
+    },
+    async [Symbol.asyncDispose]() {
+      await sql.end()
+      await service[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,69 @@
+import { eventually } from '../../test/support/eventually.ts'
+import type { Answer, Order } from './reader.ts'
+
+export { mark } from './reader.ts'
+
+export type Readers = Awaited<ReturnType<typeof openReaders>>
+
+/** Streams that are held open by a process of their own, on the second core. */
+export const openReaders = async () => {
+  let answered: ((answer: Answer) => void) | null = null
+  const child = Bun.spawn([...pinned(1), process.execPath, `${import.meta.dir}/reader.ts`], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    ipc: answer => answered?.(answer),
+  })
+  const order = (what: Order) => {
+    const { promise, resolve } = Promise.withResolvers<Answer>()
+    answered = resolve
+    child.send(what)
+    return promise
+  }
+  const count = () => order({ do: 'count' })
+  return {
+    count,
+    /** Opens one stream for each token, and waits until all have begun. */
+    open(
+      url: string,
+      path: string,
+      tokens: (string | null)[],
+      headers: Record<string, string>[] = [],
+    ) {
+      const { hostname, port } = new URL(url)
+      const requests = tokens.map((token, index) => {
+        const lines = Object.entries({
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...headers[index],
+        }).map(([name, value]) => `${name}: ${value}\r\n`)
+        return `GET ${path} HTTP/1.1\r\nhost: ${hostname}\r\naccept: text/event-stream\r\n${lines.join('')}\r\n`
+      })
+      return order({ do: 'open', host: hostname, port: Number(port), requests })
+    },
+    /** Waits until so many events have come in all. */
+    async events(total: number, limitMs = 60_000) {
+      await eventually(async () => (await count()).events >= total, limitMs)
+      return count()
+    },
+    close: () => order({ do: 'close' }),
+    async [Symbol.asyncDispose]() {
+      child.kill()
+      await child.exited
+    },
+  }
+}
+
+/** Puts what follows on one core, where the system can. */
+export const pinned = (core: number) =>
+  Bun.which('taskset') ? ['taskset', '-c', String(core)] : []
+
+/** The CPU time that a process and its threads have used, in milliseconds, and its resident memory in bytes. */
+export const usageOf = async (pids: number[]) => {
+  let cpuMs = 0
+  let memory = 0
+  for (const pid of pids) {
+    const stat = await Bun.file(`/proc/${pid}/stat`).text()
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    cpuMs += (Number(fields[11]) + Number(fields[12])) * 10
+    memory += Number(fields[21]) * 4096
+  }
+  return { cpuMs, memory }
+}

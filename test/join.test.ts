@@ -1,0 +1,46 @@
+import { expect, test } from 'bun:test'
+import { frameOf } from '../src/event.ts'
+import { createJoin } from '../src/join.ts'
+
+const frame = (seq: number) =>
+  frameOf(
+    {
+      seq,
+      id: 'a',
+      channel: 'all-users',
+      type: null,
+      createdAt: '',
+      expiresAt: null,
+      payload: '{}',
+      metadata: null,
+    },
+    'e',
+  )
+
+const [one, two, three] = [frame(1), frame(2), frame(3)]
+const heartbeat = new TextEncoder().encode(':\n\n')
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+
+test('streams that write the same frames share one copy', () => {
+  const join = createJoin()
+  expect(join([one, two])).toBe(join([one, two]))
+  expect(join([one])).toBe(one.bytes)
+})
+
+test('never gives one stream what is for another', () => {
+  const join = createJoin()
+  const rounds = [
+    [one, two],
+    [one, three],
+    [one, two, three],
+    [two, one],
+    [one, heartbeat, two],
+    [one, two],
+  ]
+  for (const round of rounds) {
+    const expected = round
+      .map(item => text(item instanceof Uint8Array ? item : item.bytes))
+      .join('')
+    expect(text(join(round))).toBe(expected)
+  }
+})
