@@ -6,6 +6,7 @@ import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { streamRoute } from './http/stream.ts'
 import { createHub } from './hub.ts'
+import { createLevels } from './levels.ts'
 import { parseLive, parseUserChange } from './notify.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
@@ -17,6 +18,7 @@ import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
 import type { Report } from './report.ts'
+import { defaultRoleLevelQuery } from './roles.ts'
 import { createStreams } from './streams.ts'
 
 export type Service = {
@@ -59,11 +61,17 @@ export const createService = (
     deadlineMs: 3000,
   })
   const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })
+  const levels = createLevels({
+    lookUp: createRoles(database, config.roleLevelQuery),
+    // A change in kairan.roles always says so. Whoever has a table of his own may forget to.
+    keepMs: config.roleLevelQuery === defaultRoleLevelQuery ? config.maxStreamAgeMs : 10_000,
+    isTold: () => listener.state.listening,
+  })
   const streams = createStreams({
     ...config,
     hub,
     log: createLog(database),
-    levelOf: createRoles(database, config.roleLevelQuery),
+    levelOf: levels.levelOf,
     handed: statuses.handed,
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
@@ -97,6 +105,7 @@ export const createService = (
     },
     onUp() {
       dispatcher.wake()
+      levels.forget()
       void streams.reauthorize()
     },
   })
@@ -124,6 +133,7 @@ export const createService = (
 
   const changeUser = (text: string) => {
     const change = parseUserChange(text)
+    levels.forget(change?.userId)
     if (change?.action === 'disconnect') streams.disconnect(change.userId)
     else if (change?.action === 'reauthorize') void streams.reauthorize(change.userId)
     else report.warn({ text: text.slice(0, 200) }, 'A NOTIFY on kairan_users was not understood.')
