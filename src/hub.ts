@@ -43,6 +43,7 @@ export const createHub = (options: {
 }): Hub => {
   const channels = new Map<string, Set<Subscription>>()
   const open = new Set<Subscription>()
+  const users = new Map<string, Set<Subscription>>()
   let frames = new WeakMap<Event, Frame>()
   let epoch = ''
   let head = 0
@@ -53,19 +54,11 @@ export const createHub = (options: {
   }
 
   const enter = (subscription: Subscription) => {
-    for (const channel of subscription.channels) {
-      const members = channels.get(channel)
-      if (members) members.add(subscription)
-      else channels.set(channel, new Set([subscription]))
-    }
+    for (const channel of subscription.channels) addTo(channels, channel, subscription)
   }
 
   const leave = (subscription: Subscription) => {
-    for (const channel of subscription.channels) {
-      const members = channels.get(channel)
-      members?.delete(subscription)
-      if (members?.size === 0) channels.delete(channel)
-    }
+    for (const channel of subscription.channels) removeFrom(channels, channel, subscription)
   }
 
   const frame = (event: Event) => {
@@ -107,15 +100,18 @@ export const createHub = (options: {
       const { queueBytes } = options
       const subscription = new Subscription({ userId, channels, position, queueBytes })
       open.add(subscription)
+      addTo(users, userId, subscription)
       enter(subscription)
       return subscription
     },
     unsubscribe(subscription) {
       subscription.close()
-      if (open.delete(subscription)) leave(subscription)
+      if (!open.delete(subscription)) return
+      removeFrom(users, subscription.userId, subscription)
+      leave(subscription)
     },
     join(subscription) {
-      if (subscription.position >= head) subscription.live = true
+      if (!subscription.isHeld && subscription.position >= head) subscription.live = true
       return subscription.live
     },
     dispatch(events, newHead) {
@@ -125,8 +121,7 @@ export const createHub = (options: {
     },
     dispatchLive: push,
     frameOf: frame,
-    subscriptions: userId =>
-      [...open].filter(({ userId: owner }) => userId === undefined || owner === userId),
+    subscriptions: userId => [...(userId === undefined ? open : (users.get(userId) ?? []))],
     move(subscription, channels) {
       if (!open.has(subscription)) return
       leave(subscription)
@@ -140,4 +135,18 @@ export const createHub = (options: {
       }
     },
   }
+}
+
+type Members = Map<string, Set<Subscription>>
+
+const addTo = (members: Members, name: string, subscription: Subscription) => {
+  const some = members.get(name)
+  if (some) some.add(subscription)
+  else members.set(name, new Set([subscription]))
+}
+
+const removeFrom = (members: Members, name: string, subscription: Subscription) => {
+  const some = members.get(name)
+  some?.delete(subscription)
+  if (some?.size === 0) members.delete(name)
 }

@@ -33,7 +33,7 @@ export const createRecent = (options: {
       const event = events[first]
       if (!event) break
       floor = event.seq ?? floor
-      bytes -= event.payload.length
+      bytes -= sizeOf(event)
       first++
     }
     // Shift in large steps: moving the array at every event would cost more than the memory.
@@ -59,7 +59,7 @@ export const createRecent = (options: {
     add(more, newEnd) {
       for (const event of more) {
         events.push(event)
-        bytes += event.payload.length
+        bytes += sizeOf(event)
       }
       end = newEnd
       forget()
@@ -73,12 +73,14 @@ export const createRecent = (options: {
         const event = events[index]
         if (!event || !channels.includes(event.channel) || isExpired(event)) continue
         page.push(event)
-        size += event.payload.length
+        size += sizeOf(event)
         if (size >= maxBytes) return { events: page, end: event.seq ?? after, floor }
       }
       return { events: page, end, floor }
     },
   }
 }
+
+const sizeOf = ({ payload, metadata }: Event) => payload.length + (metadata?.length ?? 0)
 
 const isExpired = ({ expiresAt }: Event) => expiresAt !== null && expiresAt <= Date.now()

@@ -42,10 +42,13 @@ export async function* stream(
     else yield* begin(subscription, beginning.pendingOn, parts)
 
     while (!subscription.closed) {
+      await subscription.settled()
+      if (subscription.closed) break
       if (subscription.lagging) {
-        yield controlFrame({ type: 'lagging', lost: subscription.lost })
+        const { lost } = subscription
         subscription.lagging = false
         subscription.lost = 0
+        yield controlFrame({ type: 'lagging', lost })
       } else if (hub.join(subscription)) {
         const queued = subscription.take(writeBytes)
         if (queued.length > 0) {
@@ -74,6 +77,7 @@ export const jitter = (ms: number) => Math.round(ms * (0.5 + Math.random()))
 async function* resume(subscription: Subscription, cursor: Cursor, parts: StreamParts) {
   const { hub } = parts
   const gap = await gapAfter(cursor, subscription.channels, parts)
+  if (subscription.closed) return
   if (gap) {
     skipToHead(subscription, hub)
     yield readyFrame(false, subscription, hub)
@@ -85,6 +89,7 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Stream
     return
   }
   const page = await nextPage(subscription, parts)
+  if (subscription.closed) return
   // Nothing missed: the client's cursor moves up, so that retention does not overtake it.
   const isCurrent = page.events.length === 0 && page.floor <= cursor.seq
   if (isCurrent) subscription.position = page.end
@@ -107,12 +112,22 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
     pendingOn === null
       ? { events: [], end: head, floor: 0 }
       : await log.pendingPage(pendingOn, 0, head, writeBytes)
+  // All in a page may have expired: that is not the end.
+  while (
+    pendingOn !== null &&
+    page.events.length === 0 &&
+    page.end < head &&
+    !subscription.closed
+  ) {
+    page = await log.pendingPage(pendingOn, page.end, head, writeBytes)
+  }
+  if (subscription.closed) return
   const first = page.events[0]?.seq ?? head + 1
   yield readyFrame(false, { position: first - 1 }, hub)
 
   let held: Event | undefined
   let sent = 0
-  while (pendingOn !== null && page.events.length > 0 && isOpenFor(pendingOn, subscription)) {
+  while (pendingOn !== null && isOpenFor(pendingOn, subscription)) {
     const events = held ? [held, ...page.events] : page.events
     held = events.pop()
     const frames = events.map(event => frameOf(event, epoch))
@@ -123,7 +138,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   }
   if (!held || !isOpenFor(held.channel, subscription)) return
   yield* write([frameOf(held, epoch, head)], subscription, parts)
-  if (page.end < head && page.events.length > 0) {
+  if (page.end < head) {
     // More is pending than is replayed at once. It stays pending.
     yield gapFrame({ reason: 'limit' }, { epoch, seq: page.end }, subscription, hub)
   }
@@ -132,16 +147,26 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
 const isOpenFor = (channel: string, { closed, channels }: Subscription) =>
   !closed && channels.includes(channel)
 
-/** The next page of what a subscription has missed: from memory if it is held there. */
-const nextPage = async (subscription: Subscription, { hub, log, writeBytes }: StreamParts) => {
+/**
+ * The next page of what a subscription has missed: from memory if it is held there. One that was read for
+ * other channels than it has now is read again.
+ */
+const nextPage = async (subscription: Subscription, parts: StreamParts): Promise<Page> => {
+  await subscription.settled()
   const { channels, position } = subscription
-  return hub.recent.covers(position)
+  const { hub, log, writeBytes } = parts
+  const page = hub.recent.covers(position)
     ? hub.recent.page(channels, position, writeBytes)
     : await log.page(channels, position, hub.head, writeBytes)
+  await subscription.settled()
+  if (subscription.closed || subscription.channels === channels) return page
+  return nextPage(subscription, parts)
 }
 
 /** Writes a page of what a subscription has missed, unless some of it was removed in the meantime. */
-function* catchUp(page: Page, subscription: Subscription, parts: StreamParts) {
+async function* catchUp(page: Page, subscription: Subscription, parts: StreamParts) {
+  await subscription.settled()
+  if (subscription.closed) return
   const { position } = subscription
   if (position < page.floor) {
     skipToHead(subscription, parts.hub)
@@ -149,7 +174,7 @@ function* catchUp(page: Page, subscription: Subscription, parts: StreamParts) {
     yield gapFrame({ reason: 'retention' }, from, subscription, parts.hub)
     return
   }
-  // While the page was read, its user may have lost a channel.
+  // Since the page was read, its user may have lost a channel.
   const events = page.events.filter(({ channel }) => subscription.channels.includes(channel))
   yield* write(events.map(parts.hub.frameOf), subscription, parts)
   subscription.position = page.end

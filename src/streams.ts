@@ -27,7 +27,10 @@ export type Streams = {
    * Opens a stream. Throws `channel_forbidden`, or what the role level's look-up threw.
    */
   open(request: StreamRequest): Promise<AsyncGenerator<Uint8Array, void>>
-  /** Looks up the channels of a user's open streams again (of all users' without one). */
+  /**
+   * Looks up the channels of a user's open streams again; they send nothing until then. Without a user:
+   * of all streams, which go on meanwhile.
+   */
   reauthorize(userId?: string): Promise<void>
   /** Ends a user's streams. */
   disconnect(userId: string): void
@@ -52,6 +55,9 @@ export type StreamsOptions = {
 /** About how many bytes go into one write. */
 const writeBytes = 256 * 1024
 
+/** How many users' role levels are looked up at once when all may have changed. */
+const lookUpsAtOnce = 4
+
 /** What is known of an open stream besides its subscription. */
 type Connection = Pick<StreamRequest, 'asked' | 'expiresAt' | 'cut'> & { endsAt: number }
 
@@ -61,12 +67,8 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const connections = new WeakMap<Subscription, Connection>()
   const parts = { ...options, writeBytes, join: createJoin() }
   let timer: ReturnType<typeof setInterval> | null = null
-  /** How often it was said that somebody's role level may have changed. */
-  let changes = 0
-  let rechecking: Promise<void> = Promise.resolve()
-
-  const readable = async (userId: string) =>
-    readableChannels(userId, await levelOf(userId), options.adminRoleLevel)
+  /** The look-ups of role levels that are under way. */
+  const lookUps = new Set<{ userId: string; isStale: boolean }>()
 
   const sendAway = (subscription: Subscription, reason: string) =>
     subscription.close(reconnectFrame(reason, jitter(retryMs)))
@@ -93,28 +95,55 @@ export const createStreams = (options: StreamsOptions): Streams => {
     const asked = connections.get(subscription)?.asked
     const kept = asked ? channels.filter(channel => asked.includes(channel)) : channels
     if (kept.length === 0) subscription.close(controlFrame({ type: 'revoked' }))
-    else hub.move(subscription, kept)
+    else if (`${kept}` !== `${subscription.channels}`) hub.move(subscription, kept)
   }
 
   /** The channels by the role level of now: a change during the look-up makes it look once more. */
   const readableNow = async (userId: string): Promise<string[]> => {
-    const before = changes
-    const channels = await readable(userId)
-    return before === changes ? channels : await readableNow(userId)
+    const lookUp = { userId, isStale: false }
+    lookUps.add(lookUp)
+    try {
+      for (;;) {
+        lookUp.isStale = false
+        const channels = readableChannels(userId, await levelOf(userId), options.adminRoleLevel)
+        if (!lookUp.isStale) return channels
+      }
+    } finally {
+      lookUps.delete(lookUp)
+    }
   }
 
-  const recheck = async (userId?: string) => {
-    const users = new Set(hub.subscriptions(userId).map(subscription => subscription.userId))
-    for (const user of users) {
-      try {
-        const channels = await readable(user)
-        for (const subscription of hub.subscriptions(user)) narrow(subscription, channels)
-      } catch (error) {
-        // Nobody keeps a channel because the level can't be looked up: it is when they return.
-        options.failed(error)
-        for (const subscription of hub.subscriptions(user)) sendAway(subscription, 'unavailable')
-      }
+  /** Gives a user's streams the channels of now. One look-up at a time for each user. */
+  const recheck = async (userId: string) => {
+    try {
+      const channels = await readableNow(userId)
+      for (const subscription of hub.subscriptions(userId)) narrow(subscription, channels)
+    } catch (error) {
+      // Nobody keeps a channel because the level can't be looked up: it is when they return.
+      options.failed(error)
+      for (const subscription of hub.subscriptions(userId)) sendAway(subscription, 'unavailable')
     }
+  }
+
+  /** Somebody said that the level of this user has changed: until it is known, nothing is sent. */
+  const recheckHeld = async (userId: string) => {
+    const held = hub.subscriptions(userId)
+    if (held.length === 0) return
+    for (const subscription of held) subscription.hold(hub.head)
+    try {
+      await recheck(userId)
+    } finally {
+      for (const subscription of held) subscription.release()
+    }
+  }
+
+  /** What was said while nobody listened is not known: every user is looked up, a few at a time. */
+  const recheckAll = async () => {
+    const users = new Set(hub.subscriptions().map(({ userId }) => userId)).values()
+    const work = async () => {
+      for (const user of users) await recheck(user)
+    }
+    await Promise.all(Array.from({ length: lookUpsAtOnce }, work))
   }
 
   return {
@@ -138,10 +167,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
       return stream(subscription, cursor ? { cursor } : { pendingOn: own }, parts)
     },
     reauthorize(userId) {
-      changes++
-      // One after the other: an older look-up must not be the last to be heard.
-      rechecking = rechecking.then(() => recheck(userId))
-      return rechecking
+      for (const lookUp of lookUps) {
+        if (userId === undefined || lookUp.userId === userId) lookUp.isStale = true
+      }
+      return userId === undefined ? recheckAll() : recheckHeld(userId)
     },
     disconnect(userId) {
       for (const subscription of hub.subscriptions(userId)) {

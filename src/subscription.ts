@@ -24,6 +24,8 @@ export class Subscription {
   /** When its stream last took something, in Unix milliseconds. */
   takenAt = Date.now()
 
+  /** How many look-ups of its channels are under way: until they end, nothing of the log is sent. */
+  #held = 0
   readonly #queueBytes: number
   #queue: Queued[] = []
   #bytes = 0
@@ -69,7 +71,34 @@ export class Subscription {
     if (!this.closed) this.#add(bytes)
   }
 
-  /** Gives it other channels, from the next event that is taken on. */
+  /**
+   * Stops it from sending anything while its channels are looked up. What waits is dropped and read from
+   * the log afterwards, with the channels that it has then: so it gets nothing of one that it loses, and
+   * misses nothing of one that it gains. `head` is where the log ends. The caller owes `release`.
+   */
+  hold(head: number) {
+    this.#held++
+    if (!this.live) return
+    if (!this.#queue.some(isStored)) this.position = Math.max(this.position, head)
+    this.#keep(queued => !isStored(queued))
+    this.live = false
+  }
+
+  release() {
+    this.#held--
+    this.#wakeUp()
+  }
+
+  get isHeld() {
+    return this.#held > 0
+  }
+
+  /** Resolves when nobody holds it, or when it is closed. */
+  async settled() {
+    while (this.isHeld && !this.closed) await this.#woken()
+  }
+
+  /** Gives it other channels: it gets no further event of those it lost. */
   moveTo(channels: readonly string[]) {
     this.channels = channels
     this.#keep(queued => queued instanceof Uint8Array || channels.includes(queued.event.channel))
@@ -99,7 +128,11 @@ export class Subscription {
   /** Resolves when there is something to take, or when it is closed. */
   wait(): Promise<void> | undefined {
     if (this.#queue.length > 0 || this.closed || this.lagging) return undefined
-    return new Promise(resolve => {
+    return this.#woken()
+  }
+
+  #woken() {
+    return new Promise<void>(resolve => {
       this.#wake = resolve
     })
   }
@@ -141,6 +174,8 @@ export class Subscription {
     this.#wake = null
   }
 }
+
+const isStored = (queued: Queued) => !(queued instanceof Uint8Array) && queued.event.seq !== null
 
 const sizeOf = (queued: Queued) =>
   queued instanceof Uint8Array ? queued.length : queued.bytes.length

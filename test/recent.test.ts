@@ -32,6 +32,14 @@ test('holds no more bytes of payloads than it may', () => {
   expect([0, 1].map(recent.covers)).toEqual([false, true])
 })
 
+test('counts the metadata, too: in what it holds and in what goes into a page', () => {
+  const recent = createRecent({ start: 0, maxEvents: 1000, maxBytes: 1000 })
+  const metadata = JSON.stringify({ x: 'x'.repeat(90) })
+  for (let seq = 1; seq <= 100; seq++) recent.add([{ ...event(seq), metadata }], seq)
+  expect(recent.countAfter(0)).toBeLessThanOrEqual(10)
+  expect(recent.page(['all-users'], 95, 150).events.length).toBeLessThanOrEqual(2)
+})
+
 test('pages through the channels that are asked for, and ends at its end', () => {
   const recent = createRecent({ start: 0, maxEvents: 1000, maxBytes: 1_000_000 })
   const payload = 'x'.repeat(10)

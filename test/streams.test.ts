@@ -43,11 +43,11 @@ const setUp = () => {
     handed: () => undefined,
     failed: () => undefined,
   })
-  const open = (seq: number | null) =>
+  const open = (seq: number | null, asked?: string[]) =>
     streams.open({
       userId: '1',
       expiresAt: Number.MAX_SAFE_INTEGER,
-      asked: undefined,
+      asked,
       cursor: seq === null ? null : { epoch: 'e', seq },
       signal: new AbortController().signal,
       cut: () => undefined,
@@ -76,13 +76,13 @@ test('of two changes the later one counts, however long the first look-up takes'
   const first = streams.reauthorize('1')
   const second = streams.reauthorize('1')
   await turn()
-  // The second look-up has not begun: it will see what is true after the first.
-  expect(levels).toHaveLength(2)
-  levels[1]?.resolve(100)
-  await first
-  await turn()
   levels[2]?.resolve(0)
   await second
+  // Asked before the second change: whatever it says, it is asked once more.
+  levels[1]?.resolve(100)
+  await turn()
+  levels[3]?.resolve(0)
+  await first
   expect(hub.subscriptions('1')[0]?.channels).toEqual(['user-1', 'all-users'])
 })
 
@@ -102,10 +102,79 @@ test('a page that was being read for a channel that is taken away is not sent', 
   await demoted
   pages[0]?.resolve({ events: [admin(6), admin(7)], end: 10, floor: 0 })
   await turn()
+  // Read again, for the channels that it has now.
+  pages[1]?.resolve({ events: [], end: 10, floor: 0 })
+  await turn()
   streams.disconnect('1')
   await reading
   expect(text).toContain('"ready"')
   expect(text).not.toContain('admin-dashboard')
+})
+
+test('sends nothing while it is looked up whether it still may, and then misses nothing', async () => {
+  const { hub, levels, pages, streams, open } = setUp()
+  const opening = open(null)
+  levels[0]?.resolve(0)
+  const stream = await opening
+  let text = ''
+  const reading = (async () => {
+    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+  })()
+  await turn()
+  const promoted = streams.reauthorize('1')
+  hub.dispatch([admin(11), { ...admin(12), channel: 'all-users' }], 12)
+  await turn()
+  expect(text).not.toContain('"channel"')
+  levels[1]?.resolve(100)
+  await promoted
+  await turn()
+  pages[0]?.resolve({
+    events: [admin(11), { ...admin(12), channel: 'all-users' }],
+    end: 12,
+    floor: 0,
+  })
+  await turn()
+  hub.dispatch([admin(13)], 13)
+  await turn()
+  streams.disconnect('1')
+  await reading
+  expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([11, 12, 13])
+})
+
+test('a stream that is ended while its page is read writes nothing of it', async () => {
+  for (const end of ['narrowed to nothing', 'disconnected', 'another log']) {
+    const { hub, levels, pages, streams, open } = setUp()
+    const opening = open(5, ['admin-dashboard'])
+    levels[0]?.resolve(100)
+    const stream = await opening
+    let text = ''
+    const reading = (async () => {
+      for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+    })()
+    await turn()
+    if (end === 'disconnected') streams.disconnect('1')
+    else if (end === 'another log') hub.begin('f', 100)
+    else {
+      const demoted = streams.reauthorize('1')
+      levels[1]?.resolve(0)
+      await demoted
+    }
+    pages[0]?.resolve({ events: [admin(6)], end: 10, floor: 0 })
+    await reading
+    expect([end, text]).toEqual([end, expect.not.stringMatching(/admin-dashboard|id: f-/)])
+  }
+})
+
+test('opens while the role levels of others change all the time', async () => {
+  const { levels, streams, open } = setUp()
+  const opening = open(null)
+  for (let n = 0; n < 10; n++) {
+    void streams.reauthorize('somebody else')
+    await turn()
+  }
+  levels[0]?.resolve(0)
+  await opening
+  expect(levels).toHaveLength(1)
 })
 
 test('says a gap when retention removes what a stream was about to read', async () => {

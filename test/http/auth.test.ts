@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { SignJWT, UnsecuredJWT } from 'jose'
 import { open, openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { secret, serve, tokenFor } from '../support/service.ts'
 
 const key = (text: string) => new TextEncoder().encode(text)
@@ -151,11 +152,13 @@ test('a changed role level reaches the open streams of the user', async () => {
   await db.sql`update kairan.roles set role_level = 0`
   // There is no sign of it on the stream; a refusal shows that the new level is known. Then all that
   // follows on the channel stays away: the end arrives next.
-  await using probe = await open(service.url, {
-    token: await tokenFor('1'),
-    query: '?channels=admin-dashboard',
+  await eventually(async () => {
+    await using probe = await open(service.url, {
+      token: await tokenFor('1'),
+      query: '?channels=admin-dashboard',
+    })
+    return probe.response.status === 403
   })
-  expect(probe.response.status).toBe(403)
   await db.sql`select kairan.publish('admin-dashboard', '{"n": 2}')`
   await db.sql`select kairan.publish('user-1', '{"end": true}')`
   const events = await client.atLeast(2)
@@ -173,4 +176,32 @@ test('kairan.disconnect ends the streams of that user alone', async () => {
   await db.sql`select kairan.publish('all-users', '{}')`
   await two.atLeast(1)
   expect(two.ended).toBe(false)
+})
+
+test('role changes do not wait for one another, also not after LISTEN was down', async () => {
+  await using db = await database()
+  await using service = await serve(db, {
+    // As over a slow network.
+    ROLE_LEVEL_QUERY: 'select role_level, pg_sleep(0.01) from kairan.roles where user_id = $1',
+  })
+  await db.sql`insert into kairan.roles select 'u' || n, 0 from generate_series(0, 99) n`
+  await db.sql`insert into kairan.roles values ('bad', 100), ('good', 0)`
+  const many = await Promise.all(
+    Array.from({ length: 100 }, async (_, n) =>
+      openReady(service.url, { token: await tokenFor(`u${n}`) }),
+    ),
+  )
+  await using bad = await openReady(service.url, { token: await tokenFor('bad') })
+  await using good = await openReady(service.url, { token: await tokenFor('good') })
+  await db.sql`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = 'kairan listener' and datname = current_database()`
+  await eventually(() => service.logs.some(({ sentence }) => sentence === 'LISTEN is up again.'))
+  await db.sql`update kairan.roles set role_level = 100 - role_level where user_id in ('bad', 'good')`
+  await db.sql`select kairan.publish(array['admin-dashboard', 'user-bad', 'user-good'], '{}')`
+  const channels = (client: typeof bad) => client.events.map(({ channel }) => channel)
+  await eventually(() => channels(bad).includes('user-bad') && good.events.length === 2)
+  expect(channels(bad)).toEqual(['user-bad'])
+  expect(channels(good)).toEqual(['admin-dashboard', 'user-good'])
+  for (const client of many) client.close()
 })

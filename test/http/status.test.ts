@@ -112,3 +112,25 @@ test('sends again what kairan.redeliver puts back, at a new position', async () 
   expect(second?.cursor).not.toBe(first?.cursor)
   await eventually(async () => (await statuses(db)) === 'delivered 1')
 })
+
+test('what is pending behind a page of expired ones is sent, too', async () => {
+  await using db = await database()
+  {
+    await using _migrates = await serve(db)
+  }
+  const publish = (from: number, to: number, expires: string | null) => db.sql`
+    insert into kairan.notifications (channels, payload, expires_at)
+    select array['user-42'], jsonb_build_object('n', n, 'x', repeat('x', 60000)), ${expires}::timestamptz
+    from generate_series(${from}::int, ${to}::int) n`
+  await publish(1, 5, null)
+  await publish(6, 12, '2020-01-01')
+  await publish(13, 13, null)
+  await publish(14, 20, '2020-01-01')
+  await publish(21, 21, null)
+  await db.sql`select kairan.sequence()`
+  // Numbered already, so the dispatcher does not see that they expired: they stay pending for a while.
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const events = await client.atLeast(7)
+  expect(events.map(({ payload }) => payload.n)).toEqual([1, 2, 3, 4, 5, 13, 21])
+})
