@@ -60,7 +60,8 @@ const isUuid = (value: unknown): value is string =>
   typeof value === 'string' &&
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(value)
 
-const excerpt = (value: unknown) => (JSON.stringify(value) ?? 'undefined').slice(0, 100)
+const excerpt = (value: unknown) =>
+  (JSON.stringify(value) ?? 'undefined').slice(0, 100).toWellFormed()
 
 /** Reads what `kairan.reauthorize` and `kairan.disconnect` send; null when it is not understood. */
 export const parseUserChange = (text: string) => {

@@ -36,6 +36,9 @@ export type Service = {
 /** The notify channels: the log has grown, a live event, something about a user. */
 const notifyChannels = { log: 'kairan_log', live: 'kairan', users: 'kairan_users' }
 
+/** How long the last statuses may take to be written when the service stops. */
+const lastWriteMs = 5000
+
 /** The composition root: builds the parts and connects them. */
 export const createService = (
   config: Config,
@@ -157,7 +160,8 @@ export const createService = (
     await retention.stop()
     await listener.stop()
     await dispatcher.stop()
-    await statuses.flush()
+    // A database that does not answer must not keep the process: it is not needed any more.
+    await Promise.race([statuses.flush(), Bun.sleep(lastWriteMs)])
     await Promise.all([database.stop(), dispatcherDatabase.stop()])
   }
 

@@ -16,6 +16,8 @@ export type Statuses = {
   flush(): Promise<void>
 }
 
+/** So many rows go into one statement. */
+const rowsAtOnce = 5000
 /** At most so many rows of each kind wait while the database is away; the oldest are given up. */
 const maxWaiting = 100_000
 
@@ -40,23 +42,29 @@ export const createStatuses = (options: {
   let taken: Frame[] = []
   let timer: ReturnType<typeof setTimeout> | null = null
   let writing: Promise<void> = Promise.resolve()
+  let waiting: Promise<void> | null = null
 
   const schedule = (ms = options.delayMs) => {
     timer ??= setTimeout(() => void flush(), ms)
   }
 
+  /** One that writes, and one that waits for it: whoever comes meanwhile waits for the same. */
   const flush = () => {
     if (timer) clearTimeout(timer)
     timer = null
-    writing = writing.then(write)
-    return writing
+    waiting ??= writing.then(() => {
+      waiting = null
+      writing = write()
+      return writing
+    })
+    return waiting
   }
 
   const write = async () => {
     collect()
     for (const batch of batches) {
       try {
-        await batch.write(database)
+        if ((await batch.write(database)) > 0) schedule(options.retryMs)
       } catch (error) {
         const facts = { error: messageOf(error), ...count() }
         report.warn(facts, 'Statuses could not be written: trying again.')
@@ -103,7 +111,7 @@ export const createStatuses = (options: {
 }
 
 /** Rows that are written together, and stay until they are. */
-const createBatch = <Row>(save: (sql: Sql, rows: Row[]) => PromiseLike<unknown>) => {
+const createBatch = <Row>(save: Save<Row>) => {
   let rows: Row[] = []
   const counts = { waiting: 0, dropped: 0 }
 
@@ -123,48 +131,70 @@ const createBatch = <Row>(save: (sql: Sql, rows: Row[]) => PromiseLike<unknown>)
       counts.waiting++
       if (rows.length > 2 * maxWaiting) limit()
     },
+    /** Resolves with how many rows could not be written now, and are kept. */
     async write(database: Database) {
-      if (rows.length === 0) return
-      const batch = rows
-      rows = []
+      const kept: Row[] = []
       try {
-        await database.run(sql => save(sql, batch))
-      } catch (error) {
-        rows = batch.concat(rows)
-        throw error
+        for (let left = rows.length; left > 0; ) {
+          const some = rows.slice(0, Math.min(left, rowsAtOnce))
+          kept.push(...(await database.run(sql => save(sql, some))))
+          rows = rows.slice(some.length)
+          left -= some.length
+        }
       } finally {
+        rows = kept.concat(rows)
         limit()
       }
+      return kept.length
     },
   }
 }
+
+/** Writes rows, and resolves with those that have to wait. */
+type Save<Row> = (sql: Sql, rows: Row[]) => PromiseLike<Row[]>
 
 type Delivered = { seq: number; recipients: number }
 type DeliveredLive = { notificationId: string; channel: string; recipients: number }
 type Failed = { seq: number; error: string }
 type FailedLive = { notificationId: string; channel: string; error: string }
 
-// The rows are locked in the order of seq: two instances that write the same ones can't deadlock.
-const markDelivered = (sql: Sql, rows: Delivered[]) => sql`
-  with handed as (
-    select d.seq, h.recipients
-    from (
-      select seq, sum(recipients) as recipients
-      from jsonb_to_recordset(${sql.json(rows)}) as h (seq bigint, recipients int)
-      group by seq
-    ) h
-    join kairan.deliveries d on d.seq = h.seq
-    where d.status <> 'failed'
-    order by d.seq
-    for update of d
-  )
-  update kairan.deliveries d
-  set status = 'delivered',
-    recipients = d.recipients + h.recipients,
-    delivered_at = coalesce(d.delivered_at, now())
-  from handed h where d.seq = h.seq`
+/**
+ * A row that somebody else has locked is left for later: one transaction that stays open must not stop the
+ * statuses of everybody. So no two instances can wait for each other either.
+ */
+const markDelivered: Save<Delivered> = async (sql, rows) => {
+  const written = await sql<{ seq: number }[]>`
+    with free as (
+      select d.seq, h.recipients
+      from (
+        select seq, sum(recipients) as recipients
+        from jsonb_to_recordset(${sql.json(rows)}) as h (seq bigint, recipients int)
+        group by seq
+      ) h
+      join kairan.deliveries d on d.seq = h.seq
+      where d.status <> 'failed'
+      for update of d skip locked
+    )
+    update kairan.deliveries d
+    set status = 'delivered',
+      recipients = d.recipients + f.recipients,
+      delivered_at = coalesce(d.delivered_at, now())
+    from free f where d.seq = f.seq
+    returning d.seq`
+  const done = new Set(written.map(({ seq }) => seq))
+  const left = rows.filter(({ seq }) => !done.has(seq))
+  if (left.length === 0) return left
+  // Those that have been removed, or have failed, need not wait.
+  const locked = await sql<{ seq: number }[]>`
+    select d.seq
+    from jsonb_array_elements_text(${sql.json(left.map(({ seq }) => seq))}) h
+    join kairan.deliveries d on d.seq = h::bigint
+    where d.status <> 'failed'`
+  const later = new Set(locked.map(({ seq }) => seq))
+  return left.filter(({ seq }) => later.has(seq))
+}
 
-const markDeliveredLive = (sql: Sql, rows: DeliveredLive[]) => sql`
+const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
   update kairan.deliveries d
   set status = 'delivered',
     recipients = d.recipients + h.recipients,
@@ -177,12 +207,12 @@ const markDeliveredLive = (sql: Sql, rows: DeliveredLive[]) => sql`
   ) h
   where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'failed'`
 
-const markFailed = (sql: Sql, rows: Failed[]) => sql`
+const markFailed: Save<Failed> = (sql, rows) => sql<[]>`
   update kairan.deliveries d set status = 'failed', error = f.error
   from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
   where d.seq = f.seq and d.status = 'pending'`
 
-const markFailedLive = (sql: Sql, rows: FailedLive[]) => sql`
+const markFailedLive: Save<FailedLive> = (sql, rows) => sql<[]>`
   update kairan.deliveries d set status = 'failed', error = f.error
   from jsonb_to_recordset(${sql.json(rows)}) as f ("notificationId" uuid, channel text, error text)
   where d.notification_id = f."notificationId" and d.channel = f.channel and d.status = 'pending'`

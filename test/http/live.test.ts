@@ -75,3 +75,18 @@ const headOf = async (_url: string, { sql }: Awaited<ReturnType<typeof database>
   const [log] = await sql`select epoch || '-' || head as cursor from kairan.log`
   return log?.cursor
 }
+
+test('a reason that is cut within a character does not stop the statuses after it', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const failed = async () =>
+    (await db.sql`select from kairan.deliveries where status = 'failed'`).length
+  for (const payload of [`${'x'.repeat(98)}😀`, 'not an object']) {
+    const before = await failed()
+    const [row] = await db.sql`select kairan.publish('user-42', '{}') as id`
+    const text = JSON.stringify({ channel: 'user-42', notificationId: row?.id, payload })
+    await db.sql`select pg_notify('kairan', ${text})`
+    await eventually(async () => (await failed()) === before + 1)
+  }
+  expect(service.logs.filter(({ sentence }) => sentence.startsWith('Statuses'))).toEqual([])
+})

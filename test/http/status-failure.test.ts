@@ -62,3 +62,25 @@ test('stopping writes what is left to write', async () => {
   }
   expect(await db.sql`select recipients from kairan.deliveries`).toMatchObject([{ recipients: 1 }])
 })
+
+test('a delivery that somebody else has locked keeps only its own status back', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const locked = await db.sql.reserve()
+  await db.sql`select kairan.publish('user-7', '{}')`
+  await eventually(async () => (await db.sql`select from kairan.log where head = 1`).length)
+  await locked`begin`
+  await locked`select from kairan.deliveries where seq = 1 for update`
+  await using late = await openReady(service.url, { token: await tokenFor('7') })
+  await late.atLeast(1)
+  for (let n = 1; n <= 5; n++) await db.sql`select kairan.publish('user-42', '{}')`
+  await client.atLeast(5)
+  const delivered = async () =>
+    (await db.sql`select from kairan.deliveries where status = 'delivered'`).length
+  await eventually(async () => (await delivered()) === 5)
+  await locked`rollback`
+  locked.release()
+  await eventually(async () => (await delivered()) === 6)
+  expect(service.logs.filter(({ level }) => level === 'warn')).toEqual([])
+})
