@@ -65,7 +65,8 @@ export const createDispatcher = (options: {
       const found = await database.run(sql => advance(sql, position))
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
-      take(found)
+      if (found.epoch === epoch && found.head < position) await beginAnew()
+      else take(found)
       const pauseMs = await vigil.after(found)
       return found.more ? 0 : pauseMs
     } catch (error) {
@@ -76,6 +77,13 @@ export const createDispatcher = (options: {
       state.problem = messageOf(error)
       return retryMs
     }
+  }
+
+  /** The log went back: it was restored to an earlier state. Its numbers are given again. */
+  const beginAnew = async () => {
+    report.warn({ epoch, position }, 'The log went back: it gets another epoch, clients get a gap.')
+    await database.run(sql => sql`select kairan.begin_anew(${epoch})`)
+    wake()
   }
 
   const take = (found: Advance) => {

@@ -35,11 +35,11 @@ const batchBytes = 4 * 1024 * 1024
 export const advance = async (sql: Sql, after: number): Promise<Advance> => {
   const [[state], rows] = await Promise.all([sequence(sql), readAll(sql, after, batchBytes)])
   if (!state) throw new Error('kairan.log is empty')
-  const { events, expired, more, last } = toPage(rows, batchBytes)
+  const { events, expired, more, last, floor } = pageWithFloor(rows, batchBytes)
   return {
     epoch: state.epoch,
     head: state.head,
-    floor: state.floor,
+    floor,
     assigned: state.assigned,
     events,
     expired,
@@ -54,7 +54,6 @@ type State = {
   assigned: number | null
   epoch: string
   head: number
-  floor: number
   backend: number
   oldest: string
 }
@@ -62,7 +61,7 @@ type State = {
 // `oldest` is of the statement's snapshot, which is older than those in the function: whoever had ended
 // in it has been seen.
 const sequence = (sql: Sql) => sql<State[]>`
-  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head, l.floor,
+  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head,
     pg_backend_pid() as backend, pg_snapshot_xmin(pg_current_snapshot())::text as oldest
   from kairan.sequence(${batch}) s, kairan.log l`
 
@@ -71,8 +70,9 @@ type Row = {
   channel: string
   id: string
   type: string | null
-  created_at: Date
-  expires_at: Date | null
+  /** Null when it is none that a date can have. */
+  created_at: string | null
+  expires_at: number | null
   expired: boolean
   payload: string
   metadata: string | null
@@ -82,25 +82,32 @@ type Row = {
 
 // The payload goes as text, without its metadata, from here to the browser: see event.ts.
 const columns = (sql: Sql) => sql`
-  d.seq, d.channel, n.id, n.type, n.created_at, n.expires_at,
+  d.seq, d.channel, n.id, n.type,
+  to_char(n.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at,
+  (extract(epoch from n.expires_at) * 1000)::float8 as expires_at,
   coalesce(n.expires_at <= now(), false) as expired,
   (n.payload - 'metadata')::text as payload,
   case when jsonb_typeof(n.payload -> 'metadata') = 'object'
     then ((n.payload -> 'metadata') - 'deliveryChannel')::text
   end as metadata`
 
-const readAll = (sql: Sql, after: number, maxBytes: number) => sql<Row[]>`
-  select ${columns(sql)}, d.total
-  from (
-    select d.seq, d.channel, d.notification_id, n.bytes,
-      sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
-    from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
-    where d.seq > ${after}
-    order by d.seq limit ${batch}
-  ) d
-  join kairan.notifications n on n.id = d.notification_id
-  where d.total - d.bytes < ${maxBytes}
-  order by d.seq`
+const readAll = (sql: Sql, after: number, maxBytes: number) => sql<((Row & Floor) | Nothing)[]>`
+  select l.floor, page.*
+  from kairan.log l
+  -- The floor is of the same snapshot: it was raised before anything was removed.
+  left join (
+    select ${columns(sql)}, d.total
+    from (
+      select d.seq, d.channel, d.notification_id, n.bytes,
+        sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
+      from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+      where d.seq > ${after}
+      order by d.seq limit ${batch}
+    ) d
+    join kairan.notifications n on n.id = d.notification_id
+    where d.total - d.bytes < ${maxBytes}
+  ) page on true
+  order by page.seq`
 
 /** The log for streams that return, read a page at a time: nothing is held between two pages. */
 export const createLog = (database: Database): Log => ({
@@ -142,7 +149,6 @@ const readChannels = (
 ) => sql<((Row & Floor) | Nothing)[]>`
   select l.floor, page.*
   from kairan.log l
-  -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (
     select ${columns(sql)}, d.total
     from (
@@ -169,13 +175,19 @@ type Floor = { floor: number }
 type Nothing = Floor & { seq: null }
 
 const pageOf = (rows: ((Row & Floor) | Nothing)[], upTo: number, maxBytes: number): Page => {
+  const { events, more, last, floor } = pageWithFloor(rows, maxBytes)
+  return { events, end: more && last !== undefined ? last : upTo, floor }
+}
+
+const pageWithFloor = (rows: ((Row & Floor) | Nothing)[], maxBytes: number) => {
+  const [first] = rows
   // There is always a row, as there is always a floor: none is no answer, and must not pass for "nothing".
-  if (rows.length === 0) throw new Error('kairan.log is empty')
-  const { events, more, last } = toPage(
+  if (!first) throw new Error('kairan.log is empty')
+  const page = toPage(
     rows.filter(row => row.seq !== null),
     maxBytes,
   )
-  return { events, end: more && last !== undefined ? last : upTo, floor: rows[0]?.floor ?? 0 }
+  return { ...page, floor: first.floor }
 }
 
 const toPage = (rows: Row[], maxBytes: number) => {
@@ -193,8 +205,8 @@ const toEvent = (row: Row): Event => ({
   id: row.id,
   channel: row.channel,
   type: row.type,
-  createdAt: row.created_at.toISOString(),
-  expiresAt: row.expires_at?.getTime() ?? null,
+  createdAt: row.created_at ?? '',
+  expiresAt: row.expires_at,
   payload: row.payload,
   metadata: row.metadata,
 })

@@ -197,3 +197,66 @@ test('fails what has expired while it was pending', async () => {
   })
   expect(row).toMatchObject({ error: 'expired', recipients: 0, delivered_at: null })
 })
+
+test('one row that no date can hold stops nobody', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  await db.sql.unsafe(`
+    alter table kairan.notifications disable trigger check_notification;
+    insert into kairan.notifications (channels, payload, created_at, expires_at, bytes)
+      values ('{user-42}', '{"n": 1}', 'infinity', 'infinity', 8);
+    alter table kairan.notifications enable trigger check_notification;`)
+  await db.sql`select kairan.publish('user-42', '{"n": 2}')`
+  const events = await client.atLeast(2)
+  expect(events.map(({ payload }) => payload.n)).toEqual([1, 2])
+})
+
+test('reads the log in a database of another date style', async () => {
+  await using db = await database()
+  const [row] = await db.sql`select current_database() as name`
+  await db.sql.unsafe(`alter database ${row?.name} set datestyle = 'SQL, DMY'`)
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const before = Date.now()
+  await db.sql`select kairan.publish('user-42', '{}')`
+  const [event] = await client.atLeast(1)
+  expect(Math.abs(Date.parse(event?.createdAt ?? '') - before)).toBeLessThan(60_000)
+})
+
+test('a log that went back to an earlier state is another one: clients are told', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  await using client = await openReady(service.url, { token })
+  for (let n = 0; n < 5; n++) await db.sql`select kairan.publish('user-42', '{}')`
+  await client.atLeast(5)
+  // As a dump does that is restored into the running server: same epoch, same start of the server.
+  await db.sql`delete from kairan.notifications`
+  await db.sql`update kairan.log set head = 1`
+  await eventually(() => client.ended)
+  await using again = await openReady(service.url, { token, lastEventId: client.lastEventId ?? '' })
+  expect(await again.control('gap')).toMatchObject({ reason: 'log' })
+  await db.sql`select kairan.publish('user-42', '{"n": "new"}')`
+  const [event] = await again.atLeast(1)
+  expect(event?.payload.n).toBe('new')
+})
+
+test('two that remove at the same time leave nothing behind', async () => {
+  await using db = await database()
+  {
+    await using _migrates = await serve(db)
+  }
+  await db.sql`
+    insert into kairan.notifications (channels, payload, created_at)
+    values ('{user-1,user-2}', '{}', now() - interval '8 days')`
+  await db.sql`select kairan.sequence()`
+  await db.sql`select kairan.raise_floor('7 days')`
+  await db.sql.begin(async tx => {
+    await tx`select kairan.prune(1)`
+    await db.sql`select kairan.prune(1)`
+  })
+  await db.sql`select kairan.prune()`
+  expect(await db.sql`select from kairan.deliveries`).toHaveLength(0)
+  expect(await db.sql`select from kairan.notifications`).toHaveLength(0)
+})

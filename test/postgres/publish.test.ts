@@ -325,3 +325,15 @@ test('makes a delivery for each channel once, also of many rows at once', async 
   await db.sql`delete from kairan.notifications where payload ? 'i'`
   expect(await db.sql`select from kairan.deliveries`).toHaveLength(2)
 })
+
+test('refuses a created_at that would keep the log for ever, and takes an old one', async () => {
+  await using db = await migrated()
+  const insert = (createdAt: string) =>
+    db.sql`insert into kairan.notifications (channels, payload, created_at) values ('{user-1}', '{}', ${createdAt}::text::timestamptz)`
+  for (const bad of ['infinity', '-infinity', '2126-01-01', '0044-03-15 BC', '58868-01-01']) {
+    await expect(insert(bad).then(() => bad)).rejects.toThrow(
+      'created_at lies before 1970 or in the future',
+    )
+  }
+  await insert('2001-01-01')
+})

@@ -33,6 +33,7 @@ begin
     and new.bytes <= pg_sequence_last_value('kairan.max_event_bytes')
     and coalesce(char_length(new.type), 1) between 1 and 200
     and coalesce(char_length(new.dedupe_key), 1) between 1 and 200
+    and new.created_at between '1970-01-01Z' and now() + interval '1 day'
   then
     return new;
   end if;
@@ -90,6 +91,12 @@ begin
   if char_length(examined.dedupe_key) not between 1 and 200 then
     raise exception 'kairan: the dedupe_key has % characters, not 1 to 200: "%"', char_length(examined.dedupe_key), left(examined.dedupe_key, 100)
       using errcode = 'invalid_parameter_value', hint = 'Leave it null, or hash a longer one.';
+  end if;
+
+  -- Retention goes by it, and streams say it: one from the far future would keep all that follows for ever.
+  if examined.created_at not between '1970-01-01Z' and now() + interval '1 day' then
+    raise exception 'kairan: created_at lies before 1970 or in the future: %', examined.created_at
+      using errcode = 'invalid_parameter_value', hint = 'Leave it out: it is the time of the insert. Unix milliseconds are to_timestamp($1 / 1000.0).';
   end if;
 end $$;
 comment on function kairan.examine(kairan.notifications) is 'Raises what is wrong with a notification, if anything is, and what to do about it.';
