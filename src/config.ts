@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defaultRoleLevelQuery } from './roles.ts'
 
 /** Every setting, checked. Times are in milliseconds. */
@@ -25,9 +26,7 @@ export const readDatabaseUrl = (env: Environment): string =>
 
 /** Settings that are set, but that this version does not know yet. */
 export const unknownSettings = (env: Environment): string[] =>
-  ['JWT_JWKS_URL', 'CORS_ORIGINS', 'MAX_STREAMS', 'MAX_STREAMS_PER_USER', 'WORKERS'].filter(
-    name => env[name],
-  )
+  ['JWT_JWKS_URL', 'CORS_ORIGINS', 'MAX_STREAMS', 'MAX_STREAMS_PER_USER'].filter(name => env[name])
 
 const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
   const problems: string[] = []
@@ -39,6 +38,7 @@ const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
 const readAll = (read: Reader) => ({
   host: read.text('HOST', '127.0.0.1'),
   port: read.integer('PORT', 3000, 0, 65535),
+  workers: read.workers('WORKERS', 64),
   databaseUrl: read.postgresUrl('DATABASE_URL') ?? '',
   databaseListenUrl: read.postgresUrl('DATABASE_LISTEN_URL', 'optional') ?? null,
   jwtSecrets: read.secrets('JWT_SECRET', 32),
@@ -89,6 +89,14 @@ const createReader = (env: Environment, problems: string[]) => {
       if (/^-?\d+$/.test(value) && number >= least && number <= most) return number
       problems.push(`${name}="${value}": it has to be a whole number from ${least} to ${most}.`)
       return fallback
+    },
+    /** `auto` is one per core. */
+    workers(name: string, most: number) {
+      const value = get(name) ?? '1'
+      const count = value === 'auto' ? Math.min(availableParallelism(), most) : Number(value)
+      if (/^(auto|\d+)$/.test(value) && count >= 1 && count <= most) return count
+      problems.push(`${name}="${value}": it has to be a whole number from 1 to ${most}, or auto.`)
+      return 1
     },
     /** As in 90s, 15m, 12h, 7d. */
     duration(name: string, fallback: string) {

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createAuth } from './http/auth.ts'
+import { findPort } from './port.ts'
 import { startEmbedded } from './postgres/embedded.ts'
 
 type Environment = Record<string, string | undefined>
@@ -33,6 +33,7 @@ export const dev = async (process: Process): Promise<number> => {
     JWT_SECRET: env.JWT_SECRET ?? (await keptSecret()),
     HOST: env.HOST ?? '127.0.0.1',
     PORT: env.PORT ?? String(await freePort(3000)),
+    WORKERS: '1',
     DRAIN_MS: env.DRAIN_MS ?? '500',
   }
   // --watch starts a new process; --hot would leave open streams on the old code.
@@ -96,14 +97,9 @@ const keptSecret = async () => {
 }
 
 const freePort = async (from: number): Promise<number> => {
-  for (let port = from; port < from + 20; port++) if (await isFree(port)) return port
+  for (let port = from; port < from + 20; port++) {
+    const found = await findPort('127.0.0.1', port).catch(() => null)
+    if (found !== null) return found
+  }
   return from
-}
-
-const isFree = async (port: number) => {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const server = createServer()
-  server.once('error', () => resolve(false))
-  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  return promise
 }

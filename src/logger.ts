@@ -2,17 +2,19 @@ import { pino } from 'pino'
 import type { Report } from './report.ts'
 
 /**
- * One JSON line on stdout for each report; in `dev` a readable one. No pino transport: those are
- * worker files, which a compiled binary does not have.
+ * One JSON line on stdout for each report, with the worker's number if it is one; in `dev` a readable one.
+ * No pino transport: those are worker files, which a compiled binary does not have.
  */
 export const createLogger = async (options: {
   level: string
   pretty: boolean
+  worker?: number
 }): Promise<Report> => {
-  const { level, pretty } = options
+  const { level, pretty, worker } = options
+  const base = worker === undefined ? null : { worker }
   const report: Report = pretty
-    ? pino({ level }, await prettyStream())
-    : pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+    ? pino({ level, base }, await prettyStream())
+    : pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime })
   return report
 }
 

@@ -1,8 +1,11 @@
-import { ConfigError, readConfig, readDatabaseUrl, unknownSettings } from './config.ts'
+import { type Config, ConfigError, readConfig, readDatabaseUrl, unknownSettings } from './config.ts'
 import { messageOf } from './errors.ts'
 import { createLogger } from './logger.ts'
+import { findPort } from './port.ts'
 import { migrate } from './postgres/migrate.ts'
+import type { Report } from './report.ts'
 import { createService } from './service.ts'
+import { createWorkers } from './workers.ts'
 
 /** EX_CONFIG of sysexits.h. */
 const exitConfig = 78
@@ -19,6 +22,8 @@ const main = async (command = 'start', ...options: string[]) => {
   switch (command) {
     case 'start':
       return start(options)
+    case 'worker':
+      return work(options)
     case 'dev': {
       const { dev } = await import('./dev.ts')
       return process.exit(await dev(process))
@@ -35,36 +40,108 @@ const main = async (command = 'start', ...options: string[]) => {
 
 const start = async (options: string[]) => {
   const demo = options.includes('--demo')
-  const parent = options.find(option => option.startsWith('--parent='))?.slice(9)
   const config = readConfig(process.env)
+  if (config.workers > 1 && process.platform !== 'linux') {
+    throw new ConfigError([`WORKERS="${config.workers}": only on Linux can they share a port.`])
+  }
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   const unknown = unknownSettings(process.env)
   if (unknown.length > 0) report.warn({ unknown }, 'These settings have no effect in this version.')
   if (demo) report.warn({}, 'The demo is on: anybody can sign in as one of its users.')
-  const service = createService(config, report, { demo })
+  surviveRejections(report)
 
-  // A promise that nobody waited for is a mistake, but none that is worth everybody's stream.
+  const { drainMs } = config
+  if (config.workers > 1) return supervise(config, report, options)
+  const service = createService(config, report, { demo })
+  onSignals(options, {
+    async first(signal) {
+      report.info({ signal, drainMs }, 'Draining. Once more to end at once.')
+      await service.stop()
+      process.exit(0)
+    },
+    again: () => process.exit(130),
+  })
+  await service.start()
+  report.info({ url: service.url }, 'Kairan is ready.')
+}
+
+/** Serves nothing itself: it keeps the workers running, and ends when they have. */
+const supervise = async (config: Config, report: Report, options: string[]) => {
+  const { host, drainMs } = config
+  const port = await findPort(host, config.port)
+  const program = Bun.isStandaloneExecutable ? [] : [...process.execArgv, Bun.main]
+  const demo = options.includes('--demo') ? ['--demo'] : []
+  const workers = createWorkers({
+    count: config.workers,
+    command: worker => [
+      ...[process.execPath, ...program],
+      ...['worker', `--number=${worker}`, `--parent=${process.pid}`, ...demo],
+    ],
+    env: { ...process.env, PORT: String(port), WORKERS: String(config.workers) },
+    steadyMs: 10_000,
+    report,
+  })
+  onSignals(options, {
+    first(signal) {
+      report.info({ signal, drainMs }, 'Draining. Once more to end at once.')
+      workers.stop()
+    },
+    again() {
+      workers.kill()
+      process.exit(130)
+    },
+  })
+  process.exit(await workers.run())
+}
+
+/** What `start` runs several of: not for the command line. */
+const work = async (options: string[]) => {
+  const demo = options.includes('--demo')
+  const config = readConfig(process.env)
+  const worker = Number(optionOf(options, 'number'))
+  const report = await createLogger({ level: config.logLevel, pretty: demo, worker })
+  surviveRejections(report)
+  const service = createService(config, report, { demo })
+  onSignals(options, {
+    async first(signal) {
+      // Else `start` has said it for all.
+      if (signal === 'orphaned') report.warn({}, 'The process that started this is gone: draining.')
+      await service.stop()
+      process.exit(0)
+    },
+    // A terminal and systemd signal the workers too, besides `start`, which ends them at once if asked to.
+    again: () => undefined,
+  })
+  await service.start()
+  process.send?.(service.url)
+}
+
+/** A promise that nobody waited for is a mistake, but none that is worth everybody's stream. */
+const surviveRejections = (report: Report) =>
   process.on('unhandledRejection', error => {
     report.error({ error: messageOf(error) }, 'An unexpected rejection: please report it.')
   })
 
+/**
+ * The end of the process `--parent` is a signal too: one that was killed could not send any, and without it
+ * this would keep the port for ever.
+ */
+const onSignals = (options: string[], handle: { first(signal: string): void; again(): void }) => {
   let asked = 0
-  const stop = async (signal: string) => {
-    asked++
-    if (asked > 1) process.exit(130)
-    report.info({ signal, drainMs: config.drainMs }, 'Draining. Once more to end at once.')
-    await service.stop()
-    process.exit(0)
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
-  // `dev` was killed and could not end this: without it, it would keep the port for ever.
-  const orphaned = () => process.ppid !== Number(parent) && stop('orphaned')
-  if (parent) setInterval(orphaned, 1000).unref()
-
-  await service.start()
-  report.info({ url: service.url }, 'Kairan is ready.')
+  const end = (signal: string) => (asked++ === 0 ? handle.first(signal) : handle.again())
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  const parent = optionOf(options, 'parent')
+  if (parent === undefined) return
+  const timer = setInterval(() => {
+    if (process.ppid === Number(parent)) return
+    clearInterval(timer)
+    if (asked === 0) end('orphaned')
+  }, 1000).unref()
 }
+
+const optionOf = (options: string[], name: string) =>
+  options.find(option => option.startsWith(`--${name}=`))?.slice(name.length + 3)
 
 const migrateOnly = async () => {
   const applied = await migrate(readDatabaseUrl(process.env))

@@ -52,7 +52,8 @@ export const createService = (
   })
   const begun = Promise.withResolvers<void>()
   const database = createDatabase(config.databaseUrl, {
-    max: 10,
+    // Workers share what one instance would use.
+    max: Math.max(2, Math.ceil(10 / config.workers)),
     name: 'kairan',
     direct: config.databaseListenUrl === null,
     deadlineMs: 10_000,
@@ -169,6 +170,7 @@ export const createService = (
     async start() {
       http = serve({
         ...config,
+        sharesPort: config.workers > 1,
         report,
         routes: [
           ...(options.demo ? [demo()] : []),

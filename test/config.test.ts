@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { availableParallelism } from 'node:os'
 import { ConfigError, type Environment, readConfig } from '../src/config.ts'
 
 const enough = {
@@ -24,6 +25,7 @@ test('needs no more than a database and a secret', () => {
     adminRoleLevel: 100,
     heartbeatMs: 15_000,
     maxEventBytes: 65_536,
+    workers: 1,
     jwtSecrets: [enough.JWT_SECRET],
   })
 })
@@ -38,6 +40,7 @@ test('names every wrong setting in one error', () => {
     AUTH_COOKIE: 'a b',
     ROLE_LEVEL_QUERY: 'select 1',
     LOG_LEVEL: 'loud',
+    WORKERS: '65',
   })
   const names = problems.map(problem => problem.split(/[ =]/)[0])
   expect(names.toSorted()).toEqual([
@@ -49,6 +52,7 @@ test('names every wrong setting in one error', () => {
     'PORT',
     'RETRY_MS',
     'ROLE_LEVEL_QUERY',
+    'WORKERS',
   ])
   expect(problems).toContain('PORT="65536": it has to be a whole number from 0 to 65535.')
   expect(problems.join()).not.toContain('geheim')
@@ -69,4 +73,15 @@ test('takes an empty variable as absent', () => {
     port: 3000,
     jwtIssuer: null,
   })
+})
+
+test('counts workers, or has one for each core', () => {
+  expect(readConfig({ ...enough, WORKERS: '64' }).workers).toBe(64)
+  const { workers } = readConfig({ ...enough, WORKERS: 'auto' })
+  expect(workers).toBe(Math.min(64, availableParallelism()))
+  for (const wrong of ['0', '1.5', '-1', 'many', '1e1']) {
+    expect(problemsOf({ ...enough, WORKERS: wrong })).toEqual([
+      `WORKERS="${wrong}": it has to be a whole number from 1 to 64, or auto.`,
+    ])
+  }
 })

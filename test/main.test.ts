@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { type Binary, compile, fromSource } from './support/binary.ts'
 import { openReady } from './support/client.ts'
 import { database } from './support/database.ts'
 import { eventually } from './support/eventually.ts'
@@ -9,29 +7,18 @@ import { freePort } from './support/port.ts'
 import { isReady } from './support/process.ts'
 import { secret, tokenFor } from './support/service.ts'
 
-const fromSource = [process.execPath, join(import.meta.dir, '../src/main.ts')]
-
-let folder = ''
-let binary = ''
-
+let compiled: Binary
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kairan-binary-'))
-  binary = join(folder, 'kairan')
-  const build = Bun.spawn([
-    ...[process.execPath, 'build', '--compile', '--minify', '--sourcemap'],
-    ...['src/main.ts', '--outfile', binary],
-  ])
-  expect(await build.exited).toBe(0)
+  compiled = await compile()
 })
-
-afterAll(() => rm(folder, { recursive: true }))
+afterAll(() => compiled.remove())
 
 /** Runs it without any setting but these, away from the source. */
 const run = (command: string[], env: Record<string, string> = {}) =>
-  Bun.spawn(command, { cwd: folder, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
+  Bun.spawn(command, { cwd: compiled.folder, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
 
 test('start refuses wrong settings with 78 and one message that names each', async () => {
-  for (const command of [fromSource, [binary]]) {
+  for (const command of [fromSource, [compiled.path]]) {
     const process = run([...command, 'start'], { JWT_SECRET: 'weak', PORT: 'x' })
     expect(await process.exited).toBe(78)
     const message = await new Response(process.stderr).text()
@@ -48,15 +35,16 @@ test('an unknown command gets the usage and 64', async () => {
 
 test('the compiled binary migrates, serves, is healthy, delivers, and drains on SIGTERM', async () => {
   await using db = await database()
-  const migrating = run([binary, 'migrate'], { DATABASE_URL: db.url })
+  const migrating = run([compiled.path, 'migrate'], { DATABASE_URL: db.url })
   expect(await migrating.exited).toBe(0)
   expect(await new Response(migrating.stdout).text()).toStartWith('Applied: 1 tables')
 
   const port = String(await freePort())
   const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '0' }
-  const healthy = async () => (await run([binary, 'healthcheck'], { PORT: port }).exited) === 0
+  const healthy = async () =>
+    (await run([compiled.path, 'healthcheck'], { PORT: port }).exited) === 0
   expect(await healthy()).toBe(false)
-  const service = run([binary, 'start'], env)
+  const service = run([compiled.path, 'start'], env)
   try {
     await eventually(healthy)
     await using client = await openReady(`http://127.0.0.1:${port}`, {

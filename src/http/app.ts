@@ -9,10 +9,11 @@ export type HttpServer = {
   stop(): Promise<void>
 }
 
-/** Serves these routes. `port` 0 picks a free one. */
+/** Serves these routes. `port` 0 picks a free one; `sharesPort` leaves it open to others that share it. */
 export const serve = (options: {
   host: string
   port: number
+  sharesPort: boolean
   heartbeatMs: number
   report: Report
   routes: AnyElysia[]
@@ -30,8 +31,8 @@ export const serve = (options: {
   app.listen({
     hostname: options.host,
     port: options.port,
-    // Elysia's default lets a forgotten process on the same port take half of the requests.
-    reusePort: false,
+    // Not without need: it lets a forgotten process on the same port take half of the requests.
+    reusePort: options.sharesPort,
     // Above the heartbeat, so that it ends only connections on which nothing moves. 255 is Bun's most.
     idleTimeout: Math.min(255, Math.max(10, Math.ceil((options.heartbeatMs * 4) / 1000))),
     maxRequestBodySize: 1024 * 1024,

@@ -1,0 +1,134 @@
+import { messageOf } from './errors.ts'
+import type { Report } from './report.ts'
+import { backoffMs, createPause } from './wait.ts'
+
+export type Workers = {
+  /**
+   * Starts them, and starts again each that ends. Resolves with the exit code when all have ended: after
+   * `stop`, or because the first could not start.
+   */
+  run(): Promise<number>
+  /** Has all of them drain. */
+  stop(): void
+  /** Ends all of them at once. */
+  kill(): void
+}
+
+type Options = {
+  count: number
+  /** What the worker with this number, from 1, runs. When it is ready it sends its URL over IPC. */
+  command: (worker: number) => string[]
+  env: Record<string, string | undefined>
+  /** A worker that was ready for so long is trusted again: it is not made to wait for earlier failures. */
+  steadyMs: number
+  report: Report
+}
+
+/**
+ * Keeps `count` processes running that do the same. The first begins alone: it brings the schema up to
+ * date, and what makes it impossible to start is found and said once.
+ */
+export const createWorkers = (options: Options): Workers => {
+  const { count, report } = options
+  const ready = new Set<number>()
+  const begun = Promise.withResolvers<null>()
+  let hasBegun = false
+  let announced = false
+
+  const workers = Array.from({ length: count }, (_, index) => {
+    const worker = index + 1
+    return createWorker(worker, {
+      ...options,
+      hasBegun: () => hasBegun,
+      onReady(url) {
+        hasBegun = true
+        begun.resolve(null)
+        ready.add(worker)
+        if (announced) return report.info({ worker }, 'A worker is ready again.')
+        announced = ready.size === count
+        if (announced) report.info({ url, workers: count }, 'Kairan is ready.')
+      },
+      onEnd: () => ready.delete(worker),
+    })
+  })
+
+  return {
+    async run() {
+      const [first, ...others] = workers.map(worker => worker.keep)
+      const keeping = first?.() ?? Promise.resolve(0)
+      const code = await Promise.race([keeping, begun.promise])
+      if (code !== null) return code
+      return Math.max(...(await Promise.all([keeping, ...others.map(keep => keep())])))
+    },
+    stop() {
+      for (const worker of workers) worker.stop()
+    },
+    kill() {
+      for (const worker of workers) worker.kill()
+    },
+  }
+}
+
+/** Keeps one of them running. */
+const createWorker = (
+  worker: number,
+  options: Options & { hasBegun(): boolean; onReady(url: string): void; onEnd(): void },
+) => {
+  const { report } = options
+  const pause = createPause()
+  let child: Bun.Subprocess | null = null
+  let stopping = false
+
+  const runOnce = async () => {
+    let readyAt = Number.POSITIVE_INFINITY
+    try {
+      child = Bun.spawn(options.command(worker), {
+        env: options.env,
+        stdio: ['ignore', 'inherit', 'inherit'],
+        ipc(message, sender) {
+          // What it said last may be heard after its end.
+          if (sender !== child || stopping || typeof message !== 'string') return
+          readyAt = performance.now()
+          options.onReady(message)
+        },
+      })
+    } catch (error) {
+      // The system has no process left to give, or the program was moved.
+      report.error({ worker, error: messageOf(error) }, 'A worker could not be started.')
+      return { code: 1, signal: null, wasSteady: false }
+    }
+    const code = await child.exited
+    const signal = child.signalCode
+    child = null
+    options.onEnd()
+    return { code, signal, wasSteady: performance.now() - readyAt >= options.steadyMs }
+  }
+
+  return {
+    async keep() {
+      for (let failures = 1; !stopping; failures++) {
+        const { code, signal, wasSteady } = await runOnce()
+        // A signal can come before it has begun to listen for signals.
+        if (stopping) return signal === 'SIGTERM' || signal === 'SIGINT' ? 0 : code
+        if (!options.hasBegun() && isFinal.has(code)) return code
+        if (wasSteady) failures = 1
+        const againMs = Math.round(backoffMs(failures))
+        report.error({ worker, code, signal, againMs }, 'A worker ended. It is started again.')
+        await pause.wait(againMs)
+      }
+      return 0
+    },
+    stop() {
+      stopping = true
+      child?.kill('SIGTERM')
+      pause.end()
+    },
+    kill() {
+      stopping = true
+      child?.kill('SIGKILL')
+    },
+  }
+}
+
+/** What main.ts ends with when it could not start; all else may be an accident. */
+const isFinal = new Set([1, 78])
