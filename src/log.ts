@@ -12,7 +12,9 @@ export type Page = {
 export type Log = {
   /** What these channels got after a seq and up to `upTo`, up to about `maxBytes` of payloads. */
   page(channels: readonly string[], after: number, upTo: number, maxBytes: number): Promise<Page>
-  /** The same of what is still pending on one channel. */
+  /** Whether anything may be pending on a channel. */
+  hasPending(channel: string): Promise<boolean>
+  /** The same as `page` of what is still pending on one channel. */
   pendingPage(channel: string, after: number, upTo: number, maxBytes: number): Promise<Page>
   /** The log's bounds, and how many events these channels got after a seq, counted up to `limit`. */
   survey(channels: readonly string[], after: number, limit: number): Promise<Survey>

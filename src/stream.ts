@@ -108,33 +108,29 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   subscription.position = head
   hub.join(subscription)
 
-  let page: Page =
-    pendingOn === null
-      ? { events: [], end: head, floor: 0 }
-      : await log.pendingPage(pendingOn, 0, head, writeBytes)
-  // All in a page may have expired: that is not the end.
-  while (
-    pendingOn !== null &&
-    page.events.length === 0 &&
-    page.end < head &&
-    !subscription.closed
-  ) {
-    page = await log.pendingPage(pendingOn, page.end, head, writeBytes)
+  const nothing: Page = { events: [], end: head, floor: 0 }
+  const nextPending = async (after: number): Promise<Page> => {
+    if (pendingOn === null || !isOpenFor(pendingOn, subscription)) return nothing
+    const page = await log.pendingPage(pendingOn, after, head, writeBytes)
+    // All in a page may have expired: that is not the end.
+    return page.events.length > 0 || page.end >= head ? page : nextPending(page.end)
   }
+  const hasPending = pendingOn !== null && (await log.hasPending(pendingOn))
+  let page = hasPending ? await nextPending(0) : nothing
   if (subscription.closed) return
   const first = page.events[0]?.seq ?? head + 1
   yield readyFrame(false, { position: first - 1 }, hub)
 
   let held: Event | undefined
   let sent = 0
-  while (pendingOn !== null && isOpenFor(pendingOn, subscription)) {
+  while (page.events.length > 0 && !subscription.closed) {
     const events = held ? [held, ...page.events] : page.events
     held = events.pop()
     const frames = events.map(event => frameOf(event, epoch))
     yield* write(frames, subscription, parts)
     sent += frames.length
     if (page.end >= head || sent >= parts.replayLimit) break
-    page = await log.pendingPage(pendingOn, page.end, head, writeBytes)
+    page = await nextPending(page.end)
   }
   if (!held || !isOpenFor(held.channel, subscription)) return
   yield* write([frameOf(held, epoch, head)], subscription, parts)

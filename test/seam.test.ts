@@ -72,6 +72,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
           const events = rows.slice(0, 3)
           return { events, end: rows.length > 3 ? Number(events.at(-1)?.seq) : upTo, floor: 0 }
         },
+        hasPending: async () => true,
         pendingPage: async (_channel, _after, upTo) => ({ events: [], end: upTo, floor: 0 }),
         survey: async () => ({ epoch: 'e', head: committed.length, floor: 0, missed: 0 }),
       }

@@ -28,6 +28,7 @@ const setUp = () => {
   }
   const log: Log = {
     page: () => later(pages),
+    hasPending: async () => true,
     pendingPage: async (_channel, _after, upTo) => ({ events: [], end: upTo, floor: 0 }),
     survey: async () => ({ epoch: 'e', head: 10, floor: 0, missed: 0 }),
   }

@@ -1,4 +1,5 @@
 import type { Event } from '../event.ts'
+import { createGather } from '../gather.ts'
 import type { Log, Page, Survey } from '../log.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
@@ -111,6 +112,7 @@ const readAll = (sql: Sql, after: number, maxBytes: number) => sql<((Row & Floor
 
 /** The log for streams that return, read a page at a time: nothing is held between two pages. */
 export const createLog = (database: Database): Log => ({
+  hasPending: createGather(channels => pendingAmong(database, channels)),
   page: (channels, after, upTo, maxBytes) =>
     database.run(async sql =>
       pageOf(await readChannels(sql, channels, after, upTo, maxBytes, false), upTo, maxBytes),
@@ -136,6 +138,20 @@ export const createLog = (database: Database): Log => ({
       return survey
     }),
 })
+
+const pendingAmong = async (database: Database, channels: string[]) => {
+  const rows = await database.run(
+    sql => sql<{ c: string }[]>`
+      select c
+      from (select distinct jsonb_array_elements_text(${sql.json(channels)}) c) asked
+      where exists (
+        select from kairan.deliveries d
+        where d.channel = c and d.status = 'pending' and d.seq is not null
+      )`,
+  )
+  const pending = new Set(rows.map(({ c }) => c))
+  return (channel: string) => pending.has(channel)
+}
 
 // Per channel along its index, then merged: sorting all of a long backlog for each page would make
 // reading it cost the square of its length.

@@ -1,16 +1,13 @@
-import type { LevelOf } from '../roles.ts'
+import { createGather } from '../gather.ts'
+import { defaultRoleLevelQuery, type LevelOf } from '../roles.ts'
 import type { Database } from './database.ts'
 
-/** Looks up role levels with a query of the operator's. */
+/** Looks up role levels: with a query of the operator's for each, or many at once in kairan.roles. */
 export const createRoles = (database: Database, query: string): LevelOf => {
-  const ask = (userId: string) =>
-    database.run(async sql => {
-      const [row] = await sql.unsafe<Record<string, unknown>[]>(query, [userId])
-      return row ? Number(Object.values(row)[0]) || 0 : 0
-    })
+  if (query === defaultRoleLevelQuery) return createGather(userIds => levelsOf(database, userIds))
   return async userId => {
     try {
-      return await ask(userId)
+      return await ask(database, query, userId)
     } catch (error) {
       // Their ids may be numbers, and this one is none: then it is nobody's.
       if (isDataException(error)) return 0
@@ -18,6 +15,22 @@ export const createRoles = (database: Database, query: string): LevelOf => {
     }
   }
 }
+
+const levelsOf = async (database: Database, userIds: string[]) => {
+  const rows = await database.run(
+    sql => sql<{ user_id: string; role_level: number | null }[]>`
+      select r.user_id, r.role_level
+      from jsonb_array_elements_text(${sql.json(userIds)}) u (id) join kairan.roles r on r.user_id = u.id`,
+  )
+  const levels = new Map(rows.map(({ user_id, role_level }) => [user_id, role_level ?? 0]))
+  return (userId: string) => levels.get(userId) ?? 0
+}
+
+const ask = (database: Database, query: string, userId: string) =>
+  database.run(async sql => {
+    const [row] = await sql.unsafe<Record<string, unknown>[]>(query, [userId])
+    return row ? Number(Object.values(row)[0]) || 0 : 0
+  })
 
 /** SQLSTATE class 22: the value does not fit the column that it is compared with. */
 const isDataException = (error: unknown) =>
