@@ -1,4 +1,5 @@
 import { type Event, type Frame, frameOf, heartbeatFrame } from './event.ts'
+import { Members } from './members.ts'
 import { createRecent, type Recent } from './recent.ts'
 import { Subscription } from './subscription.ts'
 
@@ -41,9 +42,9 @@ export const createHub = (options: {
   recentEvents: number
   recentBytes: number
 }): Hub => {
-  const channels = new Map<string, Set<Subscription>>()
+  const channels = new Members<Subscription>()
   const open = new Set<Subscription>()
-  const users = new Map<string, Set<Subscription>>()
+  const users = new Members<Subscription>()
   let frames = new WeakMap<Event, Frame>()
   let epoch = ''
   let head = 0
@@ -54,11 +55,11 @@ export const createHub = (options: {
   }
 
   const enter = (subscription: Subscription) => {
-    for (const channel of subscription.channels) addTo(channels, channel, subscription)
+    for (const channel of subscription.channels) channels.add(channel, subscription)
   }
 
   const leave = (subscription: Subscription) => {
-    for (const channel of subscription.channels) removeFrom(channels, channel, subscription)
+    for (const channel of subscription.channels) channels.remove(channel, subscription)
   }
 
   const frame = (event: Event) => {
@@ -70,10 +71,11 @@ export const createHub = (options: {
   }
 
   const push = (event: Event) => {
-    const members = channels.get(event.channel)
-    if (!members) return
-    const made = frame(event)
-    for (const subscription of members) subscription.push(made)
+    let made: Frame | null = null
+    for (const subscription of channels.of(event.channel)) {
+      made ??= frame(event)
+      subscription.push(made)
+    }
   }
 
   return {
@@ -100,14 +102,14 @@ export const createHub = (options: {
       const { queueBytes } = options
       const subscription = new Subscription({ userId, channels, position, queueBytes })
       open.add(subscription)
-      addTo(users, userId, subscription)
+      users.add(userId, subscription)
       enter(subscription)
       return subscription
     },
     unsubscribe(subscription) {
       subscription.close()
       if (!open.delete(subscription)) return
-      removeFrom(users, subscription.userId, subscription)
+      users.remove(subscription.userId, subscription)
       leave(subscription)
     },
     join(subscription) {
@@ -121,7 +123,7 @@ export const createHub = (options: {
     },
     dispatchLive: push,
     frameOf: frame,
-    subscriptions: userId => [...(userId === undefined ? open : (users.get(userId) ?? []))],
+    subscriptions: userId => [...(userId === undefined ? open : users.of(userId))],
     move(subscription, channels) {
       if (!open.has(subscription)) return
       leave(subscription)
@@ -135,18 +137,4 @@ export const createHub = (options: {
       }
     },
   }
-}
-
-type Members = Map<string, Set<Subscription>>
-
-const addTo = (members: Members, name: string, subscription: Subscription) => {
-  const some = members.get(name)
-  if (some) some.add(subscription)
-  else members.set(name, new Set([subscription]))
-}
-
-const removeFrom = (members: Members, name: string, subscription: Subscription) => {
-  const some = members.get(name)
-  some?.delete(subscription)
-  if (some?.size === 0) members.delete(name)
 }
