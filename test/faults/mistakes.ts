@@ -8,12 +8,12 @@ type Edit = { file: string; from: string; to: string }
 export const mistakes: Record<string, Edit[]> = {
   'naive cursor': [
     {
-      file: 'postgres/migrations/0003_log.sql',
+      file: 'postgres/migrations/0005_awake.sql',
       from: 'set seq = log.head + numbered.place',
       to: 'set seq = d.id',
     },
     {
-      file: 'postgres/migrations/0003_log.sql',
+      file: 'postgres/migrations/0005_awake.sql',
       from: 'sequence.head := log.head + sequence.assigned;',
       to: 'sequence.head := greatest(log.head, (select max(seq) from kairan.deliveries));',
     },
@@ -33,7 +33,7 @@ export const mistakes: Record<string, Edit[]> = {
   'live before the backlog has ended': [
     {
       file: 'hub.ts',
-      from: 'if (subscription.position >= head) subscription.live = true',
+      from: 'if (!subscription.isHeld && subscription.position >= head) subscription.live = true',
       to: 'subscription.live = true',
     },
   ],
