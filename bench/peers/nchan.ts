@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from '../../test/support/port.ts'
 import { isReady } from '../../test/support/process.ts'
+import { install } from '../support/apt.ts'
 import { type Peer, started } from '../support/peer.ts'
 import { pinned } from '../support/readers.ts'
 
 /** nchan (nginx, C), with one worker: what Debian's libnginx-mod-nchan installs. */
 export const nchan = async (): Promise<Peer | null> => {
   const module = '/usr/lib/nginx/modules/ngx_nchan_module.so'
-  if (!(await Bun.file(module).exists())) await install()
+  if (!(await Bun.file(module).exists())) await install('nginx', 'libnginx-mod-nchan')
   if (!(await Bun.file(module).exists())) return null
   const port = await freePort()
   const directory = await mkdtemp(join(tmpdir(), 'kairan-nchan-'))
@@ -61,23 +62,4 @@ const publish = async (port: number, count: number, text: string) => {
   socket.write(request.repeat(count))
   await done.promise
   socket.destroy()
-}
-
-const install = async () => {
-  if (!Bun.which('apt-get') || process.getuid?.() !== 0) return
-  const run = (...command: string[]) =>
-    Bun.spawn(command, {
-      stdio: ['ignore', 'ignore', 'ignore'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    }).exited
-  await run('apt-get', 'update', '-qq')
-  await run(
-    'apt-get',
-    'install',
-    '-y',
-    '-qq',
-    '--no-install-recommends',
-    'nginx',
-    'libnginx-mod-nchan',
-  )
 }

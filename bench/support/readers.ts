@@ -5,10 +5,10 @@ export { mark } from './reader.ts'
 
 export type Readers = Awaited<ReturnType<typeof openReaders>>
 
-/** Streams that are held open by a process of their own, on the second core. */
-export const openReaders = async () => {
+/** Streams that are held open by a process of their own, on the second core unless told. */
+export const openReaders = async (on = pinned(1)) => {
   let answered: ((answer: Answer) => void) | null = null
-  const child = Bun.spawn([...pinned(1), process.execPath, `${import.meta.dir}/reader.ts`], {
+  const child = Bun.spawn([...on, process.execPath, `${import.meta.dir}/reader.ts`], {
     stdio: ['ignore', 'inherit', 'inherit'],
     ipc: answer => answered?.(answer),
   })
