@@ -84,3 +84,11 @@ export const betterSse = async () =>
 /** An Elysia generator for each connection that encodes every event itself. */
 export const plainElysia = () =>
   posted('plain Elysia', port => [process.execPath, `${peers}/elysia.ts`, `${port}`])
+
+/** What one would write by hand: LISTEN in the database, and whatever comes goes to every open stream. */
+export const bareListen = async (databaseUrl: string) => {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const command = [process.execPath, `${peers}/listen.ts`, `${port}`, databaseUrl]
+  return started('bare LISTEN', command, url, () => isReady(url, '/'))
+}
