@@ -43,12 +43,21 @@ export const createDispatcher = (options: {
   let stopped = false
   let woken = false
   let running: Promise<void> | null = null
+  /** The next answer, if it has been asked for already. */
+  let ahead: Promise<Advance> | null = null
   const pause = createPause()
   const vigil = createVigil({ database, pollMs })
 
   const wake = () => {
     woken = true
     pause.end()
+  }
+
+  const ask = (after: number) => {
+    const answer = database.run(sql => advance(sql, after))
+    // Whoever waits for it hears of it; it may be that nobody does.
+    answer.catch(() => undefined)
+    return answer
   }
 
   const run = async () => {
@@ -62,14 +71,18 @@ export const createDispatcher = (options: {
   /** Numbers, reads and dispatches once. Resolves with how long to pause before the next turn. */
   const turn = async () => {
     try {
-      const found = await database.run(sql => advance(sql, position))
+      const found = await (ahead ?? ask(position))
+      // There is more: the database looks for it while this is dispatched.
+      ahead = found.more ? ask(found.end) : null
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
       if (found.epoch === epoch && found.head < position) await beginAnew()
       else take(found)
+      if (position !== found.end) ahead = null
       const pauseMs = await vigil.after(found)
       return found.more ? 0 : pauseMs
     } catch (error) {
+      ahead = null
       if (!state.problem) state.since = Date.now()
       if (state.problem !== messageOf(error)) {
         report.error({ error: messageOf(error) }, 'The log can not be read.')

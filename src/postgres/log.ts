@@ -25,7 +25,7 @@ export type Advance = {
 }
 
 /** How many rows are numbered or read at once, at the most. */
-const batch = 1000
+const batch = 4000
 /** About how many bytes of payloads are read at once. */
 const batchBytes = 4 * 1024 * 1024
 
