@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { isHostName, isLoopback, isOrigin } from './hosts.ts'
 import { defaultRoleLevelQuery } from './roles.ts'
 
 /** Every setting, checked. Times are in milliseconds. */
@@ -26,7 +27,7 @@ export const readDatabaseUrl = (env: Environment): string =>
 
 /** Settings that are set, but that this version does not know yet. */
 export const unknownSettings = (env: Environment): string[] =>
-  ['JWT_JWKS_URL', 'CORS_ORIGINS', 'MAX_STREAMS', 'MAX_STREAMS_PER_USER'].filter(name => env[name])
+  ['MAX_STREAMS', 'MAX_STREAMS_PER_USER'].filter(name => env[name])
 
 const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
   const problems: string[] = []
@@ -41,7 +42,8 @@ const readAll = (read: Reader) => ({
   workers: read.workers('WORKERS', 64),
   databaseUrl: read.postgresUrl('DATABASE_URL') ?? '',
   databaseListenUrl: read.postgresUrl('DATABASE_LISTEN_URL', 'optional') ?? null,
-  jwtSecrets: read.secrets('JWT_SECRET', 32),
+  jwtSecrets: read.secrets('JWT_SECRET', 32, 'JWT_JWKS_URL'),
+  jwtJwksUrl: read.secureUrl('JWT_JWKS_URL'),
   jwtIssuer: read.optional('JWT_ISSUER'),
   jwtAudience: read.optional('JWT_AUDIENCE'),
   authCookie: read.matching(
@@ -50,6 +52,9 @@ const readAll = (read: Reader) => ({
     /^[\w!#$%&'*+.^`|~-]{1,100}$/,
     'a cookie name',
   ),
+  corsOrigins: read.list('CORS_ORIGINS', isOrigin, 'origins like https://app.example.com'),
+  allowedHosts: read.list('ALLOWED_HOSTS', isHostName, 'host names like notify.example.com'),
+  publishRate: read.integer('PUBLISH_RATE', 1000, 1, 1_000_000),
   adminRoleLevel: read.integer('ADMIN_ROLE_LEVEL', 100, -(2 ** 31), 2 ** 31 - 1),
   roleLevelQuery: read.matching(
     'ROLE_LEVEL_QUERY',
@@ -78,6 +83,11 @@ type Reader = ReturnType<typeof createReader>
 const createReader = (env: Environment, problems: string[]) => {
   // An empty variable counts as absent: that is how compose files and CI pass on what is not set.
   const get = (name: string) => env[name]?.trim() || undefined
+  const split = (name: string) =>
+    (get(name) ?? '')
+      .split(',')
+      .map(item => item.trim())
+      .filter(Boolean)
 
   return {
     text: (name: string, fallback: string) => get(name) ?? fallback,
@@ -127,20 +137,41 @@ const createReader = (env: Environment, problems: string[]) => {
       }
       return value
     },
-    /** Several, comma-separated, during a rotation: the first signs, all verify. */
-    secrets(name: string, leastBytes: number) {
-      const secrets = (get(name) ?? '')
-        .split(',')
-        .map(secret => secret.trim())
-        .filter(Boolean)
-      if (secrets.length === 0) {
+    list(name: string, isValid: (item: string) => boolean, what: string) {
+      const items = split(name)
+      const wrong = items.find(item => !isValid(item))
+      if (wrong !== undefined) problems.push(`${name}: "${wrong}" is none of: ${what}, by commas.`)
+      return items
+    },
+    /** Who can change what is read from it can sign in as anybody: plain http only on this machine. */
+    secureUrl(name: string) {
+      const value = get(name)
+      if (value === undefined) return null
+      const url = URL.parse(value)
+      if (url?.protocol !== 'https:' && !(url?.protocol === 'http:' && isLoopback(url.hostname))) {
         problems.push(
-          `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`.`,
+          `${name} is not a URL like https://id.example.com/jwks.json (http: loopback).`,
+        )
+      } else if (url.username || url.password) {
+        problems.push(`${name} has a password in it, which is not sent: keys are public.`)
+      }
+      return value
+    },
+    /** Several, comma-separated, during a rotation: the first signs, all verify. */
+    secrets(name: string, leastBytes: number, instead: string) {
+      const secrets = split(name)
+      if (secrets.length === 0 && get(instead) === undefined) {
+        problems.push(
+          `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`, or set ${instead}.`,
         )
       }
       for (const [index, secret] of secrets.entries()) {
         const bytes = Buffer.byteLength(secret)
-        if (bytes < leastBytes) {
+        if (secret.startsWith('-----BEGIN')) {
+          problems.push(
+            `${name} (number ${index + 1}) is a key in PEM, which is no secret: use ${instead}.`,
+          )
+        } else if (bytes < leastBytes) {
           problems.push(
             `${name} (number ${index + 1}) has ${bytes} bytes: HS256 needs at least ${leastBytes} (RFC 7518, 3.2).`,
           )

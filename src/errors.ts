@@ -3,15 +3,24 @@ const statuses = {
   bad_request: 400,
   bad_channels: 400,
   bad_cursor: 400,
+  bad_notification: 400,
   token_missing: 401,
   token_invalid: 401,
   token_expired: 401,
+  ticket_invalid: 401,
   channel_forbidden: 403,
   origin_forbidden: 403,
+  scope_missing: 403,
   not_found: 404,
   body_too_large: 413,
+  payload_too_large: 413,
+  unsupported_media_type: 415,
+  host_forbidden: 421,
   unprocessable: 422,
+  rate_limited: 429,
   internal: 500,
+  auth_unavailable: 503,
+  unavailable: 503,
 } as const
 
 export type Code = keyof typeof statuses
@@ -21,11 +30,15 @@ export class KairanError extends Error {
   override readonly name = 'KairanError'
   readonly code: Code
   readonly status: number
+  /** When it may be tried again, in seconds; undefined when that would change nothing. */
+  readonly retryAfter: number | undefined
 
-  constructor(code: Code, message: string) {
-    super(message)
+  /** The `cause` is for the log only. */
+  constructor(code: Code, message: string, options: { retryAfter?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause })
     this.code = code
     this.status = statuses[code]
+    this.retryAfter = options.retryAfter
   }
 }
 

@@ -4,6 +4,8 @@ import { type HttpServer, serve } from './http/app.ts'
 import { createAuth } from './http/auth.ts'
 import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
+import { createRemoteKeys } from './http/keys.ts'
+import { createOriginGuard } from './http/origins.ts'
 import { streamRoute } from './http/stream.ts'
 import { createHub } from './hub.ts'
 import { createLevels } from './levels.ts'
@@ -119,6 +121,8 @@ export const createService = (
     issuer: config.jwtIssuer,
     audience: config.jwtAudience,
     cookie: config.authCookie,
+    keys: config.jwtJwksUrl === null ? null : createRemoteKeys(config.jwtJwksUrl, report),
+    guard: createOriginGuard(config.corsOrigins),
   })
   const demo = () =>
     demoRoutes({

@@ -1,5 +1,7 @@
+import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
-import { messageOf } from '../errors.ts'
+import { KairanError, messageOf } from '../errors.ts'
+import { createHostCheck } from '../hosts.ts'
 import type { Report } from '../report.ts'
 import { problem, toKairanError } from './problem.ts'
 
@@ -15,18 +17,32 @@ export const serve = (options: {
   port: number
   sharesPort: boolean
   heartbeatMs: number
+  corsOrigins: readonly string[]
+  allowedHosts: readonly string[]
   report: Report
   routes: AnyElysia[]
 }): HttpServer => {
   const { report } = options
-  const app = new Elysia().onError(({ code, error, request }) => {
-    const known = toKairanError(code, error)
-    if (known.status === 500) {
-      const { pathname } = new URL(request.url)
-      report.error({ path: pathname, error: messageOf(error) }, 'A request failed.')
-    }
-    return problem(known)
-  })
+  const isOurs = createHostCheck(options.host, options.allowedHosts)
+  const app = new Elysia()
+    .onError(({ code, error, request }) => {
+      const known = toKairanError(code, error)
+      if (known.status >= 500) {
+        // The path alone: a query can hold a ticket.
+        const facts = { path: pathOf(request), error: messageOf(known.cause ?? error) }
+        if (known.status === 500) report.error(facts, 'A request failed.')
+        else report.warn(facts, 'A request could not be served now.')
+      }
+      return problem(known)
+    })
+    .use(crossOrigin(options.corsOrigins))
+    .onRequest(({ request }) => {
+      if (isOurs(request.headers.get('host') ?? '') || probes.has(pathOf(request))) return
+      throw new KairanError(
+        'host_forbidden',
+        'This service does not serve that Host. Its operator can list the name in ALLOWED_HOSTS.',
+      )
+    })
   for (const routes of options.routes) app.use(routes)
   app.listen({
     hostname: options.host,
@@ -35,7 +51,8 @@ export const serve = (options: {
     reusePort: options.sharesPort,
     // Above the heartbeat, so that it ends only connections on which nothing moves. 255 is Bun's most.
     idleTimeout: Math.min(255, Math.max(10, Math.ceil((options.heartbeatMs * 4) / 1000))),
-    maxRequestBodySize: 1024 * 1024,
+    // Beyond its limit Bun answers without a word of why. Whoever reads a body has a limit: see body.ts.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   })
   const { server } = app
   if (!server) throw new Error('The HTTP server did not start')
@@ -47,4 +64,24 @@ export const serve = (options: {
       clearTimeout(timer)
     },
   }
+}
+
+/** What asks for these knows an address and no name, and they tell nothing about anybody. */
+const probes = new Set(['/livez', '/readyz', '/metrics'])
+
+const pathOf = (request: Request) => URL.parse(request.url)?.pathname ?? ''
+
+/** Lets pages of these origins read what is answered, errors too; none without a list. */
+const crossOrigin = (origins: readonly string[]) => {
+  if (origins.length === 0) return new Elysia()
+  const listed = new Set(origins)
+  return cors({
+    // Not the list itself: the plugin looks an Origin up in an object, which also "has" a constructor.
+    origin: request => listed.has(request.headers.get('origin') ?? ''),
+    credentials: true,
+    methods: ['GET', 'POST'],
+    allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID'],
+    exposeHeaders: ['Retry-After'],
+    maxAge: 600,
+  })
 }

@@ -1,108 +1,67 @@
 import { jwt } from '@elysiajs/jwt'
-import { isUserId } from '../channels.ts'
+import type { JWTVerifyGetKey } from 'jose'
 import { KairanError } from '../errors.ts'
+import type { Identity } from '../identity.ts'
+import { createOriginGuard, type OriginGuard } from './origins.ts'
+import { rememberTokens } from './token-cache.ts'
+import { createTokenCheck } from './tokens.ts'
 
-/** Who makes a request: the `sub` of a valid token, and when that token ends (Unix seconds). */
-export type Identity = { userId: string; expiresAt: number }
+export type { Identity } from '../identity.ts'
 
 export type Auth = {
   /**
-   * Finds who makes a request, by the token of its Authorization header, or else of its cookie.
-   * Throws `token_missing`, `token_invalid` or `token_expired`.
+   * Finds who makes a request, by the token of its Authorization header, or else of its cookie. Throws
+   * `token_missing`, `token_invalid`, `token_expired`, `origin_forbidden` or `auth_unavailable`.
    */
   identify(request: Request): Promise<Identity>
-  /** Signs a token for a user that is valid for `seconds`. */
+  /** Signs a token for a user that is valid for `seconds`. Needs a secret. */
   sign(userId: string, seconds: number): Promise<string>
 }
 
-/** Checks HS256 tokens with any of the secrets; signs with the first. */
+/** Checks tokens with any of the secrets and with the keys; signs with the first secret. */
 export const createAuth = (options: {
   secrets: string[]
   issuer: string | null
   audience: string | null
   cookie: string
+  keys?: JWTVerifyGetKey | null
+  /** Whose pages may use the cookie. By default only those of this service. */
+  guard?: OriginGuard
 }): Auth => {
-  const keys = options.secrets.map(secret => jwt({ name: 'jwt', secret }).decorator.jwt)
-  // What the plugin is told of algorithms and claims holds for signing only: verify needs it too.
-  const rules = {
-    algorithms: ['HS256'],
-    requiredClaims: ['exp', 'sub'],
-    ...(options.issuer === null ? {} : { issuer: options.issuer }),
-    ...(options.audience === null ? {} : { audience: options.audience }),
-  }
-
-  const verify = async (token: string) => {
-    for (const key of keys) {
-      const claims = await key.verify(token, rules)
-      if (claims) return claims
-    }
-    return null
-  }
+  const { issuer, audience, keys = null, guard = createOriginGuard([]) } = options
+  const [secret] = options.secrets
+  const check = rememberTokens(createTokenCheck({ ...options, keys }))
 
   return {
     async identify(request) {
-      const token = tokenOf(request, options.cookie)
-      const claims = await verify(token)
-      if (!claims) throw refusal(token)
-      const { sub, exp } = claims
-      if (!isUserId(sub) || typeof exp !== 'number') {
+      const header = request.headers.get('authorization')
+      if (header !== null) return check(bearerOf(header))
+      const token = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(options.cookie)
+      if (!token) {
         throw new KairanError(
-          'token_invalid',
-          'The sub of the token is no user id: 1 to 200 characters without spaces, commas and control characters.',
+          'token_missing',
+          `Send a token: as "Authorization: Bearer …", or in the cookie ${options.cookie}.`,
         )
       }
-      return { userId: sub, expiresAt: exp }
+      // A browser adds the cookie whoever makes it send the request: that has to be asked first.
+      guard(request)
+      return check(token)
     },
     async sign(userId, seconds) {
-      const [key] = keys
-      if (!key) throw new Error('There is no secret to sign with')
+      if (!secret) throw new Error('There is no secret to sign with')
       const exp = Math.floor(Date.now() / 1000) + seconds
-      return key.sign({
+      return jwt({ name: 'jwt', secret }).decorator.jwt.sign({
         sub: userId,
         exp,
-        ...(options.issuer === null ? {} : { iss: options.issuer }),
-        ...(options.audience === null ? {} : { aud: options.audience }),
+        ...(issuer === null ? {} : { iss: issuer }),
+        ...(audience === null ? {} : { aud: audience }),
       })
     },
   }
 }
 
-const tokenOf = (request: Request, cookieName: string) => {
-  const header = request.headers.get('authorization')
-  if (header !== null) {
-    const [, token] = /^Bearer +([\w.~+/=-]+)$/i.exec(header) ?? []
-    if (token) return token
-    throw new KairanError('token_invalid', 'Authorization has to be "Bearer" and a token.')
-  }
-  const cookies = new Bun.CookieMap(request.headers.get('cookie') ?? '')
-  const token = cookies.get(cookieName)
+const bearerOf = (header: string) => {
+  const [, token] = /^Bearer +([\w.~+/=-]+)$/i.exec(header) ?? []
   if (token) return token
-  throw new KairanError(
-    'token_missing',
-    `Send a token: as "Authorization: Bearer …", or in the cookie ${cookieName}.`,
-  )
-}
-
-/** The plugin says no more than "no". For an honest token that is too old, the reason helps. */
-const refusal = (token: string) => {
-  const expired = expiryOf(token) <= Date.now() / 1000
-  return expired
-    ? new KairanError('token_expired', 'The token has expired: sign in again.')
-    : new KairanError(
-        'token_invalid',
-        'The token is not valid here: it needs the HS256 signature, sub and exp that this service checks.',
-      )
-}
-
-const expiryOf = (token: string) => {
-  try {
-    const claims: unknown = JSON.parse(
-      Buffer.from(token.split('.')[1] ?? '', 'base64url').toString(),
-    )
-    return typeof claims === 'object' && claims !== null && 'exp' in claims
-      ? Number(claims.exp)
-      : Number.NaN
-  } catch {
-    return Number.NaN
-  }
+  throw new KairanError('token_invalid', 'Authorization has to be "Bearer" and a token.')
 }

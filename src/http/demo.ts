@@ -3,6 +3,8 @@ import html from '../demo/index.html' with { type: 'text' }
 import type { DemoStore } from '../demo.ts'
 import { KairanError } from '../errors.ts'
 import type { Auth } from './auth.ts'
+import { readJson } from './body.ts'
+import { isSameOrigin } from './origins.ts'
 
 /** Who can sign in here. */
 const users = [
@@ -24,6 +26,7 @@ export const demoRoutes = (options: {
   const { auth, store } = options
   const page = String(html)
   return new Elysia({ name: 'demo' })
+    .onParse(({ request }) => readJson(request, 1024 * 1024))
     .get('/', () => new Response(page, { headers: pageHeaders(page) }))
     .onBeforeHandle(({ request }) => {
       if (!isSameOrigin(request)) {
@@ -77,15 +80,4 @@ const pageHeaders = (page: string) => {
       `default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ` +
       `frame-ancestors 'none'; script-src ${hash('script')}; style-src ${hash('style')}`,
   }
-}
-
-/**
- * A browser says where a request comes from; other programs have no cookie to be abused. Sec-Fetch-Site
- * goes first: behind a tunnel to https, Origin differs. It is not sent over plain http from afar.
- */
-const isSameOrigin = (request: Request) => {
-  const site = request.headers.get('sec-fetch-site')
-  if (site !== null) return site === 'same-origin' || site === 'none'
-  const origin = request.headers.get('origin')
-  return origin === null || origin === new URL(request.url).origin
 }

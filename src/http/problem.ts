@@ -16,6 +16,7 @@ export const problem = (error: KairanError) =>
         'content-type': 'application/problem+json',
         'cache-control': 'no-store',
         ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+        ...(error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) }),
       },
     },
   )
@@ -26,6 +27,8 @@ export const problem = (error: KairanError) =>
  */
 export const toKairanError = (elysiaCode: string | number, error: unknown) => {
   if (error instanceof KairanError) return error
+  // Elysia wraps what is thrown while a body is read.
+  if (error instanceof Error && error.cause instanceof KairanError) return error.cause
   const known = elysiaErrors[elysiaCode]
   return known
     ? new KairanError(...known)
@@ -46,6 +49,10 @@ const titles: Record<number, string> = {
   403: 'Forbidden',
   404: 'Not Found',
   413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  421: 'Misdirected Request',
   422: 'Unprocessable Content',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
+  503: 'Service Unavailable',
 }

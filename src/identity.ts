@@ -1,0 +1,60 @@
+import { isUserId } from './channels.ts'
+import { KairanError } from './errors.ts'
+
+/** Who makes a request, as a valid token says. */
+export type Identity = {
+  /** The `sub`. */
+  userId: string
+  /** When the token ends, in Unix seconds. */
+  expiresAt: number
+  /** The channels on which its holder may publish, as names or as patterns that end in `*`. */
+  publishes: readonly string[]
+}
+
+/** The scope that a token needs for publishing over HTTP. */
+export const publishScope = 'kairan:publish'
+
+/** The claim that narrows publishing to channels. */
+const channelsClaim = 'kairan:channels'
+
+/** Reads the claims of a token whose signature is right. Throws `token_invalid` or `token_expired`. */
+export const readIdentity = (claims: Record<string, unknown>): Identity => {
+  const { sub, exp } = claims
+  if (!isUserId(sub)) {
+    throw new KairanError(
+      'token_invalid',
+      'The sub of the token is no user id: 1 to 200 characters without spaces, commas and control characters.',
+    )
+  }
+  if (typeof exp !== 'number') {
+    throw new KairanError('token_invalid', 'The token has no exp: only tokens that end are taken.')
+  }
+  // To the second, without tolerance: the streams of a token end with it.
+  if (exp * 1000 <= Date.now()) throw tokenExpired()
+  return { userId: sub, expiresAt: Math.min(exp, endOfTime), publishes: publishable(claims) }
+}
+
+/** 31 December 9999: later ones are no dates in SQL and in JavaScript. */
+const endOfTime = 253_402_300_799
+
+export const tokenExpired = () =>
+  new KairanError('token_expired', 'The token has expired: sign in again.')
+
+/** Whether one may publish on a channel. */
+export const mayPublish = ({ publishes }: Identity, channel: string) =>
+  publishes.some(pattern =>
+    pattern.endsWith('*') ? channel.startsWith(pattern.slice(0, -1)) : channel === pattern,
+  )
+
+const publishable = (claims: Record<string, unknown>) => {
+  const scopes = [claims.scope, claims.scp].flatMap(words)
+  if (!scopes.includes(publishScope)) return []
+  const channels = claims[channelsClaim]
+  if (channels === undefined) return ['*']
+  // What is not understood allows nothing.
+  return Array.isArray(channels) ? channels.filter(name => typeof name === 'string') : []
+}
+
+/** As RFC 8693 has it, separated by spaces; or as a list, which some identity providers send. */
+const words = (scope: unknown): unknown[] =>
+  typeof scope === 'string' ? scope.split(' ') : Array.isArray(scope) ? scope : []
