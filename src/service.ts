@@ -7,6 +7,7 @@ import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
 import { createOriginGuard } from './http/origins.ts'
 import { streamRoute } from './http/stream.ts'
+import { ticketRoute } from './http/tickets.ts'
 import { createHub } from './hub.ts'
 import { createLevels } from './levels.ts'
 import { parseLive, parseUserChange } from './notify.ts'
@@ -19,9 +20,12 @@ import { prepare } from './postgres/prepare.ts'
 import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
+import { createTicketStore } from './postgres/tickets.ts'
+import { createRate } from './rate.ts'
 import type { Report } from './report.ts'
 import { defaultRoleLevelQuery } from './roles.ts'
 import { createStreams } from './streams.ts'
+import { createTickets } from './tickets.ts'
 
 export type Service = {
   /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
@@ -124,6 +128,7 @@ export const createService = (
     keys: config.jwtJwksUrl === null ? null : createRemoteKeys(config.jwtJwksUrl, report),
     guard: createOriginGuard(config.corsOrigins),
   })
+  const tickets = createTickets({ ...config, store: createTicketStore(database) })
   const demo = () =>
     demoRoutes({
       auth,
@@ -179,8 +184,14 @@ export const createService = (
         routes: [
           ...(options.demo ? [demo()] : []),
           healthRoutes(reasons),
+          ticketRoute({
+            auth,
+            tickets,
+            rate: createRate({ perSecond: 1, burst: 60, what: 'tickets' }),
+          }),
           streamRoute({
             auth,
+            tickets,
             streams,
             retryMs: config.retryMs,
             refusal: () => (state === 'running' ? null : state),

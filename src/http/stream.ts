@@ -1,11 +1,13 @@
 import { Elysia } from 'elysia'
-import { parseChannels } from '../channels.ts'
-import { parseCursor } from '../cursor.ts'
 import { KairanError } from '../errors.ts'
 import { reconnectFrame } from '../event.ts'
+import { proofFrame, withProof } from '../proof.ts'
 import { jitter } from '../stream.ts'
 import type { Streams } from '../streams.ts'
+import type { Tickets } from '../tickets.ts'
+import { type Admission, admit, readWish } from './admission.ts'
 import type { Auth } from './auth.ts'
+import { explainStream } from './explain.ts'
 
 const headers = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -17,6 +19,7 @@ const headers = {
 /** `GET /notifications/stream`: the events of the caller's channels, as Server-Sent Events. */
 export const streamRoute = (options: {
   auth: Auth
+  tickets: Tickets
   streams: Streams
   retryMs: number
   /** Why no stream can begin now; null when it can. */
@@ -24,30 +27,31 @@ export const streamRoute = (options: {
   failed(error: unknown): void
 }) =>
   new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server, set }) => {
-    const identity = await options.auth.identify(request)
-    const query = new URL(request.url).searchParams
-    const last =
-      request.headers.get('last-event-id') || query.get('last_event_id') || query.get('lastEventId')
-    const cursor = last ? parseCursor(last) : null
-    const channels = query.get('channels')
-    const asked = channels === null ? undefined : parseChannels(channels)
+    // First of all, so that a link which somebody follows does not spend its ticket.
+    if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
+    const wish = readWish(request)
     const refusal = options.refusal()
     if (refusal) return comeBackLater(refusal, options.retryMs)
+    let caller: Admission | null = null
     try {
+      caller = await admit(request, wish, options)
       const stream = await options.streams.open({
-        ...identity,
-        cursor,
-        asked,
+        userId: caller.userId,
+        expiresAt: caller.expiresAt,
+        cursor: wish.cursor,
+        asked: caller.asked,
         signal: request.signal,
         // Nothing else ends a connection whose client has stopped reading.
         cut: () => server?.timeout(request, 1),
       })
       Object.assign(set.headers, headers)
-      return stream
+      return caller.proof === null ? stream : withProof(stream, wish.cursor, caller.proof)
     } catch (error) {
-      if (error instanceof KairanError) throw error
+      if (error instanceof KairanError && error.status < 500) throw error
       options.failed(error)
-      return comeBackLater('unavailable', options.retryMs)
+      // A ticket that was spent just now must be good for coming back.
+      const proof = caller?.proof ? [proofFrame(wish.cursor, caller.proof)] : []
+      return comeBackLater('unavailable', options.retryMs, ...proof)
     }
   })
 
@@ -55,5 +59,5 @@ export const streamRoute = (options: {
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it
  * says when to return, and ends.
  */
-const comeBackLater = (reason: string, retryMs: number) =>
-  new Response(reconnectFrame(reason, jitter(retryMs)), { headers })
+const comeBackLater = (reason: string, retryMs: number, ...before: Uint8Array[]) =>
+  new Response(Buffer.concat([...before, reconnectFrame(reason, jitter(retryMs))]), { headers })

@@ -1,0 +1,50 @@
+import type { Grant, TicketStore } from '../tickets.ts'
+import type { Sql } from './connect.ts'
+import type { Database } from './database.ts'
+
+/** Keeps tickets in `kairan.tickets`, for all instances, by the database's clock. */
+export const createTicketStore = (database: Database): TicketStore => ({
+  async add(hash, { userId, channels, expiresAt }, seconds) {
+    const [row] = await database.run(
+      sql => sql<{ ends_at: Date }[]>`
+        insert into kairan.tickets (hash, user_id, channels, token_expires_at, ends_at)
+        values (
+          decode(${hash}, 'hex'), ${userId}, ${channels === null ? null : sql.json(channels)},
+          to_timestamp(${expiresAt}), least(to_timestamp(${expiresAt}), ${after(sql, seconds)})
+        )
+        returning ends_at`,
+    )
+    if (!row) throw new Error('kairan.tickets took no ticket')
+    return row.ends_at
+  },
+  // One statement, guarded: of two requests with one ticket, the second finds it spent.
+  spend: (hash, proof, seconds) =>
+    first(
+      database.run(
+        sql => sql<Grant[]>`
+          update kairan.tickets
+          set proof = decode(${proof}, 'hex'), ends_at = least(token_expires_at, ${after(sql, seconds)})
+          where hash = decode(${hash}, 'hex') and proof is null and ends_at > now()
+          returning ${grant(sql)}`,
+      ),
+    ),
+  renew: (hash, proof, seconds) =>
+    first(
+      database.run(
+        sql => sql<Grant[]>`
+          update kairan.tickets set ends_at = least(token_expires_at, ${after(sql, seconds)})
+          where hash = decode(${hash}, 'hex') and proof = decode(${proof}, 'hex') and ends_at > now()
+          returning ${grant(sql)}`,
+      ),
+    ),
+  async forget(proof) {
+    await database.run(sql => sql`delete from kairan.tickets where proof = decode(${proof}, 'hex')`)
+  },
+})
+
+const after = (sql: Sql, seconds: number) => sql`now() + make_interval(secs => ${seconds})`
+
+const grant = (sql: Sql) => sql`
+  user_id as "userId", channels, extract(epoch from token_expires_at)::float8 as "expiresAt"`
+
+const first = async (rows: Promise<Grant[]>) => (await rows)[0] ?? null

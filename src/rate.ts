@@ -1,0 +1,25 @@
+import { createBoundedMap } from './bounded.ts'
+import { KairanError } from './errors.ts'
+
+/** Takes `count` from what a key has left. Throws `rate_limited` when that is less. */
+export type Rate = (key: string, count?: number) => void
+
+/**
+ * A bucket for each key that fills with `perSecond` up to `burst`. In this process only, and for the
+ * 10,000 keys that were used last: it keeps one program's mistake from becoming everybody's, no more.
+ */
+export const createRate = (options: { perSecond: number; burst: number; what: string }): Rate => {
+  const { perSecond, burst, what } = options
+  const buckets = createBoundedMap<{ left: number; at: number }>(10_000)
+  return (key, count = 1) => {
+    const now = performance.now()
+    const bucket = buckets.get(key) ?? { left: burst, at: now }
+    const left = Math.min(burst, bucket.left + ((now - bucket.at) / 1000) * perSecond)
+    if (left < count) {
+      throw new KairanError('rate_limited', `Too many ${what}: at most ${perSecond} a second.`, {
+        retryAfter: Math.ceil((count - left) / perSecond),
+      })
+    }
+    buckets.set(key, { left: left - count, at: now })
+  }
+}

@@ -1,0 +1,123 @@
+import { expect, test } from 'bun:test'
+import { SignJWT } from 'jose'
+import { open } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { provider } from '../support/provider.ts'
+import { secret, serve, tokenFor } from '../support/service.ts'
+
+const ask = (url: string, token: string) =>
+  fetch(`${url}/notifications/tickets`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}` },
+  })
+
+const codeOf = async (response: Response) => {
+  const { code }: { code?: string } = await response.json()
+  return [response.status, code]
+}
+
+test('takes RS256, ES256 and EdDSA by the key of their kid, and needs no secret then', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
+  const keys = await Promise.all(algorithms.map(alg => idp.key(alg, { kid: `key of ${alg}` })))
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url, JWT_SECRET: '' })
+  for (const key of keys) expect((await ask(service.url, await key.sign())).status).toBe(201)
+  expect(idp.asked).toBe(1)
+  expect(await codeOf(await ask(service.url, await tokenFor('42')))).toEqual([401, 'token_invalid'])
+})
+
+test('tries the keys that fit when a token names none', async () => {
+  await using db = await database()
+  await using idp = provider()
+  await idp.key('ES256')
+  const second = await idp.key('ES256')
+  const foreign = await idp.key('ES256', { published: false })
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+  expect((await ask(service.url, await second.sign())).status).toBe(201)
+  expect(await codeOf(await ask(service.url, await foreign.sign()))).toEqual([401, 'token_invalid'])
+})
+
+test('takes no public key as a secret, and no algorithm that it does not name', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const key = await idp.key('RS256', { kid: 'one' })
+  const other = await idp.key('PS256', { kid: 'two' })
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url, JWT_SECRET: '' })
+  const forged = (text: string) =>
+    new SignJWT({ sub: '42', exp: Math.floor(Date.now() / 1000) + 60 })
+      .setProtectedHeader({ alg: 'HS256', kid: 'one' })
+      .sign(new TextEncoder().encode(text))
+  for (const text of [key.pem, key.pem.trim(), secret]) {
+    expect(await codeOf(await ask(service.url, await forged(text)))).toEqual([401, 'token_invalid'])
+  }
+  expect(await codeOf(await ask(service.url, await other.sign()))).toEqual([401, 'token_invalid'])
+  expect((await ask(service.url, await key.sign())).status).toBe(201)
+})
+
+test('asks for made-up kids at a bounded rate', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const known = await idp.key('ES256', { kid: 'known' })
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, async (_, n) => {
+      const key = await idp.key('ES256', { kid: `made-up-${n}`, published: false })
+      return (await ask(service.url, await key.sign())).status
+    }),
+  )
+  expect(new Set(answers)).toEqual(new Set([401]))
+  expect(idp.asked).toBe(1)
+  expect((await ask(service.url, await known.sign())).status).toBe(201)
+  expect(idp.asked).toBe(1)
+})
+
+test('a provider that is down is no 401: 503 for programs, a later return for browsers', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const key = await idp.key('ES256', { kid: 'one' })
+  const token = await key.sign()
+  const troubles: [what: string, answer: () => Response][] = [
+    ['an error', () => new Response('no', { status: 500 })],
+    ['a redirect', () => Response.redirect('http://127.0.0.1:1/')],
+    ['no JSON', () => new Response('<html>')],
+    ['no key set', () => Response.json({ keys: 7 })],
+  ]
+  for (const [what, answer] of troubles) {
+    await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+    idp.answer = answer
+    const refused = await ask(service.url, token)
+    expect(refused.headers.get('retry-after')).toBe('2')
+    expect([what, ...(await codeOf(refused))]).toEqual([what, 503, 'auth_unavailable'])
+    await using client = await open(service.url, { token })
+    expect(client.response.status).toBe(200)
+    expect(await client.control('reconnect')).toMatchObject({ reason: 'unavailable' })
+
+    // Who is signed in by the secret does not need it.
+    expect((await ask(service.url, await tokenFor('42'))).status).toBe(201)
+    idp.answer = null
+  }
+})
+
+test('asks a provider in trouble once a second, however many ask to be let in', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const key = await idp.key('ES256', { kid: 'one' })
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+  idp.answer = () => new Response('no', { status: 503 })
+  const begun = performance.now()
+  for (let n = 0; n < 50; n++) await ask(service.url, await key.sign({ n }))
+  const seconds = Math.ceil((performance.now() - begun) / 1000)
+  expect(idp.asked).toBeLessThanOrEqual(seconds)
+  expect(service.logs.filter(({ sentence }) => /JWT_JWKS_URL/.test(sentence))).toHaveLength(1)
+})
+
+test('goes on with the keys that it has while the provider is away', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const key = await idp.key('ES256', { kid: 'one' })
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+  expect((await ask(service.url, await key.sign())).status).toBe(201)
+  await idp[Symbol.asyncDispose]()
+  expect((await ask(service.url, await key.sign({ later: true }))).status).toBe(201)
+})
