@@ -1,13 +1,12 @@
 import type { Config } from './config.ts'
 import { messageOf } from './errors.ts'
+import { apiRoutes } from './http/api.ts'
 import { type HttpServer, serve } from './http/app.ts'
 import { createAuth } from './http/auth.ts'
 import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
 import { createOriginGuard } from './http/origins.ts'
-import { streamRoute } from './http/stream.ts'
-import { ticketRoute } from './http/tickets.ts'
 import { createHub } from './hub.ts'
 import { createLevels } from './levels.ts'
 import { parseLive, parseUserChange } from './notify.ts'
@@ -17,11 +16,11 @@ import { createDispatcher } from './postgres/dispatcher.ts'
 import { createListener } from './postgres/listener.ts'
 import { createLog } from './postgres/log.ts'
 import { prepare } from './postgres/prepare.ts'
+import { createPublisher } from './postgres/publisher.ts'
 import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
 import { createTicketStore } from './postgres/tickets.ts'
-import { createRate } from './rate.ts'
 import type { Report } from './report.ts'
 import { defaultRoleLevelQuery } from './roles.ts'
 import { createStreams } from './streams.ts'
@@ -184,16 +183,12 @@ export const createService = (
         routes: [
           ...(options.demo ? [demo()] : []),
           healthRoutes(reasons),
-          ticketRoute({
+          ...apiRoutes({
+            ...config,
             auth,
             tickets,
-            rate: createRate({ perSecond: 1, burst: 60, what: 'tickets' }),
-          }),
-          streamRoute({
-            auth,
-            tickets,
+            publish: createPublisher(database),
             streams,
-            retryMs: config.retryMs,
             refusal: () => (state === 'running' ? null : state),
             failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
           }),

@@ -1,25 +1,25 @@
 import { type Code, KairanError } from '../errors.ts'
 
-/** An error as `application/problem+json` (RFC 9457), with Kairan's `code`. */
+/** An error as the members of a problem (RFC 9457), with Kairan's `code`. */
+export const problemOf = (error: KairanError) => ({
+  type: 'about:blank',
+  title: titles[error.status] ?? 'Error',
+  status: error.status,
+  code: error.code,
+  detail: error.message,
+})
+
+/** An error as `application/problem+json`. */
 export const problem = (error: KairanError) =>
-  new Response(
-    JSON.stringify({
-      type: 'about:blank',
-      title: titles[error.status] ?? 'Error',
-      status: error.status,
-      code: error.code,
-      detail: error.message,
-    }),
-    {
-      status: error.status,
-      headers: {
-        'content-type': 'application/problem+json',
-        'cache-control': 'no-store',
-        ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-        ...(error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) }),
-      },
+  new Response(JSON.stringify(problemOf(error)), {
+    status: error.status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+      ...(error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) }),
     },
-  )
+  })
 
 /**
  * Maps whatever a route threw. Only Kairan's own messages leave the process: those of the database or

@@ -7,10 +7,16 @@ import type { Auth } from './auth.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
 
 /** `POST /notifications/tickets`: a one-time ticket for a stream of the caller, to be sent as `?ticket=`. */
-export const ticketRoute = (options: { auth: Auth; tickets: Tickets; rate: Rate }) =>
+export const ticketRoute = (options: {
+  auth: Auth
+  tickets: Tickets
+  rate: Rate
+  requireStarted(): void
+}) =>
   new Elysia({ name: 'tickets' }).post(
     '/notifications/tickets',
     async ({ request }) => {
+      options.requireStarted()
       const identity = await options.auth.identify(request)
       const channels = channelsOf(await readText(request, 65_536), request)
       options.rate(identity.userId)

@@ -5,6 +5,7 @@ import log from './migrations/0003_log.sql' with { type: 'text' }
 import retention from './migrations/0004_retention.sql' with { type: 'text' }
 import awake from './migrations/0005_awake.sql' with { type: 'text' }
 import tickets from './migrations/0006_tickets.sql' with { type: 'text' }
+import publishItems from './migrations/0007_publish_items.sql' with { type: 'text' }
 import restored from './migrations/0008_restored.sql' with { type: 'text' }
 
 /** The migrations, in order. A file that was released never changes: add another one. */
@@ -15,6 +16,7 @@ const migrations = [
   { version: 4, name: 'retention', sql: retention },
   { version: 5, name: 'awake', sql: awake },
   { version: 6, name: 'tickets', sql: tickets },
+  { version: 7, name: 'publish_items', sql: publishItems },
   { version: 8, name: 'restored', sql: restored },
 ]
 

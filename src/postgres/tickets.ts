@@ -1,11 +1,13 @@
 import type { Grant, TicketStore } from '../tickets.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
+import { runForClient } from './refusals.ts'
 
 /** Keeps tickets in `kairan.tickets`, for all instances, by the database's clock. */
 export const createTicketStore = (database: Database): TicketStore => ({
   async add(hash, { userId, channels, expiresAt }, seconds) {
-    const [row] = await database.run(
+    const [row] = await runForClient(
+      database,
       sql => sql<{ ends_at: Date }[]>`
         insert into kairan.tickets (hash, user_id, channels, token_expires_at, ends_at)
         values (
@@ -20,7 +22,8 @@ export const createTicketStore = (database: Database): TicketStore => ({
   // One statement, guarded: of two requests with one ticket, the second finds it spent.
   spend: (hash, proof, seconds) =>
     first(
-      database.run(
+      runForClient(
+        database,
         sql => sql<Grant[]>`
           update kairan.tickets
           set proof = decode(${proof}, 'hex'), ends_at = least(token_expires_at, ${after(sql, seconds)})
@@ -30,7 +33,8 @@ export const createTicketStore = (database: Database): TicketStore => ({
     ),
   renew: (hash, proof, seconds) =>
     first(
-      database.run(
+      runForClient(
+        database,
         sql => sql<Grant[]>`
           update kairan.tickets set ends_at = least(token_expires_at, ${after(sql, seconds)})
           where hash = decode(${hash}, 'hex') and proof = decode(${proof}, 'hex') and ends_at > now()
@@ -38,7 +42,10 @@ export const createTicketStore = (database: Database): TicketStore => ({
       ),
     ),
   async forget(proof) {
-    await database.run(sql => sql`delete from kairan.tickets where proof = decode(${proof}, 'hex')`)
+    await runForClient(
+      database,
+      sql => sql`delete from kairan.tickets where proof = decode(${proof}, 'hex')`,
+    )
   },
 })
 

@@ -1,0 +1,109 @@
+import { Elysia } from 'elysia'
+import { KairanError } from '../errors.ts'
+import { type Identity, mayPublish, publishScope } from '../identity.ts'
+import {
+  type Publication,
+  type Publish,
+  type Published,
+  readFormRequest,
+  readJsonRequest,
+} from '../publication.ts'
+import type { Rate } from '../rate.ts'
+import type { Auth } from './auth.ts'
+import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
+import { problemOf } from './problem.ts'
+
+/**
+ * `POST /notifications`: publishes one notification, or a batch with a result for each. What is wrong
+ * with a payload or a channel is found by the same checks as in SQL.
+ */
+export const publishRoute = (options: {
+  auth: Auth
+  publish: Publish
+  rate: Rate
+  maxEventBytes: number
+  requireStarted(): void
+}) => {
+  // Room for a payload that escapes its characters, or for a batch of ordinary ones.
+  const maxBytes = Math.max(1024 * 1024, options.maxEventBytes * 2)
+  return new Elysia({ name: 'publish' }).post(
+    '/notifications',
+    async ({ request }) => {
+      options.requireStarted()
+      const identity = await options.auth.identify(request)
+      if (identity.publishes.length === 0) {
+        throw new KairanError(
+          'scope_missing',
+          `Publishing needs a token with the scope ${publishScope}.`,
+        )
+      }
+      const { isBatch, items, body } = await readRequest(request, maxBytes)
+      options.rate(identity.userId, items.length)
+      const allowed = items.map(item => allow(item, identity))
+      const results = await publishAll(allowed, body, options.publish)
+      if (isBatch) return Response.json({ results: results.map(resultOf) }, { headers })
+      const [result] = results
+      if (!result || result instanceof KairanError) throw result
+      return Response.json({ id: result.id }, { status: statusOf(result), headers })
+    },
+    { parse: 'none' },
+  )
+}
+
+const headers = { 'cache-control': 'no-store' }
+
+const readRequest = async (request: Request, maxBytes: number) => {
+  const text = await readText(request, maxBytes)
+  const key = idempotencyKeyOf(request)
+  switch (mediaTypeOf(request)) {
+    case 'application/json':
+      return readJsonRequest(parseJson(text), text, key)
+    case 'application/x-www-form-urlencoded':
+      return readFormRequest(new URLSearchParams(text), key)
+    default:
+      throw unsupportedMediaType('application/json or application/x-www-form-urlencoded')
+  }
+}
+
+/** With or without the quotes that its draft standard wants. */
+const idempotencyKeyOf = (request: Request) => {
+  const value = request.headers.get('idempotency-key')
+  if (value === null) return null
+  return /^"(.*)"$/.exec(value)?.[1] ?? value
+}
+
+const allow = (item: Publication | KairanError, identity: Identity) => {
+  if (item instanceof KairanError) return item
+  const forbidden = item.channels.find(channel => !mayPublish(identity, channel))
+  return forbidden === undefined
+    ? item
+    : new KairanError(
+        'channel_forbidden',
+        `The token may not publish on "${forbidden.slice(0, 250)}", but on ${identity.publishes.join(', ').slice(0, 1000)}.`,
+      )
+}
+
+/** Publishes what may be, and puts each result in the place of what it is the result of. */
+const publishAll = async (
+  items: (Publication | KairanError)[],
+  body: string,
+  publish: Publish,
+): Promise<(Published | KairanError)[]> => {
+  const good = items.filter(isPublication)
+  const results = good.length > 0 ? await publish(good, body) : []
+  const next = results.values()
+  return items.map(item => {
+    if (item instanceof KairanError) return item
+    const { value } = next.next()
+    if (value) return value
+    throw new Error('A publication has no result')
+  })
+}
+
+const isPublication = (item: Publication | KairanError): item is Publication =>
+  !(item instanceof KairanError)
+
+const statusOf = ({ repeated }: Published) => (repeated ? 200 : 201)
+
+const resultOf = (result: Published | KairanError) =>
+  result instanceof KairanError ? problemOf(result) : { status: statusOf(result), id: result.id }

@@ -1,0 +1,29 @@
+import type { Publish } from '../publication.ts'
+import type { Database } from './database.ts'
+import { refusalOf, runForClient } from './refusals.ts'
+
+type Row = {
+  id: string
+  repeated: boolean
+  code: string | null
+  message: string | null
+  hint: string | null
+}
+
+/** Publishes with `kairan.publish_items`: one statement, so one commit, for all of them. */
+export const createPublisher =
+  (database: Database): Publish =>
+  async (publications, body) => {
+    const rows = await runForClient(
+      database,
+      sql => sql<Row[]>`
+        select id, repeated, code, message, hint
+        from kairan.publish_items(${sql.json(publications)}, ${body}::text::jsonb) order by place`,
+    )
+    return rows.map(({ id, repeated, code, message, hint }) => {
+      if (code === null || message === null) return { id, repeated }
+      const refusal = refusalOf(code, message, hint)
+      if (refusal) return refusal
+      throw new Error(`kairan.publish_items gave ${code}`)
+    })
+  }

@@ -1,0 +1,147 @@
+import { KairanError } from './errors.ts'
+
+/** A notification to be published. */
+export type Publication = {
+  channels: string[]
+  type: string | null
+  dedupeKey: string | null
+  /** ISO 8601, in UTC. */
+  expiresAt: string | null
+  /** Where its payload lies in the body that came with it. */
+  path: string[]
+}
+
+/** What became of a publication: `repeated` when its dedupeKey was used before, the id is that of then. */
+export type Published = { id: string; repeated: boolean }
+
+/**
+ * Publishes each of these, or says why not. The body is the JSON that has their payloads in it: it goes
+ * to the table as text. Throws `bad_notification` when Postgres can't read it, or `unavailable`.
+ */
+export type Publish = (
+  publications: Publication[],
+  body: string,
+) => Promise<(Published | KairanError)[]>
+
+/** What one request asks to publish. What can't be published is there as the reason. */
+export type Request = { isBatch: boolean; items: (Publication | KairanError)[]; body: string }
+
+/** The largest batch. */
+const most = 100
+
+/** Reads `{channel | channels, payload, …}` or `{notifications: […]}`. `text` is what it was parsed from. */
+export const readJsonRequest = (parsed: unknown, text: string, key: string | null): Request => {
+  if (!isObject(parsed)) throw bad('A notification is a JSON object: {"channel": …, "payload": …}.')
+  if (!('notifications' in parsed)) {
+    return { isBatch: false, items: [readOne(parsed, ['payload'], key)], body: text }
+  }
+  const { notifications: list, ...rest } = parsed
+  if (
+    !Array.isArray(list) ||
+    list.length === 0 ||
+    list.length > most ||
+    Object.keys(rest).length > 0
+  ) {
+    throw bad(`A batch is {"notifications": […]} with 1 to ${most} of them, and nothing else.`)
+  }
+  if (key !== null)
+    throw bad('In a batch each notification has its own dedupeKey: leave out Idempotency-Key.')
+  const items = list.map((item, index) =>
+    caught(() => {
+      if (!isObject(item)) throw bad('A notification is a JSON object.')
+      return readOne(item, ['notifications', String(index), 'payload'], null)
+    }),
+  )
+  return { isBatch: true, items, body: text }
+}
+
+/** Reads the fields of a form: `channel` (any number), `payload` as JSON, and the others. */
+export const readFormRequest = (form: URLSearchParams, key: string | null): Request => {
+  const twice = [...form.keys()].find(
+    name => !/^channels?$/.test(name) && form.getAll(name).length > 1,
+  )
+  if (twice !== undefined) throw bad(`The form has ${twice.slice(0, 50)} more than once.`)
+  const { channel, channels, payload = '', ...rest } = Object.fromEntries(form)
+  const names = [
+    ...form.getAll('channel'),
+    ...form.getAll('channels').flatMap(list => list.split(',')),
+  ]
+  // An empty field of a form is one that was left out.
+  const filled = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== ''))
+  return {
+    isBatch: false,
+    items: [readOne({ ...filled, channels: names.filter(Boolean) }, [], key)],
+    body: payload || 'null',
+  }
+}
+
+const members = ['channel', 'channels', 'payload', 'type', 'dedupeKey', 'expiresAt']
+
+const readOne = (
+  from: Record<string, unknown>,
+  path: string[],
+  key: string | null,
+): Publication => {
+  // A mistyped dedupeKey would be no error, but a notification that is sent twice.
+  const unknown = Object.keys(from).find(name => !members.includes(name))
+  if (unknown !== undefined) {
+    throw bad(`A notification has no "${unknown.slice(0, 50)}", but ${members.join(', ')}.`)
+  }
+  const dedupeKey = textOf(from, 'dedupeKey')
+  if (key !== null && dedupeKey !== null && key !== dedupeKey) {
+    throw bad('Idempotency-Key and dedupeKey differ: send one of them.')
+  }
+  return {
+    channels: channelsOf(from),
+    type: textOf(from, 'type'),
+    dedupeKey: dedupeKey ?? key,
+    expiresAt: timeOf(from),
+    path,
+  }
+}
+
+const channelsOf = ({ channel, channels }: Record<string, unknown>) => {
+  if ((channel ?? null) !== null && (channels ?? null) !== null) {
+    throw bad('Send channel, or channels, not both.')
+  }
+  const names = (channel ?? null) === null ? channels : [channel]
+  if (!Array.isArray(names) || !names.every(isStorable)) {
+    throw bad('channel has to be a string, or channels a list of strings.')
+  }
+  return names
+}
+
+const textOf = (from: Record<string, unknown>, name: string) => {
+  const value = from[name] ?? null
+  if (value === null || isStorable(value)) return value
+  throw bad(`${name} has to be a string without U+0000, or null.`)
+}
+
+const timeOf = (from: Record<string, unknown>) => {
+  const text = textOf(from, 'expiresAt')
+  if (text === null) return null
+  const ms = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d.*(Z|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN
+  const year = new Date(ms).getUTCFullYear()
+  if (year >= 1 && year <= 9999) return new Date(ms).toISOString()
+  throw bad('expiresAt has to be a time with its zone, like 2030-01-31T12:00:00Z.')
+}
+
+/** What Postgres has as text: any Unicode but U+0000, and no halves of a character. */
+const isStorable = (value: unknown): value is string =>
+  typeof value === 'string' && !value.includes('\0') && value.isWellFormed()
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const caught = <T>(read: () => T) => {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof KairanError) return error
+    throw error
+  }
+}
+
+const bad = (message: string) => new KairanError('bad_notification', message)
