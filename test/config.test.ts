@@ -68,6 +68,57 @@ test('refuses secrets that are missing, short or no secrets', () => {
   expect(problemsOf({ ...enough, JWT_SECRET: 'x'.repeat(64) })[0]).toContain('repeats')
 })
 
+test('needs no secret where the keys of a provider are named, but a URL that nobody can change', () => {
+  const withKeys = (url: string, more: Environment = {}) =>
+    problemsOf({ ...enough, JWT_SECRET: undefined, JWT_JWKS_URL: url, ...more })
+  for (const url of [
+    'https://id.example.com/jwks.json',
+    'http://localhost:8080/jwks',
+    'http://127.0.0.1/jwks',
+    'http://[::1]:1/jwks',
+  ]) {
+    expect(withKeys(url)).toEqual([])
+  }
+  for (const url of [
+    'http://id.example.com/jwks.json',
+    'http://localhost.evil.test/jwks',
+    'http://127.0.0.1.evil.test/jwks',
+    'file:///etc/jwks.json',
+    'id.example.com',
+  ]) {
+    expect(withKeys(url)[0]).toStartWith('JWT_JWKS_URL is not a URL like https://')
+  }
+  expect(withKeys('https://u:geheim@id.example.com/')[0]).toStartWith('JWT_JWKS_URL has a password')
+  expect(withKeys('https://id.example.com/', { JWT_SECRET: 'short' })).toHaveLength(1)
+  const pem =
+    '-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n'
+  expect(problemsOf({ ...enough, JWT_SECRET: pem })).toEqual([
+    'JWT_SECRET (number 1) is a key in PEM, which is no secret: use JWT_JWKS_URL.',
+  ])
+})
+
+test('takes origins and hosts as browsers send them, or says which is none', () => {
+  expect(
+    readConfig({
+      ...enough,
+      CORS_ORIGINS: 'https://app.example.com, http://localhost:5173,capacitor://localhost',
+      ALLOWED_HOSTS: 'notify.example.com,10.0.0.1,[::1]',
+    }),
+  ).toMatchObject({
+    corsOrigins: ['https://app.example.com', 'http://localhost:5173', 'capacitor://localhost'],
+    allowedHosts: ['notify.example.com', '10.0.0.1', '[::1]'],
+    publishRate: 1000,
+  })
+  for (const origin of ['*', 'app.example.com', 'https://a.test/', 'https://*.a.test', 'null']) {
+    expect(problemsOf({ ...enough, CORS_ORIGINS: `https://b.test,${origin}` })).toEqual([
+      `CORS_ORIGINS: "${origin}" is none of: origins like https://app.example.com, by commas.`,
+    ])
+  }
+  for (const host of ['*', 'a.test:80', 'https://a.test', 'a b']) {
+    expect(problemsOf({ ...enough, ALLOWED_HOSTS: host })[0]).toStartWith('ALLOWED_HOSTS: ')
+  }
+})
+
 test('takes an empty variable as absent', () => {
   expect(readConfig({ ...enough, PORT: '', JWT_ISSUER: '' })).toMatchObject({
     port: 3000,

@@ -2,8 +2,8 @@ import { KairanError } from '../errors.ts'
 
 /**
  * The text of a body of at most `limit` bytes. Throws `body_too_large` as soon as it is known to be
- * larger, or `bad_request` when it is not UTF-8. Bun's own limit would answer without a word, and a body
- * that nobody reads takes no memory.
+ * larger, or `bad_request` when it is not UTF-8 or cut off. Bun's own limit would answer without a word,
+ * and a body that nobody reads takes no memory.
  */
 export const readText = async (request: Request, limit: number): Promise<string> => {
   const tooLarge = () =>
@@ -11,15 +11,17 @@ export const readText = async (request: Request, limit: number): Promise<string>
   if (Number(request.headers.get('content-length')) > limit) throw tooLarge()
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of request.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > limit) throw tooLarge()
-    chunks.push(chunk)
-  }
   try {
+    for await (const chunk of request.body ?? []) {
+      bytes += chunk.byteLength
+      if (bytes > limit) throw tooLarge()
+      chunks.push(chunk)
+    }
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
   } catch (cause) {
-    throw new KairanError('bad_request', 'The body is not UTF-8.', { cause })
+    if (cause instanceof KairanError) throw cause
+    // It is not UTF-8, or its sender has left: whoever that is, nothing is wrong here.
+    throw new KairanError('bad_request', 'The body is not UTF-8, or was cut off.', { cause })
   }
 }
 

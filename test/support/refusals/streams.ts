@@ -1,0 +1,70 @@
+import { tokenFor } from '../service.ts'
+import { ticketFor } from '../tickets.ts'
+import { type Refused, stream, withBearer } from './refused.ts'
+
+/** Cursors, channels, tickets, origins and hosts that are wrong. */
+export const badStreams = async (url: string): Promise<Refused[]> => {
+  const token = await tokenFor('42')
+  const cookie = `kairan_token=${token}`
+  const spent = await ticketFor(url, '42')
+  await (await fetch(`${url}${stream}?ticket=${spent}`)).body?.cancel()
+  const sql = encodeURIComponent("'; drop table deliveries; --")
+  const of = (what: string, query: string, code: string, headers = {}): Refused => [
+    what,
+    withBearer(`${stream}?${query}`, token, { headers }),
+    code === 'channel_forbidden' ? 403 : 400,
+    code,
+  ]
+  const byTicket = (what: string, ticket: string, headers = {}): Refused => [
+    what,
+    { path: `${stream}?ticket=${ticket}`, headers },
+    401,
+    'ticket_invalid',
+  ]
+  return [
+    of('a cursor in words', '', 'bad_cursor', { 'last-event-id': 'yesterday' }),
+    of('a cursor that is SQL', `last_event_id=${sql}`, 'bad_cursor'),
+    of('a negative cursor', 'last_event_id=abc--1', 'bad_cursor'),
+    of('a cursor too large', `last_event_id=abc-${'9'.repeat(17)}`, 'bad_cursor'),
+    of('a cursor beyond 2^53', 'last_event_id=abc-9999999999999999', 'bad_cursor'),
+    of('a cursor of 8 KB', '', 'bad_cursor', { 'last-event-id': 'x'.repeat(8000) }),
+    of('a cursor with U+0000', 'last_event_id=abc-1%00', 'bad_cursor'),
+    of('no channel', 'channels=', 'bad_channels'),
+    of('commas', 'channels=,,', 'bad_channels'),
+    of("another user's channel", 'channels=user-43', 'channel_forbidden'),
+    of('the channel of admins', 'channels=admin-dashboard', 'channel_forbidden'),
+    of('a channel that is SQL', `channels=${sql}`, 'channel_forbidden'),
+    of('no UTF-8', 'channels=%ff%fe', 'channel_forbidden'),
+    of('a pattern', 'channels=user-*', 'channel_forbidden'),
+    byTicket('an empty ticket', ''),
+    byTicket('a ticket that is SQL', sql),
+    byTicket('a ticket made up', 'A'.repeat(43)),
+    byTicket('a ticket of 8 KB', 'A'.repeat(8000)),
+    byTicket('a spent ticket', spent),
+    byTicket('a spent ticket with a cursor', spent, { 'last-event-id': 'abc-1' }),
+    byTicket('a made-up proof', spent, { 'last-event-id': `new-${'0'.repeat(30)}` }),
+    [
+      'a cookie from another site',
+      { path: stream, headers: { cookie, 'sec-fetch-site': 'cross-site' } },
+      403,
+      'origin_forbidden',
+    ],
+    [
+      'a cookie from another origin',
+      { path: stream, headers: { cookie, origin: 'https://evil.test' } },
+      403,
+      'origin_forbidden',
+    ],
+    [
+      'a cookie from nowhere',
+      { path: stream, headers: { cookie, origin: 'null' } },
+      403,
+      'origin_forbidden',
+    ],
+    ['another Host', { path: stream, headers: { host: 'evil.test' } }, 421, 'host_forbidden'],
+    ['a Host that is none', { path: stream, headers: { host: 'a/b?c' } }, 421, 'host_forbidden'],
+    ['an address that is none', { path: '/notifications/../../etc/passwd' }, 404, 'not_found'],
+    ['another method', { path: stream, method: 'DELETE' }, 404, 'not_found'],
+    ['a bad escape', { path: '/notifications/%zz' }, 404, 'not_found'],
+  ]
+}
