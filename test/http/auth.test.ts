@@ -71,6 +71,22 @@ test('takes tokens of every secret during a rotation', async () => {
   }
 })
 
+test('remembers a token no longer than it lives', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42', 2)
+  const ask = async () => {
+    await using client = await open(service.url, { token })
+    return client.response.status === 200 ? 'let in' : JSON.parse(client.text).code
+  }
+  expect(await ask()).toBe('let in')
+  const refused = await eventually(async () => {
+    const answer = await ask()
+    return answer !== 'let in' && answer
+  })
+  expect([refused, await ask()]).toEqual(['token_expired', 'token_expired'])
+})
+
 test('gives each user the channels of the role level in the database', async () => {
   await using db = await database()
   await using service = await serve(db, { ADMIN_ROLE_LEVEL: '50' })
