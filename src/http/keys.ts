@@ -2,13 +2,18 @@ import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'j
 import { KairanError, messageOf } from '../errors.ts'
 import type { Report } from '../report.ts'
 
-/** Keys of this age are asked for again, and keys of that age are no longer used. */
-const staleMs = 10 * 60_000
-const usableMs = 60 * 60_000
-/** For a `kid` that is not known, the provider is asked at most so often; after a failure, so often. */
-const unknownMs = 10_000
-const failureMs = 1000
-const timeoutMs = 3000
+/** In milliseconds. */
+const defaults = {
+  /** Keys of this age are asked for again, */
+  stale: 10 * 60_000,
+  /** and keys of this age are no longer used. */
+  usable: 60 * 60_000,
+  /** For a `kid` that is not known the provider is asked at most so often, */
+  unknown: 10_000,
+  /** and after a failure so often. */
+  failure: 1000,
+  timeout: 3000,
+}
 
 /**
  * The public keys of an identity provider: a JWK set (RFC 7517). After ten minutes it is asked for again
@@ -16,20 +21,24 @@ const timeoutMs = 3000
  * out. However many tokens are made up, the provider is asked at most once a second. Throws
  * `auth_unavailable` when the keys can't be had.
  */
-export const createRemoteKeys = (url: string, report: Report): JWTVerifyGetKey => {
+export const createRemoteKeys = (
+  url: string,
+  report: Report,
+  times = defaults,
+): JWTVerifyGetKey => {
   let failure: { at: number; error: unknown } | null = null
   let askedAt = 0
 
   const ask = async (...[address, init]: Parameters<typeof fetch>) => {
-    if (failure && Date.now() - failure.at < failureMs) throw failure.error
+    if (failure && Date.now() - failure.at < times.failure) throw failure.error
     askedAt = Date.now()
     return fetch(address, init)
   }
 
   const keys = createRemoteJWKSet(new URL(url), {
-    timeoutDuration: timeoutMs,
-    cooldownDuration: unknownMs,
-    cacheMaxAge: usableMs,
+    timeoutDuration: times.timeout,
+    cooldownDuration: times.unknown,
+    cacheMaxAge: times.usable,
     [customFetch]: ask,
   })
 
@@ -46,7 +55,7 @@ export const createRemoteKeys = (url: string, report: Report): JWTVerifyGetKey =
   }
 
   const refresh = () => {
-    const dueAt = askedAt + (failure ? unknownMs : staleMs)
+    const dueAt = askedAt + (failure ? times.unknown : times.stale)
     if (keys.fresh && !keys.reloading && Date.now() > dueAt) keys.reload().catch(failed)
   }
 

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
 import { SignJWT } from 'jose'
+import { createRemoteKeys } from '../../src/http/keys.ts'
 import { open } from '../support/client.ts'
 import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { provider } from '../support/provider.ts'
 import { secret, serve, tokenFor } from '../support/service.ts'
 
@@ -112,12 +114,34 @@ test('asks a provider in trouble once a second, however many ask to be let in', 
   expect(service.logs.filter(({ sentence }) => /JWT_JWKS_URL/.test(sentence))).toHaveLength(1)
 })
 
-test('goes on with the keys that it has while the provider is away', async () => {
-  await using db = await database()
+test('asks again for old keys in the background, and goes on with them while it can', async () => {
   await using idp = provider()
-  const key = await idp.key('ES256', { kid: 'one' })
-  await using service = await serve(db, { JWT_JWKS_URL: idp.url })
-  expect((await ask(service.url, await key.sign())).status).toBe(201)
-  await idp[Symbol.asyncDispose]()
-  expect((await ask(service.url, await key.sign({ later: true }))).status).toBe(201)
+  await idp.key('ES256', { kid: 'one' })
+  const sentences: string[] = []
+  const say = (_: object, sentence: string) => void sentences.push(sentence)
+  const keys = createRemoteKeys(
+    idp.url,
+    { info: say, warn: say, error: say },
+    { stale: 0, usable: 1000, unknown: 0, failure: 0, timeout: 1000 },
+  )
+  const find = async () => keys({ alg: 'ES256', kid: 'one' }, { payload: '', signature: '' })
+
+  await find()
+  expect(idp.asked).toBe(1)
+  // A millisecond later it is stale; whoever comes does not wait for the answer.
+  idp.answer = () => new Response('no', { status: 500 })
+  await eventually(async () => {
+    await find()
+    return idp.asked >= 2
+  })
+  const refusal = await eventually(() =>
+    find().then(
+      () => null,
+      (error: unknown) => error,
+    ),
+  )
+  expect(refusal).toMatchObject({ code: 'auth_unavailable' })
+  expect(sentences).toEqual(['The keys of JWT_JWKS_URL can not be had.'])
+  idp.answer = null
+  await find()
 })
