@@ -27,7 +27,10 @@ export const streamRoute = (options: {
   failed(error: unknown): void
 }) =>
   new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server, set }) => {
-    // First of all, so that a link which somebody follows does not spend its ticket.
+    // First of all, so that a link which somebody follows or looks at does not spend its ticket, nor
+    // take what is pending: Elysia serves HEAD with the handler of GET.
+    if (request.method === 'HEAD')
+      return new Response(null, { status: 405, headers: { allow: 'GET' } })
     if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
     const wish = readWish(request)
     const refusal = options.refusal()

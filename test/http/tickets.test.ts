@@ -190,10 +190,12 @@ test('an old ticket opens nothing, and is removed, a few at a time', async () =>
   expect(await left()).toEqual(['43'])
 })
 
-test('a link that somebody follows spends no ticket; it is explained', async () => {
+test('a link that somebody looks at or follows spends no ticket; it is explained', async () => {
   await using db = await database()
   await using service = await serve(db)
   const query = `?ticket=${await ticketFor(service.url, '42')}`
+  const looked = await fetch(`${service.url}/notifications/stream${query}`, { method: 'HEAD' })
+  expect(looked.status).toBe(405)
   const page = await fetch(`${service.url}/notifications/stream${query}`, {
     headers: { 'sec-fetch-mode': 'navigate' },
   })
