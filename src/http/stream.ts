@@ -44,8 +44,7 @@ export const streamRoute = (options: {
         cursor: wish.cursor,
         asked: caller.asked,
         signal: request.signal,
-        // Nothing else ends a connection whose client has stopped reading.
-        cut: () => server?.timeout(request, 1),
+        cut: cutter(server, request),
       })
       Object.assign(set.headers, headers)
       return caller.proof === null ? stream : withProof(stream, wish.cursor, caller.proof)
@@ -57,6 +56,13 @@ export const streamRoute = (options: {
       return comeBackLater('unavailable', options.retryMs, ...proof)
     }
   })
+
+/**
+ * Nothing else ends a connection whose client has stopped reading. A function of its own, as it lives as
+ * long as the stream: inside the handler it would keep all that the handler knew.
+ */
+const cutter = (server: Bun.Server<unknown> | null, request: Request) => () =>
+  void server?.timeout(request, 1)
 
 /**
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it
