@@ -8,7 +8,6 @@ import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
 import { createOriginGuard } from './http/origins.ts'
 import { createHub } from './hub.ts'
-import { createLevels } from './levels.ts'
 import { parseLive, parseUserChange } from './notify.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
@@ -22,7 +21,6 @@ import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
 import { createTicketStore } from './postgres/tickets.ts'
 import type { Report } from './report.ts'
-import { defaultRoleLevelQuery } from './roles.ts'
 import { createStreams } from './streams.ts'
 import { createTickets } from './tickets.ts'
 
@@ -70,17 +68,11 @@ export const createService = (
     deadlineMs: 3000,
   })
   const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })
-  const levels = createLevels({
-    lookUp: createRoles(database, config.roleLevelQuery),
-    // A change in kairan.roles always says so. Whoever has a table of his own may forget to.
-    keepMs: config.roleLevelQuery === defaultRoleLevelQuery ? config.maxStreamAgeMs : 10_000,
-    isTold: () => listener.state.listening,
-  })
   const streams = createStreams({
     ...config,
     hub,
     log: createLog(database),
-    levelOf: levels.levelOf,
+    levelOf: createRoles(database, config.roleLevelQuery),
     handed: statuses.handed,
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
@@ -114,7 +106,6 @@ export const createService = (
     },
     onUp() {
       dispatcher.wake()
-      levels.forget()
       void streams.reauthorize()
     },
   })
@@ -145,7 +136,6 @@ export const createService = (
 
   const changeUser = (text: string) => {
     const change = parseUserChange(text)
-    levels.forget(change?.userId)
     if (change?.action === 'disconnect') streams.disconnect(change.userId)
     else if (change?.action === 'reauthorize') void streams.reauthorize(change.userId)
     else report.warn({ text: text.slice(0, 200) }, 'A NOTIFY on kairan_users was not understood.')

@@ -24,8 +24,10 @@ export type Advance = {
   oldestTransaction: bigint
 }
 
-/** How many rows are numbered or read at once, at the most. */
-const batch = 4000
+/** How many rows are numbered or read in one turn of the dispatcher, at the most. */
+const turnRows = 4000
+/** How many rows are read at once for one stream, at the most. */
+const pageRows = 1000
 /** About how many bytes of payloads are read at once. */
 const batchBytes = 4 * 1024 * 1024
 
@@ -36,7 +38,7 @@ const batchBytes = 4 * 1024 * 1024
 export const advance = async (sql: Sql, after: number): Promise<Advance> => {
   const [[state], rows] = await Promise.all([sequence(sql), readAll(sql, after, batchBytes)])
   if (!state) throw new Error('kairan.log is empty')
-  const { events, expired, more, last, floor } = pageWithFloor(rows, batchBytes)
+  const { events, expired, more, last, floor } = pageWithFloor(rows, turnRows, batchBytes)
   return {
     epoch: state.epoch,
     head: state.head,
@@ -45,7 +47,7 @@ export const advance = async (sql: Sql, after: number): Promise<Advance> => {
     events,
     expired,
     end: last ?? after,
-    more: more || state.assigned === batch,
+    more: more || state.assigned === turnRows,
     backend: state.backend,
     oldestTransaction: BigInt(state.oldest),
   }
@@ -64,7 +66,7 @@ type State = {
 const sequence = (sql: Sql) => sql<State[]>`
   select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head,
     pg_backend_pid() as backend, pg_snapshot_xmin(pg_current_snapshot())::text as oldest
-  from kairan.sequence(${batch}) s, kairan.log l`
+  from kairan.sequence(${turnRows}) s, kairan.log l`
 
 type Row = {
   seq: number
@@ -103,7 +105,7 @@ const readAll = (sql: Sql, after: number, maxBytes: number) => sql<((Row & Floor
         sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
       from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
       where d.seq > ${after}
-      order by d.seq limit ${batch}
+      order by d.seq limit ${turnRows}
     ) d
     join kairan.notifications n on n.id = d.notification_id
     where d.total - d.bytes < ${maxBytes}
@@ -176,9 +178,9 @@ const readChannels = (
         from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
         where d.channel = c and d.seq > ${after} and d.seq <= ${upTo}
           ${pendingOnly ? sql`and d.status = 'pending'` : sql``}
-        order by d.seq limit ${batch}
+        order by d.seq limit ${pageRows}
       ) d
-      order by d.seq limit ${batch}
+      order by d.seq limit ${pageRows}
     ) d
     join kairan.notifications n on n.id = d.notification_id
     where d.total - d.bytes < ${maxBytes}
@@ -191,28 +193,29 @@ type Floor = { floor: number }
 type Nothing = Floor & { seq: null }
 
 const pageOf = (rows: ((Row & Floor) | Nothing)[], upTo: number, maxBytes: number): Page => {
-  const { events, more, last, floor } = pageWithFloor(rows, maxBytes)
+  const { events, more, last, floor } = pageWithFloor(rows, pageRows, maxBytes)
   return { events, end: more && last !== undefined ? last : upTo, floor }
 }
 
-const pageWithFloor = (rows: ((Row & Floor) | Nothing)[], maxBytes: number) => {
+const pageWithFloor = (rows: ((Row & Floor) | Nothing)[], maxRows: number, maxBytes: number) => {
   const [first] = rows
   // There is always a row, as there is always a floor: none is no answer, and must not pass for "nothing".
   if (!first) throw new Error('kairan.log is empty')
   const page = toPage(
     rows.filter(row => row.seq !== null),
+    maxRows,
     maxBytes,
   )
   return { ...page, floor: first.floor }
 }
 
-const toPage = (rows: Row[], maxBytes: number) => {
+const toPage = (rows: Row[], maxRows: number, maxBytes: number) => {
   const last = rows.at(-1)
   return {
     events: rows.filter(({ expired }) => !expired).map(toEvent),
     expired: rows.filter(({ expired }) => expired).map(({ seq }) => seq),
     last: last?.seq,
-    more: rows.length === batch || (last?.total ?? 0) >= maxBytes,
+    more: rows.length === maxRows || (last?.total ?? 0) >= maxBytes,
   }
 }
 
