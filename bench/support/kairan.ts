@@ -1,4 +1,4 @@
-import postgres from 'postgres'
+import { connect, type Sql } from '../../src/postgres/connect.ts'
 import type { Peer } from './peer.ts'
 import { pinned } from './readers.ts'
 import { benchDatabase, benchService } from './server.ts'
@@ -7,15 +7,18 @@ import { benchDatabase, benchService } from './server.ts'
  * Kairan on one core, its Postgres on the other, where the readers are, too. Everything that it does is
  * done: tokens are checked, notifications are rows, statuses are written.
  */
-export const kairan = async (): Promise<Peer> => {
-  const database = await benchDatabase()
+export const kairan = async (
+  settings: Record<string, string> = {},
+): Promise<Peer & { sql: Sql }> => {
+  const database = await benchDatabase(settings)
   const service = await benchService(database.url, {}, pinned(0))
-  const sql = postgres(database.url, { max: 1, onnotice: () => undefined })
+  const sql = connect(database.url, { max: 1, name: 'bench', direct: true })
   return {
     name: 'Kairan',
     url: service.url,
     path: '/notifications/stream',
     pids: [service.pid],
+    sql,
     async publish(count, text) {
       await sql`
         insert into kairan.notifications (channels, payload)

@@ -2,12 +2,13 @@
  * A process that holds many streams open and counts what comes, as cheaply as it can: raw sockets, and one
  * byte that is in every event once. Told what to do by its parent, see readers.ts.
  */
-import type { Socket } from 'bun'
+import type { Socket, SocketHandler } from 'bun'
 
 export type Order =
-  | { do: 'open'; host: string; port: number; requests: string[] }
+  | { do: 'open'; host: string; port: number; requests: string[]; atOnce: number; keep: boolean }
   | { do: 'close' }
   | { do: 'count' }
+  | { do: 'streams' }
 
 export type Answer = {
   open: number
@@ -15,33 +16,56 @@ export type Answer = {
   bytes: number
   failed: number
   lastAtMs: number
+  /** What was kept of each stream, in the order of the requests; when asked for. */
+  streams?: Kept[]
 }
+
+/** How many events a stream has got, and where it resumes: its last `id`, empty before the first. */
+export type Kept = { events: number; cursor: string }
 
 /** In every event of a benchmark once, and nowhere else in a stream. */
 export const mark = '~'
 
+type Stream = Kept & { began: boolean; opened(): void }
+
 const markByte = mark.charCodeAt(0)
-const atOnce = 100
-let sockets: Socket[] = []
+const lineEnd = '\n'.charCodeAt(0)
+const idField = 'id: '
+let sockets: Socket<Stream>[] = []
+let kept: Stream[] = []
 let open = 0
 let failed = 0
 let events = 0
 let bytes = 0
 let lastAtMs = 0
 
-const handler = {
-  data(socket: Socket<{ request: string; began: boolean; opened(): void }>, data: Buffer) {
-    bytes += data.length
-    for (let at = data.indexOf(markByte); at >= 0; at = data.indexOf(markByte, at + 1)) {
-      events++
-      lastAtMs = performance.timeOrigin + performance.now()
-    }
-    if (socket.data.began) return
-    socket.data.began = true
-    if (data.toString('latin1', 9, 12) === '200') open++
-    else failed++
-    socket.data.opened()
-  },
+const count = (socket: Socket<Stream>, data: Buffer) => {
+  bytes += data.length
+  for (let at = data.indexOf(markByte); at >= 0; at = data.indexOf(markByte, at + 1)) {
+    events++
+    lastAtMs = performance.timeOrigin + performance.now()
+  }
+  if (socket.data.began) return
+  socket.data.began = true
+  if (data.toString('latin1', 9, 12) === '200') open++
+  else failed++
+  socket.data.opened()
+}
+
+/** Counts for each stream, too. An `id` that comes in two pieces is missed: wait for quiet to rely on it. */
+const countAndKeep = (socket: Socket<Stream>, data: Buffer) => {
+  const before = events
+  count(socket, data)
+  const stream = socket.data
+  stream.events += events - before
+  const start = data.lastIndexOf(idField)
+  if (start < 0 || (start > 0 && data[start - 1] !== lineEnd)) return
+  const end = data.indexOf(lineEnd, start)
+  if (end > start) stream.cursor = data.toString('latin1', start + idField.length, end)
+}
+
+const handler: SocketHandler<Stream> = {
+  data: count,
   close() {
     open--
   },
@@ -49,22 +73,25 @@ const handler = {
     failed++
   },
 }
+const keepingHandler = { ...handler, data: countAndKeep }
 
-const openOne = async (hostname: string, port: number, request: string) => {
+const openOne = async (hostname: string, port: number, request: string, keep: boolean) => {
   const opened = Promise.withResolvers<void>()
+  const stream = { began: false, opened: opened.resolve, events: 0, cursor: '' }
+  if (keep) kept.push(stream)
   const socket = await Bun.connect({
     hostname,
     port,
-    socket: handler,
-    data: { request, began: false, opened: opened.resolve },
+    socket: keep ? keepingHandler : handler,
+    data: stream,
   })
-  sockets.push(socket as unknown as Socket)
+  sockets.push(socket)
   socket.write(request)
   await opened.promise
 }
 
-const answer = () => {
-  const now: Answer = { open, events, bytes, failed, lastAtMs }
+const answer = (more: Partial<Answer> = {}) => {
+  const now: Answer = { open, events, bytes, failed, lastAtMs, ...more }
   process.send?.(now)
 }
 
@@ -72,12 +99,15 @@ process.on('message', async (order: Order) => {
   if (order.do === 'open') {
     const requests = order.requests.values()
     const work = async () => {
-      for (const request of requests) await openOne(order.host, order.port, request)
+      for (const request of requests) await openOne(order.host, order.port, request, order.keep)
     }
-    await Promise.all(Array.from({ length: atOnce }, work))
+    await Promise.all(Array.from({ length: order.atOnce }, work))
   } else if (order.do === 'close') {
     for (const socket of sockets) socket.terminate()
     sockets = []
+    kept = []
+  } else if (order.do === 'streams') {
+    return answer({ streams: kept.map(({ events, cursor }) => ({ events, cursor })) })
   }
   answer()
 })

@@ -3,6 +3,8 @@ import type { Answer, Order } from './reader.ts'
 
 export { mark } from './reader.ts'
 
+type OpenOptions = { headers?: Record<string, string>[]; atOnce?: number; keep?: boolean }
+
 export type Readers = Awaited<ReturnType<typeof openReaders>>
 
 /** Streams that are held open by a process of their own, on the second core unless told. */
@@ -21,12 +23,15 @@ export const openReaders = async (on = pinned(1)) => {
   const count = () => order({ do: 'count' })
   return {
     count,
-    /** Opens one stream for each token, and waits until all have begun. */
+    /**
+     * Opens one stream for each token, `atOnce` of them at a time, and waits until all have begun. What
+     * `streams` tells is of those that are opened with `keep`.
+     */
     open(
       url: string,
       path: string,
       tokens: (string | null)[],
-      headers: Record<string, string>[] = [],
+      { headers = [], atOnce = 100, keep = false }: OpenOptions = {},
     ) {
       const { hostname, port } = new URL(url)
       const requests = tokens.map((token, index) => {
@@ -36,13 +41,15 @@ export const openReaders = async (on = pinned(1)) => {
         }).map(([name, value]) => `${name}: ${value}\r\n`)
         return `GET ${path} HTTP/1.1\r\nhost: ${hostname}\r\naccept: text/event-stream\r\n${lines.join('')}\r\n`
       })
-      return order({ do: 'open', host: hostname, port: Number(port), requests })
+      return order({ do: 'open', host: hostname, port: Number(port), requests, atOnce, keep })
     },
     /** Waits until so many events have come in all. */
     async events(total: number, limitMs = 60_000) {
       await eventually(async () => (await count()).events >= total, limitMs)
       return count()
     },
+    /** What was kept of each stream, in the order in which they were opened. */
+    streams: async () => (await order({ do: 'streams' })).streams ?? [],
     close: () => order({ do: 'close' }),
     async [Symbol.asyncDispose]() {
       child.kill()

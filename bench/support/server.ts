@@ -16,13 +16,16 @@ export const tokens = (count: number) =>
   Promise.all(Array.from({ length: count }, (_, n) => tokenFor(String(n))))
 
 /** A Postgres of its own that writes durably, as in production. BENCH_DATABASE_URL names another. */
-export const benchDatabase = async () => {
+export const benchDatabase = async (settings: Record<string, string> = {}) => {
   const { BENCH_DATABASE_URL: url } = process.env
   if (url) return { url, [Symbol.asyncDispose]: async () => undefined }
   const directory = await mkdtemp(join(tmpdir(), 'kairan-bench-'))
   // As root, the server's user has to enter it.
   await chmod(directory, 0o755)
-  const server = await startEmbedded({ directory, settings: { max_connections: '300' } })
+  const server = await startEmbedded({
+    directory,
+    settings: { max_connections: '300', ...settings },
+  })
   return {
     url: server.url,
     async [Symbol.asyncDispose]() {
