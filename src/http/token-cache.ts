@@ -6,7 +6,7 @@ import { type Identity, tokenExpired } from '../identity.ts'
 const goodMs = 60_000
 const badMs = 10_000
 /** Of each kind. A token costs about half a kilobyte here. */
-const most = 10_000
+const most = 4000
 
 /**
  * Remembers what was said of a token, under its hash: clients come back with the same one, the good to
