@@ -11,7 +11,7 @@ import { kairan } from './support/kairan.ts'
 import type { Peer } from './support/peer.ts'
 import { mark, openReaders } from './support/readers.ts'
 import { tokens } from './support/server.ts'
-import { median, printTable, runs } from './support/table.ts'
+import { fewRuns, median, printTable } from './support/table.ts'
 
 const streams = Number(process.env.STREAMS ?? 10_000)
 const events = 100
@@ -22,7 +22,7 @@ const storm = async (start: () => Promise<(Peer & { sql?: Sql }) | null>) => {
   await using peer = await start()
   if (!peer) return null
   const all: { ms: number; statements: Statement[] }[] = []
-  for (let run = 0; run < runs; run++) all.push(await once(peer))
+  for (let run = 0; run < fewRuns; run++) all.push(await once(peer))
   return {
     name: peer.name,
     ms: median(all.map(({ ms }) => ms)),
@@ -74,7 +74,7 @@ const total = (statements: Statement[]) => statements.reduce((sum, { calls }) =>
 
 /** With what counts the statements, where the database is our own. */
 const counted = async () => {
-  const peer = await kairan({ shared_preload_libraries: 'pg_stat_statements' })
+  const peer = await kairan({ settings: { shared_preload_libraries: 'pg_stat_statements' } })
   await peer.sql`create extension if not exists pg_stat_statements`
   return peer
 }

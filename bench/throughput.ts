@@ -10,7 +10,7 @@ import { bareListen } from './support/peer.ts'
 import { findPgbench } from './support/pgbench.ts'
 import { mark, openReaders } from './support/readers.ts'
 import { benchDatabase, benchService, tokens } from './support/server.ts'
-import { median, printTable, runs } from './support/table.ts'
+import { fewRuns, median, printTable } from './support/table.ts'
 
 const streams = 1000
 const writers = 16
@@ -89,8 +89,7 @@ const bulk = async ({ table }: Side) => {
   return rows
 }
 
-// Each takes twenty seconds.
-for (let run = 0; run < Math.min(runs, 3); run++) {
+for (let run = 0; run < fewRuns; run++) {
   for (const side of sides) await measure(side, side.single, () => single(side))
   for (const side of sides) await measure(side, side.bulk, () => bulk(side))
 }

@@ -9,6 +9,9 @@ export const median = (values: number[]) => quantile(values, 0.5)
 /** How often each thing is measured: the median is what counts. */
 export const runs = Number(process.env.RUNS ?? 5)
 
+/** The same, of what takes many seconds each time. */
+export const fewRuns = Math.min(runs, 3)
+
 /** Measures one after the other, `runs` times. */
 export const measured = async (measure: (run: number) => Promise<number>) => {
   const values: number[] = []
