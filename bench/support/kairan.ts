@@ -7,11 +7,15 @@ import { benchDatabase, benchService } from './server.ts'
  * Kairan on one core, its Postgres on the other, where the readers are, too. Everything that it does is
  * done: tokens are checked, notifications are rows, statuses are written.
  */
-export const kairan = async (
-  settings: Record<string, string> = {},
-): Promise<Peer & { sql: Sql }> => {
+export const kairan = async ({
+  settings = {},
+  on = pinned(0),
+}: {
+  settings?: Record<string, string>
+  on?: string[]
+} = {}): Promise<Peer & { sql: Sql }> => {
   const database = await benchDatabase(settings)
-  const service = await benchService(database.url, {}, pinned(0))
+  const service = await benchService(database.url, {}, on)
   const sql = connect(database.url, { max: 1, name: 'bench', direct: true })
   return {
     name: 'Kairan',

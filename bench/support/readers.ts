@@ -62,6 +62,13 @@ export const openReaders = async (on = pinned(1)) => {
 export const pinned = (core: number) =>
   Bun.which('taskset') ? ['taskset', '-c', String(core)] : []
 
+/** What lets a program open so many files; null where the system does not allow it. */
+export const withFiles = (files: number) => {
+  const prefix = ['sh', '-c', `ulimit -n ${files} && exec "$0" "$@"`]
+  const { success } = Bun.spawnSync([...prefix, 'true'], { stdio: ['ignore', 'ignore', 'ignore'] })
+  return success ? prefix : null
+}
+
 /** The CPU time that a process and its threads have used, in milliseconds, and its resident memory in bytes. */
 export const usageOf = async (pids: number[]) => {
   let cpuMs = 0

@@ -19,6 +19,11 @@ export const tokens = (count: number) =>
 export const benchDatabase = async (settings: Record<string, string> = {}) => {
   const { BENCH_DATABASE_URL: url } = process.env
   if (url) return { url, [Symbol.asyncDispose]: async () => undefined }
+  return ownDatabase(settings)
+}
+
+/** The same, in any case; with the file that the server writes its log to. */
+export const ownDatabase = async (settings: Record<string, string> = {}) => {
   const directory = await mkdtemp(join(tmpdir(), 'kairan-bench-'))
   // As root, the server's user has to enter it.
   await chmod(directory, 0o755)
@@ -28,6 +33,7 @@ export const benchDatabase = async (settings: Record<string, string> = {}) => {
   })
   return {
     url: server.url,
+    log: join(directory, 'postgres.log'),
     async [Symbol.asyncDispose]() {
       await server.stop()
       await rm(directory, { recursive: true, force: true })

@@ -1,0 +1,38 @@
+import type { Sql } from '../../src/postgres/connect.ts'
+
+/**
+ * Fills an empty log with `rows` deliveries of the past, as if they had been sent. Spread over all of it:
+ * 100 for user-rare, and the tenth part for user-busy, of which 10 are still pending. The rest is that of a
+ * thousand users, some of whom have not come for theirs: of all, 1 in 100 is pending. 1 in 10 has expired
+ * after it was delivered. `rows` is a multiple of 10,000.
+ */
+export const fill = async (sql: Sql, rows: number) => {
+  // In the order of time, as the ids of version 7 are.
+  const id = `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`
+  const channel = `case
+    when n % ${rows / 100} = 0 then 'user-rare'
+    when n % 10 = 0 then 'user-busy'
+    else 'user-' || n % 1000 end`
+  const isPending = `(n % ${rows / 10} = 10 or n % 100 = 7)`
+  await sql.unsafe(`
+    alter table kairan.notifications disable trigger user;
+    insert into kairan.notifications (id, channels, payload, bytes, expires_at)
+    select ${id}, array[${channel}], '${payload}', ${payload.length},
+      case when n % 10 = 3 then now() - interval '1 hour' end
+    from generate_series(1, ${rows}) n;
+    alter table kairan.notifications enable trigger user;
+
+    insert into kairan.deliveries (notification_id, channel, seq, status, recipients, delivered_at)
+    select ${id}, ${channel}, n,
+      case when ${isPending} then 'pending' else 'delivered' end,
+      case when ${isPending} then 0 else 1 end,
+      case when ${isPending} then null else now() end
+    from generate_series(1, ${rows}) n;
+    update kairan.log set head = ${rows}, server_started = pg_postmaster_start_time();
+  `)
+  await sql.unsafe('vacuum analyze kairan.notifications')
+  await sql.unsafe('vacuum analyze kairan.deliveries')
+}
+
+// Of 200 bytes, as Postgres prints it, with the byte that the readers count.
+const payload = `{"text": "~${'x'.repeat(200 - '{"text": "~"}'.length)}"}`

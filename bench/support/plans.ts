@@ -1,0 +1,49 @@
+import type { Sql } from '../../src/postgres/connect.ts'
+
+/** How a statement was carried out: its text, and how many blocks it touched at the most. */
+export type Plan = {
+  statement: string
+  blocks: number
+  scansTable: boolean
+  /** Whether processes were started for it. */
+  parallel: boolean
+}
+
+/** From now on, whoever connects has the plans of all statements written into the server's log. */
+export const explainAll = (sql: Sql) =>
+  sql.unsafe(
+    Object.entries({
+      session_preload_libraries: 'auto_explain',
+      'auto_explain.log_min_duration': '0',
+      'auto_explain.log_analyze': 'on',
+      'auto_explain.log_timing': 'off',
+      'auto_explain.log_buffers': 'on',
+      'auto_explain.log_nested_statements': 'on',
+      'auto_explain.log_parameter_max_length': '0',
+    })
+      .map(([name, value]) => `alter role current_user set ${name} = '${value}'`)
+      .join(';'),
+  )
+
+/** The plans in a server's log that touch notifications or deliveries, one for each statement. */
+export const plansIn = (log: string) => {
+  const plans = new Map<string, Plan>()
+  // An entry goes on for as long as its lines begin with a tab.
+  for (const entry of log.split(/^(?!\t)/m)) {
+    const [, text, plan] = /\tQuery Text: (.*?)\n(\t[^\n]*\(cost=.*)/s.exec(entry) ?? []
+    if (!text || !plan || !/ on (notifications|deliveries)\b/.test(plan)) continue
+    const [, hit, read = 0] = /Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?/.exec(plan) ?? []
+    const whole = text.replace(/\s+/g, ' ').trim()
+    // Two of them begin alike.
+    const statement = whole.includes("status = 'pending'") ? `[pending] ${whole}` : whole
+    const before = plans.get(statement)
+    plans.set(statement, {
+      statement,
+      blocks: Math.max(before?.blocks ?? 0, Number(hit ?? 0) + Number(read)),
+      scansTable:
+        before?.scansTable === true || /Seq Scan on (notifications|deliveries)\b/.test(plan),
+      parallel: before?.parallel === true || plan.includes('Workers Launched'),
+    })
+  }
+  return plans
+}
