@@ -73,7 +73,7 @@ export const ofLength = async (rows: number) => {
 }
 
 const retention: [string, (sql: Sql) => PromiseLike<unknown>][] = [
-  ['expire, after a start', sql => sql`select kairan.expire('-infinity')`],
+  ['expire, after a start', sql => sql`select kairan.expire_after('-infinity')`],
   ['give up 1,000', sql => sql`select kairan.raise_floor('0 seconds')`],
   ['remove 1,000', sql => sql`select kairan.prune()`],
 ]

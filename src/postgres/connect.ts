@@ -62,6 +62,7 @@ const session = {
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
   jit: 'off',
+  max_parallel_workers_per_gather: '0',
   lock_timeout: 5000,
 }
 

@@ -56,10 +56,14 @@ export const createRetention = (options: {
   }
 
   const expire = async () => {
-    const [clock] = await database.run(sql => sql<{ now: string }[]>`select now()::text as now`)
-    const since = expiredUntil
-    while (await step(sql => sql`select kairan.expire(${since}::text::timestamptz) as n`));
-    expiredUntil = clock?.now ?? since
+    while (!stopped) {
+      const [step] = await database.run(
+        sql => sql<{ reached: string | null }[]>`
+          select reached::text from kairan.expire_after(${expiredUntil}::text::timestamptz)`,
+      )
+      if (!step?.reached) return
+      expiredUntil = step.reached
+    }
   }
 
   /** What one small step says it did; null once it is stopped, or when there was nothing to do. */

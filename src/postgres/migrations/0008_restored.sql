@@ -1,4 +1,4 @@
--- Retention by one instance at a time, and a log that was restored from a backup.
+-- Retention by one instance at a time and in bounded steps, and a log that was restored from a backup.
 
 create or replace function kairan.prune(batch int default 1000) returns int language plpgsql as $$
 declare
@@ -39,3 +39,37 @@ create function kairan.begin_anew(old_epoch text) returns void language sql as $
 $$;
 comment on function kairan.begin_anew(text) is
   'Gives the log another epoch: the cursors of the old one are answered with a gap. For a log that was restored to an earlier state, whose numbers are given again.';
+
+create function kairan.expire_after(
+  since timestamptz,
+  batch int default 1000,
+  out changed int,
+  out reached timestamptz
+) language plpgsql as $$
+begin
+  select max(expires_at) into reached
+  from (
+    select expires_at from kairan.notifications
+    where expires_at > since and expires_at <= now() order by expires_at limit batch
+  ) next;
+
+  -- From the notifications to their deliveries: the other way round it reads all that is pending.
+  update kairan.deliveries d set status = 'failed', error = 'expired'
+  from (
+    select late.seq
+    from (
+      select id from kairan.notifications n where expires_at > since and expires_at <= reached
+    ) expired
+    cross join lateral (
+      select d.seq from kairan.deliveries d
+      where d.notification_id = expired.id and d.status = 'pending' and d.seq is not null
+      for update skip locked
+    ) late
+  ) late
+  where d.seq = late.seq;
+  get diagnostics changed = row_count;
+end $$;
+comment on function kairan.expire_after(timestamptz, int) is
+  'Marks the pending deliveries of the next `batch` notifications that expired after `since` as failed. Returns how many, and how far it came: null when there were none.';
+
+drop function kairan.expire(timestamptz, int);
