@@ -18,7 +18,7 @@ export const fill = async (sql: Sql, rows: number) => {
     alter table kairan.notifications disable trigger user;
     insert into kairan.notifications (id, channels, payload, bytes, expires_at)
     select ${id}, array[${channel}], '${payload}', ${payload.length},
-      case when n % 10 = 3 then now() - interval '1 hour' end
+      case when n % 10 = 3 then now() - interval '1 hour' - n * interval '1 millisecond' end
     from generate_series(1, ${rows}) n;
     alter table kairan.notifications enable trigger user;
 
