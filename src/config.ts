@@ -25,10 +25,6 @@ export const readConfig = (env: Environment): Config => readWith(env, readAll)
 export const readDatabaseUrl = (env: Environment): string =>
   readWith(env, read => read.postgresUrl('DATABASE_URL') ?? '')
 
-/** Settings that are set, but that this version does not know yet. */
-export const unknownSettings = (env: Environment): string[] =>
-  ['MAX_STREAMS', 'MAX_STREAMS_PER_USER'].filter(name => env[name])
-
 const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
   const problems: string[] = []
   const result = read(createReader(env, problems))
@@ -54,6 +50,10 @@ const readAll = (read: Reader) => ({
   ),
   corsOrigins: read.list('CORS_ORIGINS', isOrigin, 'origins like https://app.example.com'),
   allowedHosts: read.list('ALLOWED_HOSTS', isHostName, 'host names like notify.example.com'),
+  trustedProxies: read.integer('TRUSTED_PROXIES', 0, 0, 10),
+  maxStreams: read.integer('MAX_STREAMS', 100_000, 1, 10_000_000),
+  maxStreamsPerUser: read.integer('MAX_STREAMS_PER_USER', 1000, 1, 1_000_000),
+  maxStreamsPerAddress: read.optionalInteger('MAX_STREAMS_PER_ADDRESS', 1, 1_000_000),
   publishRate: read.integer('PUBLISH_RATE', 1000, 1, 1_000_000),
   adminRoleLevel: read.integer('ADMIN_ROLE_LEVEL', 100, -(2 ** 31), 2 ** 31 - 1),
   roleLevelQuery: read.matching(
@@ -99,6 +99,9 @@ const createReader = (env: Environment, problems: string[]) => {
       if (/^-?\d+$/.test(value) && number >= least && number <= most) return number
       problems.push(`${name}="${value}": it has to be a whole number from ${least} to ${most}.`)
       return fallback
+    },
+    optionalInteger(name: string, least: number, most: number) {
+      return get(name) === undefined ? null : this.integer(name, least, least, most)
     },
     /** `auto` is one per core. */
     workers(name: string, most: number) {

@@ -52,9 +52,18 @@ export const openingFrame = (retryMs: number) =>
 /** The last words of a stream whose client should come back after `afterMs`. */
 export const reconnectFrame = (reason: string, afterMs: number) =>
   Buffer.concat([
-    encode(`retry: ${Math.round(afterMs)}\n\n`),
+    retryFrame(afterMs),
     controlFrame({ type: 'reconnect', reason, afterMs: Math.round(afterMs) }),
   ])
+
+/**
+ * The last words of a stream whose user has opened too many others. EventSource would come back all the
+ * same, and another one would have to go: so it is told to take its time.
+ */
+export const replacedFrame = (afterMs: number) =>
+  Buffer.concat([retryFrame(afterMs), controlFrame({ type: 'replaced' })])
+
+const retryFrame = (ms: number) => encode(`retry: ${Math.round(ms)}\n\n`)
 
 /** A comment that keeps proxies and timers quiet. */
 export const heartbeatFrame = new TextEncoder().encode(':\n\n')

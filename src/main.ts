@@ -1,4 +1,4 @@
-import { type Config, ConfigError, readConfig, readDatabaseUrl, unknownSettings } from './config.ts'
+import { type Config, ConfigError, readConfig, readDatabaseUrl } from './config.ts'
 import { messageOf } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { findPort } from './port.ts'
@@ -45,8 +45,6 @@ const start = async (options: string[]) => {
     throw new ConfigError([`WORKERS="${config.workers}": only on Linux can they share a port.`])
   }
   const report = await createLogger({ level: config.logLevel, pretty: demo })
-  const unknown = unknownSettings(process.env)
-  if (unknown.length > 0) report.warn({ unknown }, 'These settings have no effect in this version.')
   if (demo) report.warn({}, 'The demo is on: anybody can sign in as one of its users.')
   surviveRejections(report)
 

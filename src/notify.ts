@@ -1,5 +1,6 @@
 import { isChannel } from './channels.ts'
 import type { Event } from './event.ts'
+import { isObject, parseObject } from './json.ts'
 
 /**
  * Reads what a program sent on the live path: `{"channel", "payload", "notificationId"?, "type"?}`.
@@ -44,28 +45,10 @@ export const parseLive = (
   }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const parseObject = (text: string) => {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : null
-  } catch {
-    return null
-  }
-}
-
-const isUuid = (value: unknown): value is string =>
+/** Whether this is a UUID, in its usual form. */
+export const isUuid = (value: unknown): value is string =>
   typeof value === 'string' &&
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(value)
 
 const excerpt = (value: unknown) =>
   (JSON.stringify(value) ?? 'undefined').slice(0, 100).toWellFormed()
-
-/** Reads what `kairan.reauthorize` and `kairan.disconnect` send; null when it is not understood. */
-export const parseUserChange = (text: string) => {
-  const { action, userId } = parseObject(text) ?? {}
-  const isKnown = action === 'reauthorize' || action === 'disconnect'
-  return isKnown && typeof userId === 'string' ? { action, userId } : null
-}

@@ -1,5 +1,7 @@
+import { createChanges, parseUserChange } from './changes.ts'
 import type { Config } from './config.ts'
 import { messageOf } from './errors.ts'
+import { createAddressOf } from './http/address.ts'
 import { apiRoutes } from './http/api.ts'
 import { type HttpServer, serve } from './http/app.ts'
 import { createAuth } from './http/auth.ts'
@@ -8,13 +10,15 @@ import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
 import { createOriginGuard } from './http/origins.ts'
 import { createHub } from './hub.ts'
-import { parseLive, parseUserChange } from './notify.ts'
+import { createLimits, createRefusals } from './limits.ts'
+import { parseLive } from './notify.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
 import { createDispatcher } from './postgres/dispatcher.ts'
 import { createListener } from './postgres/listener.ts'
 import { createLog } from './postgres/log.ts'
 import { prepare } from './postgres/prepare.ts'
+import { createExtend, createPresence } from './postgres/presence.ts'
 import { createPublisher } from './postgres/publisher.ts'
 import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
@@ -68,17 +72,29 @@ export const createService = (
     deadlineMs: 3000,
   })
   const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })
+  const presence = createPresence({
+    ...config,
+    database,
+    instanceId: crypto.randomUUID(),
+    everyMs: 2000,
+    report,
+    list: () => streams.list(),
+    facts: () => ({ streams: hub.size }),
+  })
   const streams = createStreams({
     ...config,
     hub,
+    presence,
     log: createLog(database),
     levelOf: createRoles(database, config.roleLevelQuery),
     handed: statuses.handed,
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
+  const changes = createChanges(streams.apply)
   const dispatcher = createDispatcher({
     database: dispatcherDatabase,
-    pollMs: 1000,
+    // A changed role level reaches open streams within a second, also when nobody rings.
+    pollMs: 800,
     report,
     onBegin(epoch, head) {
       hub.begin(epoch, head)
@@ -86,6 +102,8 @@ export const createService = (
     },
     onEvents: hub.dispatch,
     onExpired: seqs => statuses.failed(seqs, 'expired'),
+    onChange: changes.hear,
+    onChangesLost: () => void streams.reauthorize(),
   })
   const retention = createRetention({
     database,
@@ -104,12 +122,11 @@ export const createService = (
       else if (channel === notifyChannels.live) dispatchLive(payload)
       else if (channel === notifyChannels.users) changeUser(payload)
     },
-    onUp() {
-      dispatcher.wake()
-      void streams.reauthorize()
-    },
+    onUp: dispatcher.wake,
   })
 
+  const limits = createLimits({ ...config, maxPerAddress: config.maxStreamsPerAddress })
+  const refusals = createRefusals(report)
   const auth = createAuth({
     secrets: config.jwtSecrets,
     issuer: config.jwtIssuer,
@@ -136,8 +153,7 @@ export const createService = (
 
   const changeUser = (text: string) => {
     const change = parseUserChange(text)
-    if (change?.action === 'disconnect') streams.disconnect(change.userId)
-    else if (change?.action === 'reauthorize') void streams.reauthorize(change.userId)
+    if (change) changes.hear(change)
     else report.warn({ text: text.slice(0, 200) }, 'A NOTIFY on kairan_users was not understood.')
   }
 
@@ -156,6 +172,7 @@ export const createService = (
     state = 'draining'
     await streams.drain(config.drainMs)
     await http?.stop()
+    await presence.stop()
     await retention.stop()
     await listener.stop()
     await dispatcher.stop()
@@ -179,6 +196,10 @@ export const createService = (
             tickets,
             publish: createPublisher(database),
             streams,
+            limits,
+            refusals,
+            addressOf: createAddressOf(config.trustedProxies),
+            extendElsewhere: createExtend(database),
             refusal: () => (state === 'running' ? null : state),
             failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
           }),
@@ -187,6 +208,7 @@ export const createService = (
       await prepare(config, report, () => stopped !== null)
       if (stopped) return
       streams.start()
+      presence.start()
       dispatcher.start()
       listener.start()
       retention.start()

@@ -13,6 +13,8 @@ export type StreamParts = {
   handed(taken: Queued[]): void
   /** Hears why a stream had to be ended. */
   failed(error: unknown): void
+  /** Hears that a stream has ended. */
+  ended(subscription: Subscription): void
   /** Where the random `retry:` of each connection lies around, in milliseconds. */
   retryMs: number
   /** At most so many events are replayed to a client that returns. */
@@ -67,6 +69,7 @@ export async function* stream(
     yield reconnectFrame('unavailable', jitter(parts.retryMs))
   } finally {
     hub.unsubscribe(subscription)
+    parts.ended(subscription)
   }
 }
 
@@ -119,7 +122,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   let page = hasPending ? await nextPending(0) : nothing
   if (subscription.closed) return
   const first = page.events[0]?.seq ?? head + 1
-  yield readyFrame(false, { position: first - 1 }, hub)
+  yield readyFrame(false, { id: subscription.id, position: first - 1 }, hub)
 
   let held: Event | undefined
   let sent = 0
@@ -199,7 +202,12 @@ const taken = (queued: Queued[], subscription: Subscription, parts: StreamParts)
   parts.handed(queued)
 }
 
-const readyFrame = (resumed: boolean, { position }: { position: number }, { epoch }: Hub) => {
+const readyFrame = (
+  resumed: boolean,
+  { id, position }: Pick<Subscription, 'id' | 'position'>,
+  { epoch }: Hub,
+) => {
   const cursor = { epoch, seq: position }
-  return controlFrame({ type: 'ready', resumed, cursor: formatCursor(cursor) }, cursor)
+  const data = { type: 'ready', resumed, cursor: formatCursor(cursor), streamId: id }
+  return controlFrame(data, cursor)
 }

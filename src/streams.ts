@@ -1,9 +1,12 @@
-import { chooseChannels, readableChannels } from './channels.ts'
+import { createAccess } from './access.ts'
+import type { UserChange } from './changes.ts'
+import { chooseChannels } from './channels.ts'
 import type { Cursor } from './cursor.ts'
-import { controlFrame, reconnectFrame } from './event.ts'
+import { controlFrame, reconnectFrame, replacedFrame } from './event.ts'
 import type { Hub } from './hub.ts'
 import { createJoin } from './join.ts'
 import type { Log } from './log.ts'
+import type { OpenStream, Presence } from './presence.ts'
 import type { LevelOf } from './roles.ts'
 import { jitter, stream } from './stream.ts'
 import type { Queued, Subscription } from './subscription.ts'
@@ -16,10 +19,16 @@ export type StreamRequest = {
   /** The channels that were asked for; undefined for all that the user may read. */
   asked: string[] | undefined
   cursor: Cursor | null
+  /** Where its connection comes from; null when that can't be known. */
+  address: string | null
   /** Aborts when the client has gone. */
   signal: AbortSignal
   /** Ends the connection of a client that takes nothing any more. */
   cut(): void
+  /** Hears that the stream has ended; never, when `open` throws. */
+  ended(): void
+  /** Hears when the token ends by which the stream was extended; null when nobody has to. */
+  extended: ((expiresAt: number) => void) | null
 }
 
 export type Streams = {
@@ -32,8 +41,15 @@ export type Streams = {
    * of all streams, which go on meanwhile.
    */
   reauthorize(userId?: string): Promise<void>
-  /** Ends a user's streams. */
-  disconnect(userId: string): void
+  /**
+   * Gives a stream of this user a new end, in Unix seconds, and looks up its channels again. False when it
+   * is not open here.
+   */
+  extend(streamId: string, userId: string, expiresAt: number): boolean
+  /** Does what was told of a user. */
+  apply(change: UserChange): void
+  /** The streams that are open. */
+  list(): OpenStream[]
   start(): void
   /** Ends all streams, each at its own moment within `ms`, and resolves when they have ended. */
   drain(ms: number): Promise<void>
@@ -48,6 +64,9 @@ export type StreamsOptions = {
   retryMs: number
   maxStreamAgeMs: number
   replayLimit: number
+  /** How many streams a user may have here. */
+  maxStreamsPerUser: number
+  presence: Presence
   handed(taken: Queued[]): void
   failed(error: unknown): void
 }
@@ -55,20 +74,40 @@ export type StreamsOptions = {
 /** About how many bytes go into one write. */
 const writeBytes = 256 * 1024
 
-/** How many users' role levels are looked up at once when all may have changed. */
-const lookUpsAtOnce = 4
+/** How long before its end a stream is told that its token expires; short ones at half of their time. */
+const noticeMs = 60_000
+
+/** Around when who was replaced comes back, if it comes back by itself. */
+const replacedRetryMs = 60_000
 
 /** What is known of an open stream besides its subscription. */
-type Connection = Pick<StreamRequest, 'asked' | 'expiresAt' | 'cut'> & { endsAt: number }
+type Connection = Pick<
+  StreamRequest,
+  'asked' | 'expiresAt' | 'address' | 'cut' | 'ended' | 'extended'
+> & {
+  openedAt: number
+  endsAt: number
+  /** When it is told that its token expires; null when it has been told. */
+  noticeAt: number | null
+}
 
 /** The open streams of this instance: opens them, keeps them going, and ends them in time. */
 export const createStreams = (options: StreamsOptions): Streams => {
-  const { hub, levelOf, heartbeatMs, retryMs } = options
+  const { hub, heartbeatMs, retryMs } = options
   const connections = new WeakMap<Subscription, Connection>()
-  const parts = { ...options, writeBytes, join: createJoin() }
+  const ended = (subscription: Subscription) => {
+    options.presence.closed(subscription.id)
+    connections.get(subscription)?.ended()
+  }
+  const parts = { ...options, ended, writeBytes, join: createJoin() }
   let timer: ReturnType<typeof setInterval> | null = null
-  /** The look-ups of role levels that are under way. */
-  const lookUps = new Set<{ userId: string; isStale: boolean }>()
+
+  const access = createAccess({
+    ...options,
+    askedBy: subscription => connections.get(subscription)?.asked,
+    unavailable: subscription => sendAway(subscription, 'unavailable'),
+    revoke,
+  })
 
   const sendAway = (subscription: Subscription, reason: string) =>
     subscription.close(reconnectFrame(reason, jitter(retryMs)))
@@ -82,6 +121,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
       if (!connection) continue
       if (now >= connection.expiresAt * 1000) {
         subscription.close(controlFrame({ type: 'token_expired' }))
+      } else if (connection.noticeAt !== null && now >= connection.noticeAt) {
+        connection.noticeAt = null
+        const expiresAt = new Date(connection.expiresAt * 1000).toISOString()
+        subscription.pushControl(controlFrame({ type: 'token_expiring', expiresAt }))
       } else if (now >= connection.endsAt) {
         sendAway(subscription, 'age')
       } else if (subscription.queuedBytes > 0 && now - subscription.takenAt > heartbeatMs * 4) {
@@ -91,92 +134,71 @@ export const createStreams = (options: StreamsOptions): Streams => {
     }
   }
 
-  const narrow = (subscription: Subscription, channels: string[]) => {
-    const asked = connections.get(subscription)?.asked
-    const kept = asked ? channels.filter(channel => asked.includes(channel)) : channels
-    if (kept.length === 0) subscription.close(controlFrame({ type: 'revoked' }))
-    else if (`${kept}` !== `${subscription.channels}`) hub.move(subscription, kept)
+  const describe = (subscription: Subscription): OpenStream => {
+    const { id, userId, channels } = subscription
+    const { address = null, openedAt = 0 } = connections.get(subscription) ?? {}
+    return { id, userId, channels, address, openedAt }
   }
 
-  /** The channels by the role level of now: a change during the look-up makes it look once more. */
-  const readableNow = async (userId: string): Promise<string[]> => {
-    const lookUp = { userId, isStale: false }
-    lookUps.add(lookUp)
-    try {
-      for (;;) {
-        lookUp.isStale = false
-        const channels = readableChannels(userId, await levelOf(userId), options.adminRoleLevel)
-        if (!lookUp.isStale) return channels
-      }
-    } finally {
-      lookUps.delete(lookUp)
-    }
+  const find = (streamId: string, userId: string) =>
+    hub.subscriptions(userId).find(({ id }) => id === streamId)
+
+  const replace = (subscription: Subscription | undefined) =>
+    subscription?.close(replacedFrame(jitter(replacedRetryMs)))
+
+  /** The streams that a user has elsewhere are counted by kairan.note_streams. */
+  const endOldest = (userId: string) => {
+    const open = hub.subscriptions(userId).filter(({ closed }) => !closed)
+    for (const subscription of open.slice(0, -options.maxStreamsPerUser)) replace(subscription)
   }
 
-  /** Gives a user's streams the channels of now. One look-up at a time for each user. */
-  const recheck = async (userId: string) => {
-    try {
-      const channels = await readableNow(userId)
-      for (const subscription of hub.subscriptions(userId)) narrow(subscription, channels)
-    } catch (error) {
-      // Nobody keeps a channel because the level can't be looked up: it is when they return.
-      options.failed(error)
-      for (const subscription of hub.subscriptions(userId)) sendAway(subscription, 'unavailable')
-    }
-  }
-
-  /** Somebody said that the level of this user has changed: until it is known, nothing is sent. */
-  const recheckHeld = async (userId: string) => {
-    const held = hub.subscriptions(userId)
-    if (held.length === 0) return
-    for (const subscription of held) subscription.hold(hub.head)
-    try {
-      await recheck(userId)
-    } finally {
-      for (const subscription of held) subscription.release()
-    }
-  }
-
-  /** What was said while nobody listened is not known: every user is looked up, a few at a time. */
-  const recheckAll = async () => {
-    const users = new Set(hub.subscriptions().map(({ userId }) => userId)).values()
-    const work = async () => {
-      for (const user of users) await recheck(user)
-    }
-    await Promise.all(Array.from({ length: lookUpsAtOnce }, work))
+  const extend = (streamId: string, userId: string, expiresAt: number) => {
+    const subscription = find(streamId, userId)
+    const connection = subscription && connections.get(subscription)
+    if (!connection) return false
+    connection.expiresAt = expiresAt
+    connection.noticeAt = noticeBefore(expiresAt, Date.now())
+    connection.extended?.(expiresAt)
+    void access.reauthorize(userId)
+    return true
   }
 
   return {
-    async open({ userId, expiresAt, asked, cursor, signal, cut }) {
-      const channels = chooseChannels(await readableNow(userId), asked)
+    async open({ userId, asked, cursor, signal, ...request }) {
+      const channels = chooseChannels(await access.channelsOf(userId), asked)
       const subscription = hub.subscribe({
         userId,
         channels,
         position: cursor?.seq ?? hub.head,
       })
+      const now = Date.now()
       connections.set(subscription, {
+        ...request,
         asked,
-        expiresAt,
-        cut,
-        endsAt: Date.now() + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4),
+        openedAt: now,
+        endsAt: now + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4),
+        noticeAt: noticeBefore(request.expiresAt, now),
       })
+      endOldest(userId)
+      options.presence.opened(describe(subscription))
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', () => subscription.close(), { once: true })
       if (signal.aborted) subscription.close()
       const own = channels.find(channel => channel.startsWith('user-')) ?? null
       return stream(subscription, cursor ? { cursor } : { pendingOn: own }, parts)
     },
-    reauthorize(userId) {
-      for (const lookUp of lookUps) {
-        if (userId === undefined || lookUp.userId === userId) lookUp.isStale = true
+    reauthorize: access.reauthorize,
+    extend,
+    apply(change) {
+      const { userId } = change
+      if (change.action === 'reauthorize') void access.reauthorize(userId)
+      else if (change.action === 'extend') extend(change.streamId, userId, change.expiresAt)
+      else if (change.action === 'replace') replace(find(change.streamId, userId))
+      else {
+        for (const subscription of hub.subscriptions(userId)) revoke(subscription)
       }
-      return userId === undefined ? recheckAll() : recheckHeld(userId)
     },
-    disconnect(userId) {
-      for (const subscription of hub.subscriptions(userId)) {
-        subscription.close(controlFrame({ type: 'revoked' }))
-      }
-    },
+    list: () => hub.subscriptions().map(describe),
     start() {
       timer ??= setInterval(tick, Math.min(heartbeatMs / 8, 1000))
     },
@@ -191,3 +213,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
     },
   }
 }
+
+const noticeBefore = (expiresAt: number, now: number) => {
+  const leftMs = expiresAt * 1000 - now
+  return now + Math.max(leftMs - noticeMs, leftMs / 2)
+}
+
+const revoke = (subscription: Subscription) => subscription.close(controlFrame({ type: 'revoked' }))

@@ -8,6 +8,8 @@ export type Queued = Frame | Uint8Array
  * queue of what its stream has not taken yet. A class, because there are thousands of them.
  */
 export class Subscription {
+  /** The `streamId` of its `ready`, which nobody else can guess. */
+  readonly id = crypto.randomUUID()
   readonly userId: string
   channels: readonly string[]
   /** The seq up to which its stream has taken all that is for it. */

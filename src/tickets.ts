@@ -20,6 +20,8 @@ export type TicketStore = {
   renew(hash: string, proof: string, seconds: number): Promise<Grant | null>
   /** Ends the ticket that was spent with this proof. */
   forget(proof: string): Promise<void>
+  /** The token of a stream with this proof ends later now: it can return for so long, but no longer than that. */
+  extend(proof: string, expiresAt: number, seconds: number): Promise<void>
 }
 
 export type Tickets = {
@@ -31,6 +33,8 @@ export type Tickets = {
   redeem(ticket: string, proof: string | null): Promise<Grant & { proof: string }>
   /** Ends the ticket of a proof that was shown in a URL. */
   expose(proof: string): Promise<void>
+  /** Lets the stream of a proof return until another token ends, in Unix seconds. */
+  extend(proof: string, expiresAt: number): Promise<void>
 }
 
 /** How long a ticket can be spent, in seconds. */
@@ -67,6 +71,7 @@ export const createTickets = (options: { store: TicketStore; maxStreamAgeMs: num
       )
     },
     expose: proof => store.forget(hashOf(proof)),
+    extend: (proof, expiresAt) => store.extend(hashOf(proof), expiresAt, returnSeconds),
   }
 }
 

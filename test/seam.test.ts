@@ -85,6 +85,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
           hub,
           log,
           handed: () => undefined,
+          ended: () => undefined,
           failed: error => {
             throw error
           },

@@ -41,6 +41,8 @@ const setUp = () => {
     retryMs: 1,
     maxStreamAgeMs: 60_000,
     replayLimit: 100,
+    maxStreamsPerUser: 100,
+    presence: { opened: () => undefined, closed: () => undefined },
     handed: () => undefined,
     failed: () => undefined,
   })
@@ -51,7 +53,10 @@ const setUp = () => {
       asked,
       cursor: seq === null ? null : { epoch: 'e', seq },
       signal: new AbortController().signal,
+      address: null,
       cut: () => undefined,
+      ended: () => undefined,
+      extended: null,
     })
   return { hub, levels, pages, streams, open }
 }
@@ -106,7 +111,7 @@ test('a page that was being read for a channel that is taken away is not sent', 
   // Read again, for the channels that it has now.
   pages[1]?.resolve({ events: [], end: 10, floor: 0 })
   await turn()
-  streams.disconnect('1')
+  streams.apply({ id: 1, action: 'disconnect', userId: '1' })
   await reading
   expect(text).toContain('"ready"')
   expect(text).not.toContain('admin-dashboard')
@@ -137,7 +142,7 @@ test('sends nothing while it is looked up whether it still may, and then misses 
   await turn()
   hub.dispatch([admin(13)], 13)
   await turn()
-  streams.disconnect('1')
+  streams.apply({ id: 1, action: 'disconnect', userId: '1' })
   await reading
   expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([11, 12, 13])
 })
@@ -153,7 +158,7 @@ test('a stream that is ended while its page is read writes nothing of it', async
       for await (const bytes of stream) text += new TextDecoder().decode(bytes)
     })()
     await turn()
-    if (end === 'disconnected') streams.disconnect('1')
+    if (end === 'disconnected') streams.apply({ id: 1, action: 'disconnect', userId: '1' })
     else if (end === 'another log') hub.begin('f', 100)
     else {
       const demoted = streams.reauthorize('1')
@@ -190,7 +195,7 @@ test('says a gap when retention removes what a stream was about to read', async 
   await turn()
   pages[0]?.resolve({ events: [], end: 10, floor: 8 })
   await turn()
-  streams.disconnect('1')
+  streams.apply({ id: 1, action: 'disconnect', userId: '1' })
   await reading
   expect(text).toContain('"type":"gap","reason":"retention","from":"e-5","to":"e-10"')
 })

@@ -24,7 +24,7 @@ export const ofLength = async (rows: number) => {
   let head = rows
   const number = async (count: number) => {
     await publish(sql, 'user-nobody', count)
-    const ms = await timed(() => advance(sql, head))
+    const ms = await timed(() => advance(sql, head, null))
     await sql`update kairan.deliveries set status = 'delivered' where seq > ${head}`
     head += count
     return ms

@@ -1,12 +1,15 @@
 import type { AnyElysia } from 'elysia'
 import { KairanError } from '../errors.ts'
+import type { Limits, Refusals } from '../limits.ts'
 import type { Publish } from '../publication.ts'
 import { createRate } from '../rate.ts'
 import type { Streams } from '../streams.ts'
 import type { Tickets } from '../tickets.ts'
+import type { AddressOf } from './address.ts'
 import type { Auth } from './auth.ts'
 import { publishRoute } from './publish.ts'
 import { streamRoute } from './stream.ts'
+import { type ExtendElsewhere, streamTokenRoute } from './stream-token.ts'
 import { ticketRoute } from './tickets.ts'
 
 /** What programs and browsers use: publishing, tickets, streams. */
@@ -15,6 +18,10 @@ export const apiRoutes = (options: {
   tickets: Tickets
   publish: Publish
   streams: Streams
+  limits: Limits
+  refusals: Refusals
+  addressOf: AddressOf
+  extendElsewhere: ExtendElsewhere
   publishRate: number
   maxEventBytes: number
   retryMs: number
@@ -47,5 +54,10 @@ export const apiRoutes = (options: {
       rate: createRate({ perSecond: 1, burst: 60, what: 'tickets' }),
     }),
     streamRoute(options),
+    streamTokenRoute({
+      ...options,
+      requireStarted,
+      rate: createRate({ perSecond: 1, burst: 60, what: 'tokens' }),
+    }),
   ]
 }

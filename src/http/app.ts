@@ -37,6 +37,12 @@ export const serve = (options: {
     })
     .use(crossOrigin(options.corsOrigins))
     .onRequest(({ request }) => {
+      if (request.url.length > maxUrlLength) {
+        throw new KairanError(
+          'url_too_long',
+          `The URL has more than the ${maxUrlLength} characters that are allowed.`,
+        )
+      }
       if (isOurs(request.headers.get('host') ?? '') || probes.has(pathOf(request))) return
       throw new KairanError(
         'host_forbidden',
@@ -65,6 +71,9 @@ export const serve = (options: {
     },
   }
 }
+
+/** The longest that means anything here names three channels, of 205 characters each, in a query. */
+const maxUrlLength = 8192
 
 /** What asks for these knows an address and no name, and they tell nothing about anybody. */
 const probes = new Set(['/livez', '/readyz', '/metrics'])

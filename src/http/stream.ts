@@ -1,10 +1,12 @@
 import { Elysia } from 'elysia'
 import { KairanError } from '../errors.ts'
 import { reconnectFrame } from '../event.ts'
+import type { Limits, Refusals } from '../limits.ts'
 import { proofFrame, withProof } from '../proof.ts'
 import { jitter } from '../stream.ts'
 import type { Streams } from '../streams.ts'
 import type { Tickets } from '../tickets.ts'
+import type { AddressOf } from './address.ts'
 import { type Admission, admit, readWish } from './admission.ts'
 import type { Auth } from './auth.ts'
 import { explainStream } from './explain.ts'
@@ -21,6 +23,9 @@ export const streamRoute = (options: {
   auth: Auth
   tickets: Tickets
   streams: Streams
+  limits: Limits
+  refusals: Refusals
+  addressOf: AddressOf
   retryMs: number
   /** Why no stream can begin now; null when it can. */
   refusal(): string | null
@@ -33,27 +38,40 @@ export const streamRoute = (options: {
       return new Response(null, { status: 405, headers: { allow: 'GET' } })
     if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
     const wish = readWish(request)
+    const comeBackLater = (reason: string, ...before: Uint8Array[]) => {
+      options.refusals.count(reason)
+      return soften(reason, options.retryMs, before)
+    }
     const refusal = options.refusal()
-    if (refusal) return comeBackLater(refusal, options.retryMs)
+    if (refusal) return comeBackLater(refusal)
+    const address = options.addressOf(request, server)
+    // Before anybody is let in, so that a refusal costs nothing and spends no ticket.
+    const place = options.limits.enter(address)
+    if (typeof place === 'string') return comeBackLater(place)
     let caller: Admission | null = null
     try {
       caller = await admit(request, wish, options)
+      const { userId, expiresAt, asked, proof } = caller
       const stream = await options.streams.open({
-        userId: caller.userId,
-        expiresAt: caller.expiresAt,
+        userId,
+        expiresAt,
+        asked,
         cursor: wish.cursor,
-        asked: caller.asked,
+        address,
         signal: request.signal,
         cut: cutter(server, request),
+        ended: place.leave,
+        extended: proof === null ? null : extender(proof, options),
       })
       Object.assign(set.headers, headers)
-      return caller.proof === null ? stream : withProof(stream, wish.cursor, caller.proof)
+      return proof === null ? stream : withProof(stream, wish.cursor, proof)
     } catch (error) {
+      place.leave()
       if (error instanceof KairanError && error.status < 500) throw error
       options.failed(error)
       // A ticket that was spent just now must be good for coming back.
-      const proof = caller?.proof ? [proofFrame(wish.cursor, caller.proof)] : []
-      return comeBackLater('unavailable', options.retryMs, ...proof)
+      const before = caller?.proof ? [proofFrame(wish.cursor, caller.proof)] : []
+      return comeBackLater('unavailable', ...before)
     }
   })
 
@@ -64,9 +82,15 @@ export const streamRoute = (options: {
 const cutter = (server: Bun.Server<unknown> | null, request: Request) => () =>
   void server?.timeout(request, 1)
 
+/** Lets the stream of a ticket return for as long as it was extended. A function of its own, as above. */
+const extender =
+  (proof: string, { tickets, failed }: { tickets: Tickets; failed(error: unknown): void }) =>
+  (expiresAt: number) =>
+    void tickets.extend(proof, expiresAt).catch(failed)
+
 /**
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it
  * says when to return, and ends.
  */
-const comeBackLater = (reason: string, retryMs: number, ...before: Uint8Array[]) =>
+const soften = (reason: string, retryMs: number, before: Uint8Array[]) =>
   new Response(Buffer.concat([...before, reconnectFrame(reason, jitter(retryMs))]), { headers })

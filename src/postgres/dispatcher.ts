@@ -1,7 +1,9 @@
+import type { UserChange } from '../changes.ts'
 import { messageOf } from '../errors.ts'
 import type { Event } from '../event.ts'
 import type { Report } from '../report.ts'
 import { createPause } from '../wait.ts'
+import { lookAtChanges, type Snapshot } from './changes.ts'
 import type { Database } from './database.ts'
 import { type Advance, advance } from './log.ts'
 import { createVigil } from './vigil.ts'
@@ -20,6 +22,8 @@ export type Dispatcher = {
 
 /** How soon it tries again after a failure. Sockets are paced besides, see connect.ts. */
 const retryMs = 250
+/** Changes are removed after an hour (kairan.prune_user_changes). */
+const changesKeptMs = 30 * 60_000
 
 /**
  * Gives committed deliveries their seq and reads the log for all streams of this instance. A wake-up
@@ -35,6 +39,10 @@ export const createDispatcher = (options: {
   onEvents(events: Event[], end: number): void
   /** Deliveries that expired before they could be sent. */
   onExpired(seqs: number[]): void
+  /** Something was told of a user, before the events that follow were committed. */
+  onChange(change: UserChange): void
+  /** What was told of users until now is not known. */
+  onChangesLost(): void
 }): Dispatcher => {
   const { database, pollMs, report } = options
   const state: Dispatcher['state'] = { problem: 'not started', since: Date.now() }
@@ -43,6 +51,9 @@ export const createDispatcher = (options: {
   let stopped = false
   let woken = false
   let running: Promise<void> | null = null
+  /** What has been read of the changes of users, and when; null when that is not known. */
+  let seen: Snapshot | null = null
+  let seenAt = 0
   /** The next answer, if it has been asked for already. */
   let ahead: Promise<Advance> | null = null
   const pause = createPause()
@@ -54,7 +65,7 @@ export const createDispatcher = (options: {
   }
 
   const ask = (after: number) => {
-    const answer = database.run(sql => advance(sql, after))
+    const answer = database.run(sql => advance(sql, after, seen))
     // Whoever waits for it hears of it; it may be that nobody does.
     answer.catch(() => undefined)
     return answer
@@ -76,6 +87,7 @@ export const createDispatcher = (options: {
       ahead = found.more ? ask(found.end) : null
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
+      await readChanges(found.changed)
       if (found.epoch === epoch && found.head < position) await beginAnew()
       else take(found)
       if (position !== found.end) ahead = null
@@ -83,6 +95,8 @@ export const createDispatcher = (options: {
       return found.more ? 0 : pauseMs
     } catch (error) {
       ahead = null
+      // Perhaps another server answers next, whose transactions have other numbers.
+      seen = null
       if (!state.problem) state.since = Date.now()
       if (state.problem !== messageOf(error)) {
         report.error({ error: messageOf(error) }, 'The log can not be read.')
@@ -90,6 +104,20 @@ export const createDispatcher = (options: {
       state.problem = messageOf(error)
       return retryMs
     }
+  }
+
+  /** Whoever may read less by now is told so before the events are dispatched. */
+  const readChanges = async (changed: boolean) => {
+    const now = Date.now()
+    // It stood still for so long that some may have been removed.
+    if (now - seenAt > changesKeptMs) seen = null
+    seenAt = now
+    if (seen !== null && !changed) return
+    const isLost = seen === null
+    const look = await database.run(sql => lookAtChanges(sql, seen))
+    seen = look.seen
+    if (isLost) options.onChangesLost()
+    for (const change of look.changes) options.onChange(change)
   }
 
   /** The log went back: it was restored to an earlier state. Its numbers are given again. */

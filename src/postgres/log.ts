@@ -1,6 +1,7 @@
 import type { Event } from '../event.ts'
 import { createGather } from '../gather.ts'
 import type { Log, Page, Survey } from '../log.ts'
+import { type Snapshot, unseen } from './changes.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
 
@@ -19,6 +20,8 @@ export type Advance = {
   end: number
   /** Whether there may be more to number or to read. */
   more: boolean
+  /** Whether something was told of users that is not in the snapshot `seen`: it comes before the events. */
+  changed: boolean
   /** The session that answered, and the oldest transaction that was in progress before it numbered. */
   backend: number
   oldestTransaction: bigint
@@ -33,11 +36,13 @@ const batchBytes = 4 * 1024 * 1024
 
 /**
  * Numbers what was committed and reads what follows `after`, on all channels. The two statements go to
- * the server together: one round trip, and what is read has been committed.
+ * the server together: one round trip, and what is read has been committed. Whatever was told of users
+ * before one of the events was committed is visible in the same snapshot.
  */
-export const advance = async (sql: Sql, after: number): Promise<Advance> => {
-  const [[state], rows] = await Promise.all([sequence(sql), readAll(sql, after, batchBytes)])
-  if (!state) throw new Error('kairan.log is empty')
+export const advance = async (sql: Sql, after: number, seen: Snapshot | null): Promise<Advance> => {
+  const [[state], rows] = await Promise.all([sequence(sql), readAll(sql, after, seen, batchBytes)])
+  const [first] = rows
+  if (!state || !first) throw new Error('kairan.log is empty')
   const { events, expired, more, last, floor } = pageWithFloor(rows, turnRows, batchBytes)
   return {
     epoch: state.epoch,
@@ -48,6 +53,7 @@ export const advance = async (sql: Sql, after: number): Promise<Advance> => {
     expired,
     end: last ?? after,
     more: more || state.assigned === turnRows,
+    changed: first.changed,
     backend: state.backend,
     oldestTransaction: BigInt(state.oldest),
   }
@@ -94,8 +100,12 @@ const columns = (sql: Sql) => sql`
     then ((n.payload -> 'metadata') - 'deliveryChannel')::text
   end as metadata`
 
-const readAll = (sql: Sql, after: number, maxBytes: number) => sql<((Row & Floor) | Nothing)[]>`
-  select l.floor, page.*
+type Changed = { changed: boolean }
+
+const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: number) => sql<
+  (((Row & Floor) | Nothing) & Changed)[]
+>`
+  select l.floor, exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed, page.*
   from kairan.log l
   -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (

@@ -7,6 +7,7 @@ import awake from './migrations/0005_awake.sql' with { type: 'text' }
 import tickets from './migrations/0006_tickets.sql' with { type: 'text' }
 import publishItems from './migrations/0007_publish_items.sql' with { type: 'text' }
 import restored from './migrations/0008_restored.sql' with { type: 'text' }
+import presence from './migrations/0009_presence.sql' with { type: 'text' }
 
 /** The migrations, in order. A file that was released never changes: add another one. */
 const migrations = [
@@ -18,6 +19,7 @@ const migrations = [
   { version: 6, name: 'tickets', sql: tickets },
   { version: 7, name: 'publish_items', sql: publishItems },
   { version: 8, name: 'restored', sql: restored },
+  { version: 9, name: 'presence', sql: presence },
 ]
 
 /**

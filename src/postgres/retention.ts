@@ -6,8 +6,8 @@ import type { Database } from './database.ts'
 export type Retention = { start(): void; stop(): Promise<void> }
 
 /**
- * Marks as failed what has expired, and removes what is older than `keepMs` and tickets that open
- * nothing any more, every `everyMs` or so. In small steps, each a transaction of its own, so that nothing waits for it; any instance may do it.
+ * Marks as failed what has expired, and removes what is older than `keepMs`, and tickets and
+ * changes that nobody needs any more, every `everyMs` or so. In small steps, each a transaction of its own, so that nothing waits for it; any instance may do it.
  */
 export const createRetention = (options: {
   database: Database
@@ -37,6 +37,7 @@ export const createRetention = (options: {
     try {
       await expire()
       while (await step(sql => sql`select kairan.prune_tickets() as n`));
+      while (await step(sql => sql`select kairan.prune_user_changes() as n`));
       const keep = `${options.keepMs} milliseconds`
       // One step of the floor, then what lies below it. First what an instance that died has left.
       do await prune()

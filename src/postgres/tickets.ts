@@ -47,6 +47,15 @@ export const createTicketStore = (database: Database): TicketStore => ({
       sql => sql`delete from kairan.tickets where proof = decode(${proof}, 'hex')`,
     )
   },
+  async extend(proof, expiresAt, seconds) {
+    await database.run(
+      sql => sql`
+        update kairan.tickets
+        set token_expires_at = to_timestamp(${expiresAt}),
+          ends_at = least(to_timestamp(${expiresAt}), ${after(sql, seconds)})
+        where proof = decode(${proof}, 'hex')`,
+    )
+  },
 })
 
 const after = (sql: Sql, seconds: number) => sql`now() + make_interval(secs => ${seconds})`

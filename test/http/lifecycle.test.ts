@@ -72,5 +72,12 @@ test('a stream that returns with its cursor gets what it missed, once', async ()
   await publish(4)
   const events = await client.atLeast(3)
   expect(events.map(({ payload }) => payload.number)).toEqual([2, 3, 4])
-  expect(client.controls).toEqual([{ type: 'ready', resumed: true, cursor: expect.any(String) }])
+  expect(client.controls).toEqual([
+    {
+      type: 'ready',
+      resumed: true,
+      cursor: expect.any(String),
+      streamId: expect.any(String),
+    },
+  ])
 })

@@ -26,6 +26,8 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
     },
     onEvents: found => events.push(...found),
     onExpired: ignore,
+    onChange: ignore,
+    onChangesLost: ignore,
   })
   const listener = createListener({
     url,

@@ -1,0 +1,180 @@
+-- Who is there, and what instances have to know of a user: a role that has changed, a stream that has to end.
+
+create table kairan.user_changes (
+  id bigint generated always as identity primary key,
+  xid xid8 not null default pg_current_xact_id(),
+  change jsonb not null,
+  created_at timestamptz not null default now()
+);
+comment on table kairan.user_changes is
+  'What the instances have to know of users whose streams are open. Each reads what is new before it reads the log, so an event that was published later never overtakes a change, also while LISTEN is down.';
+comment on column kairan.user_changes.id is 'By it an instance knows what NOTIFY has told it already.';
+comment on column kairan.user_changes.xid is 'The transaction: new is what was not visible in the snapshot of the last look.';
+comment on column kairan.user_changes.change is '{"action", "userId", …}: see src/changes.ts.';
+comment on column kairan.user_changes.created_at is 'After an hour it can be removed.';
+create index user_changes_xid on kairan.user_changes (xid);
+comment on index kairan.user_changes_xid is 'Finds what is new.';
+create index user_changes_created_at on kairan.user_changes (created_at);
+comment on index kairan.user_changes_created_at is 'Finds what can be removed.';
+
+create function kairan.tell(change jsonb) returns void language plpgsql as $$
+declare
+  told bigint;
+begin
+  insert into kairan.user_changes (change) values (tell.change) returning id into told;
+  perform pg_notify('kairan_users', (change || jsonb_build_object('id', told))::text);
+end $$;
+comment on function kairan.tell(jsonb) is 'Tells every instance, at commit, something about a user. At most about 7 kB.';
+
+create or replace function kairan.reauthorize(user_id text) returns void language sql as $$
+  select kairan.tell(jsonb_build_object('action', 'reauthorize', 'userId', user_id))
+$$;
+
+create or replace function kairan.disconnect(user_id text) returns void language sql as $$
+  delete from kairan.tickets t where t.user_id = disconnect.user_id;
+  select kairan.tell(jsonb_build_object('action', 'disconnect', 'userId', user_id))
+$$;
+comment on function kairan.disconnect(text) is
+  'At commit, ends every open stream of this user, and every ticket. Who has a token that is valid can come back.';
+
+create index tickets_user_id on kairan.tickets (user_id);
+comment on index kairan.tickets_user_id is 'Finds the tickets of a user who is disconnected.';
+
+create function kairan.prune_user_changes(batch int default 1000) returns int language plpgsql as $$
+declare
+  removed int;
+begin
+  delete from kairan.user_changes c
+  using (
+    select id from kairan.user_changes where created_at < now() - interval '1 hour' order by created_at limit batch
+    for update skip locked
+  ) old
+  where c.id = old.id;
+  get diagnostics removed = row_count;
+  return removed;
+end $$;
+comment on function kairan.prune_user_changes(int) is 'Removes at most `batch` changes that every instance has read. Returns how many.';
+
+-- Not in the write-ahead log: after a crash of Postgres each instance writes them anew.
+create unlogged table kairan.instances (
+  id uuid primary key,
+  started_at timestamptz not null default now(),
+  seen_at timestamptz not null default now(),
+  facts jsonb not null default '{}'
+);
+comment on table kairan.instances is 'The instances that serve, each with a sign of life every few seconds.';
+comment on column kairan.instances.id is 'Made up at its start.';
+comment on column kairan.instances.started_at is 'When it began to serve.';
+comment on column kairan.instances.seen_at is 'Its last sign of life. One that is ten seconds old is of an instance that has gone.';
+comment on column kairan.instances.facts is 'What it says of itself.';
+
+create unlogged table kairan.streams (
+  id uuid primary key,
+  instance_id uuid not null,
+  user_id text not null,
+  channels jsonb not null,
+  address text,
+  opened_at timestamptz not null default now()
+);
+comment on table kairan.streams is 'The open streams of all instances, those of the last moment aside. See kairan.presence.';
+comment on column kairan.streams.id is 'The streamId of its `ready`.';
+comment on column kairan.streams.instance_id is 'Who serves it.';
+comment on column kairan.streams.user_id is 'Whose it is.';
+comment on column kairan.streams.channels is 'What it carried when it was opened.';
+comment on column kairan.streams.address is 'Where its connection comes from.';
+comment on column kairan.streams.opened_at is 'When it was opened, by the clock of its instance.';
+create index streams_user_id on kairan.streams (user_id, opened_at);
+comment on index kairan.streams_user_id is 'Finds the streams of a user, the oldest first.';
+create index streams_instance_id on kairan.streams (instance_id);
+comment on index kairan.streams_instance_id is 'Finds the streams of an instance that has gone.';
+
+create view kairan.presence as
+  select s.user_id, count(*)::int as streams, min(s.opened_at) as since
+  from kairan.streams s join kairan.instances i on i.id = s.instance_id
+  where i.seen_at > now() - interval '10 seconds'
+  group by s.user_id;
+comment on view kairan.presence is 'Who is online: each user who has an open stream, how many, and since when.';
+
+create function kairan.presence_lock() returns bigint language sql immutable parallel safe as $$
+  select 118066125103474
+$$;
+comment on function kairan.presence_lock() is 'The advisory lock of who writes kairan.streams: one at a time, so that a user''s streams can be counted.';
+
+create function kairan.note_streams(instance uuid, opened jsonb, closed jsonb, most int) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  perform pg_advisory_xact_lock(kairan.presence_lock());
+  delete from kairan.streams s using jsonb_array_elements_text(note_streams.closed) c where s.id = c::uuid;
+  insert into kairan.streams (id, instance_id, user_id, channels, address, opened_at)
+  select o.id, note_streams.instance, o.user_id, o.channels, o.address, to_timestamp(o.opened_at / 1000.0)
+  from jsonb_to_recordset(note_streams.opened)
+    o (id uuid, user_id text, channels jsonb, address text, opened_at float8)
+  on conflict (id) do nothing;
+
+  if jsonb_array_length(note_streams.opened) = 0 then
+    return;
+  end if;
+  -- All but the newest `most` of each user who opened one.
+  perform kairan.tell(jsonb_build_object('action', 'replace', 'userId', u.user_id, 'streamId', old.id))
+  from (
+    select distinct o.user_id from jsonb_to_recordset(note_streams.opened) o (user_id text)
+  ) u
+  cross join lateral (
+    select s.id
+    from kairan.streams s join kairan.instances i on i.id = s.instance_id
+    where s.user_id = u.user_id and i.seen_at > now() - interval '10 seconds'
+    order by s.opened_at desc, s.id offset note_streams.most
+  ) old;
+end $$;
+comment on function kairan.note_streams(uuid, jsonb, jsonb, int) is
+  'Writes down which streams an instance has opened and closed. Those by which a user has more than `most` are told to end, the oldest first.';
+
+create function kairan.note_instance(instance uuid, facts jsonb) returns boolean language plpgsql as $$
+#variable_conflict use_column
+declare
+  known boolean;
+begin
+  update kairan.instances i set seen_at = now(), facts = note_instance.facts where i.id = note_instance.instance;
+  known := found;
+  if not known then
+    insert into kairan.instances (id, facts) values (note_instance.instance, note_instance.facts)
+    on conflict (id) do nothing;
+  end if;
+
+  -- Who has been silent for long will find itself unknown, should it be alive.
+  if exists (select from kairan.instances where seen_at < now() - interval '1 minute')
+    and pg_try_advisory_xact_lock(kairan.presence_lock())
+  then
+    delete from kairan.streams s using kairan.instances i
+    where s.instance_id = i.id and i.seen_at < now() - interval '1 minute';
+    delete from kairan.instances i where i.seen_at < now() - interval '1 minute';
+  end if;
+  return known;
+end $$;
+comment on function kairan.note_instance(uuid, jsonb) is
+  'A sign of life. False when the instance was not known (any more): then its streams have to be noted anew.';
+
+create function kairan.forget_instance(instance uuid) returns void language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock(kairan.presence_lock());
+  delete from kairan.streams s where s.instance_id = forget_instance.instance;
+  delete from kairan.instances i where i.id = forget_instance.instance;
+end $$;
+comment on function kairan.forget_instance(uuid) is 'An instance says that it ends.';
+
+create function kairan.extend_stream(stream uuid, user_id text, expires_at float8) returns boolean language plpgsql as $$
+#variable_conflict use_column
+begin
+  perform from kairan.streams s join kairan.instances i on i.id = s.instance_id
+  where s.id = extend_stream.stream and s.user_id = extend_stream.user_id
+    and i.seen_at > now() - interval '10 seconds';
+  if not found then
+    return false;
+  end if;
+  perform kairan.tell(jsonb_build_object(
+    'action', 'extend', 'userId', extend_stream.user_id, 'streamId', stream, 'expiresAt', extend_stream.expires_at
+  ));
+  return true;
+end $$;
+comment on function kairan.extend_stream(uuid, text, float8) is
+  'Tells the instance that has this stream of this user when its new token ends (Unix seconds). False when nobody has it.';

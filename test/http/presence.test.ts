@@ -1,0 +1,60 @@
+import { expect, test } from 'bun:test'
+import { openReady } from '../support/client.ts'
+import { cluster } from '../support/cluster.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+test('kairan.presence shows who has streams on any instance, and no longer when they have gone', async () => {
+  await using db = await database()
+  const one = await serve(db)
+  await using two = await serve(db)
+  await using a = await openReady(one.url, { token: await tokenFor('a') })
+  await using a2 = await openReady(two.url, { token: await tokenFor('a') })
+  await using b = await openReady(two.url, { token: await tokenFor('b') })
+  const online = async () => {
+    const rows = await db.sql`select user_id, streams from kairan.presence order by user_id`
+    return rows.map(({ user_id, streams }) => `${user_id}:${streams}`).join(' ')
+  }
+  await eventually(async () => (await online()) === 'a:2 b:1')
+  b.close()
+  await eventually(async () => (await online()) === 'a:2')
+  // One that ends says so.
+  await one[Symbol.asyncDispose]()
+  expect(await online()).toBe('a:1')
+  expect([a.ended, a2.ended]).toEqual([true, false])
+})
+
+test('an instance that is silent does not count, and finds itself unknown when it is back', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('a') })
+  const streams = async () => (await db.sql`select from kairan.presence`).length
+  await eventually(async () => (await streams()) === 1)
+  // As if it had been frozen for long, and another one had cleared up after it.
+  await db.sql`update kairan.instances set seen_at = now() - interval '11 seconds'`
+  expect(await streams()).toBe(0)
+  await db.sql`delete from kairan.streams`
+  await db.sql`delete from kairan.instances`
+  await eventually(async () => (await streams()) === 1)
+  expect(client.ended).toBe(false)
+})
+
+test('after a crash of Postgres who is there is written anew', async () => {
+  await using postgres = await cluster()
+  await using service = await serve(postgres)
+  await using client = await openReady(service.url, { token: await tokenFor('a') })
+  const streams = async () => {
+    const sql = new Bun.SQL(postgres.url, { max: 1 })
+    try {
+      return (await sql`select user_id from kairan.presence`).length
+    } finally {
+      await sql.close()
+    }
+  }
+  await eventually(async () => (await streams()) === 1)
+  await postgres.stop('immediate')
+  await postgres.start()
+  await eventually(async () => (await streams()) === 1)
+  expect(client.ended).toBe(false)
+})
