@@ -1,0 +1,181 @@
+/**
+ * No event of a channel is ever written to a stream that may not read it: random users, roles that change,
+ * publishes and clients that come and go, on two instances whose LISTEN comes and goes. What the database
+ * has committed, and when, is the oracle.
+ */
+import { expect, test } from 'bun:test'
+import type postgres from 'postgres'
+import { createRandom, type Random } from '../faults/random.ts'
+import { type Client, open } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+/** When something happened: it was committed after `from`, and before `to`. */
+type Span = { from: number; to: number }
+type Role = Span & { isAdmin: boolean }
+type Published = Span & { channels: string[] }
+type Receipt = { user: string; channel: string; n: number; at: number; chain: number }
+
+const users = ['a', 'b', 'c', 'd', 'e', 'f']
+
+const seed = Number(process.env.SEED) || Math.floor(Math.random() * 2 ** 31)
+
+test(`what a user may not read never reaches a stream (SEED=${seed})`, async () => {
+  const random = createRandom(seed)
+  await using db = await database()
+  await using one = await serve(db)
+  await using two = await serve(db)
+  const urls = [one.url, two.url]
+  const roles = new Map(users.map(user => [user, [] as Role[]]))
+  const published: Published[] = []
+  const receipts: Receipt[] = []
+  let isOver = false
+
+  const changeRoles = async () => {
+    for (let n = 0; n < 150; n++) {
+      const user = random.pick(users)
+      const isAdmin = random.chance(0.5)
+      const span = await committed(db.sql, random, sql => [
+        sql`
+          insert into kairan.roles values (${user}, ${isAdmin ? 100 : 99})
+          on conflict (user_id) do update set role_level = excluded.role_level`,
+        ...(random.chance(0.1) ? [sql`select kairan.disconnect(${user})`] : []),
+      ])
+      if (span) roles.get(user)?.push({ ...span, isAdmin })
+    }
+  }
+
+  const publish = async () => {
+    for (let n = 0; n < 200; n++) {
+      const channels = [
+        'admin-dashboard',
+        'all-users',
+        ...users.map(user => `user-${user}`),
+      ].filter(channel => random.chance(channel === 'admin-dashboard' ? 0.8 : 0.2))
+      if (channels.length === 0) continue
+      const place = published.push({ channels, from: Infinity, to: Infinity }) - 1
+      const span = await committed(db.sql, random, sql => [
+        sql`select kairan.publish(${channels}::text[], ${sql.json({ n: place })})`,
+      ])
+      published[place] = { channels, ...(span ?? { from: Infinity, to: Infinity }) }
+    }
+  }
+
+  /** Streams one after the other, each where the one before ended, or somewhere earlier. */
+  const read = async (user: string, chain: number) => {
+    const token = await tokenFor(user)
+    const cursors: string[] = []
+    while (!isOver) {
+      const lastEventId = random.chance(0.8) ? cursors.at(-1) : random.pick([...cursors, null])
+      const isNarrowed = random.chance(0.2)
+      await using client = await open(random.pick(urls), {
+        token,
+        ...(lastEventId ? { lastEventId } : {}),
+        ...(isNarrowed ? { query: `?channels=all-users,user-${user}` } : {}),
+      })
+      const stay = random.integer(1, 40)
+      await collect(client, receipts, { user, chain }, () => isOver || client.events.length >= stay)
+      cursors.push(...client.received.flatMap(({ id }) => id ?? []))
+    }
+  }
+
+  /** Neither the service nor Postgres is told that nobody listens. */
+  const deafen = async () => {
+    while (!isOver) {
+      const rows = await db.sql<{ pid: number }[]>`
+        select pid from pg_stat_activity
+        where application_name = 'kairan listener' and datname = current_database()`
+      const pids = rows.map(({ pid }) => pid).filter(() => random.chance(0.5))
+      for (const pid of pids) signal(pid, 'SIGSTOP')
+      try {
+        await db.sql`select pg_sleep(${random.between(0.05, 1.5)})`
+      } finally {
+        for (const pid of pids) signal(pid, 'SIGCONT')
+      }
+      await db.sql`select pg_sleep(${random.between(0, 0.5)})`
+    }
+  }
+
+  const work = async () => {
+    await Promise.all([changeRoles(), publish(), publish(), publish()])
+    // Everybody hears of the end before they stop.
+    await db.sql`select kairan.publish('all-users', '{"n": -1}')`
+    await eventually(() => users.every(user => receipts.some(r => r.user === user && r.n === -1)))
+    isOver = true
+  }
+  const reading = users.flatMap(user => [1, 2].map(chain => read(user, chain)))
+  await Promise.all([work(), deafen(), ...reading])
+
+  const wrong = receipts.filter(receipt => {
+    if (receipt.n === -1 || receipt.channel === 'all-users') return false
+    if (receipt.channel !== 'admin-dashboard') return receipt.channel !== `user-${receipt.user}`
+    return !wasAdmin(roles.get(receipt.user) ?? [], published[receipt.n]?.from ?? 0, receipt.at)
+  })
+  expect(wrong).toEqual([])
+  expect(receipts.filter(({ n }) => published[n]?.to === Infinity)).toEqual([])
+  // It was worth looking: many were read by those who may, and kept from those who may not.
+  const admin = receipts.filter(({ channel }) => channel === 'admin-dashboard')
+  expect(admin.length).toBeGreaterThan(200)
+  expect([...roles.values()].flat().filter(({ isAdmin }) => !isAdmin).length).toBeGreaterThan(30)
+}, 120_000)
+
+/** Whether somebody may have been admin at some moment of these. Until their first change nobody is. */
+const wasAdmin = (roles: Role[], from: number, to: number) => {
+  const later = roles.filter(role => role.isAdmin && role.from <= to && role.to >= from)
+  const before = roles.findLast(role => role.to < from)
+  return later.length > 0 || before?.isAdmin === true
+}
+
+/** Commits some statements, after a pause, and tells when; null when they are rolled back. */
+const committed = async (
+  sql: postgres.Sql,
+  random: Random,
+  statements: (sql: postgres.TransactionSql) => postgres.PendingQuery<postgres.Row[]>[],
+): Promise<Span | null> => {
+  const pause = random.chance(0.3) ? random.between(0, 0.05) : 0
+  const isRolledBack = random.chance(0.1)
+  const rolledBack = new Error('rolled back')
+  let from = 0
+  try {
+    await sql.begin(async inside => {
+      for (const statement of statements(inside)) await statement
+      await inside`select pg_sleep(${pause})`
+      if (isRolledBack) throw rolledBack
+      from = performance.now()
+    })
+    return { from, to: performance.now() }
+  } catch (error) {
+    if (error === rolledBack) return null
+    throw error
+  }
+}
+
+/** Writes down what comes, until it is enough or the stream ends. */
+const collect = async (
+  client: Client,
+  receipts: Receipt[],
+  who: { user: string; chain: number },
+  isEnough: () => boolean,
+) => {
+  let read = 0
+  const note = () => {
+    for (const { channel, payload } of client.events.slice(read)) {
+      receipts.push({ ...who, channel, n: Number(payload.n), at: performance.now() })
+    }
+    read = client.events.length
+  }
+  await eventually(() => {
+    note()
+    return client.ended || isEnough()
+  }, 60_000)
+  note()
+}
+
+const signal = (pid: number, name: NodeJS.Signals) => {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // The service has given it up in the meantime.
+  }
+}
