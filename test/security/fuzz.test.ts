@@ -211,7 +211,9 @@ test(
       }),
       rules,
     )
-    // It hears and delivers as before.
+    // It has not stopped for a moment.
+  expect(service.logs.filter(({ sentence }) => sentence.startsWith('LISTEN'))).toEqual([])
+  // It hears and delivers as before.
     await db.sql`select pg_notify('kairan', '{"channel": "user-1", "payload": {"last": "live"}}')`
     await db.sql`select kairan.publish('user-1', '{"last": "stored"}')`
     await eventually(() => client.events.filter(({ payload }) => 'last' in payload).length === 2)
