@@ -211,9 +211,13 @@ test(
       }),
       rules,
     )
-    // It has not stopped for a moment.
-  expect(service.logs.filter(({ sentence }) => sentence.startsWith('LISTEN'))).toEqual([])
-  // It hears and delivers as before.
+    // It has neither stopped for a moment, nor swallowed what was wrong.
+    const said = (begin: string) =>
+      service.logs.filter(({ sentence }) => sentence.startsWith(begin))
+    expect(said('LISTEN')).toEqual([])
+    await db.sql`select pg_notify('kairan', '{')`
+    await eventually(() => said('A live event was refused: it is not the JSON').length > 0)
+    // It hears and delivers as before.
     await db.sql`select pg_notify('kairan', '{"channel": "user-1", "payload": {"last": "live"}}')`
     await db.sql`select kairan.publish('user-1', '{"last": "stored"}')`
     await eventually(() => client.events.filter(({ payload }) => 'last' in payload).length === 2)
