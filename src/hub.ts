@@ -9,8 +9,9 @@ export type Hub = {
   /** The seq up to which this instance has dispatched. */
   readonly head: number
   readonly recent: Recent
-  /** How many streams are open. */
+  /** How many streams are open, and of how many users. */
   readonly size: number
+  readonly users: number
   /** Sets where dispatching begins. Open streams can't go on from there: they are closed, to resume. */
   begin(epoch: string, head: number): void
   /** Opens a subscription that has everything up to `position`. The caller owes `unsubscribe`. */
@@ -91,8 +92,11 @@ export const createHub = (options: {
     get size() {
       return open.size
     },
+    get users() {
+      return users.size
+    },
     begin(newEpoch, newHead) {
-      for (const subscription of open) subscription.close()
+      for (const subscription of open) subscription.close(null, 'log')
       epoch = newEpoch
       head = newHead
       recent = emptyRecent(newHead)

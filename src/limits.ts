@@ -44,22 +44,25 @@ export const createLimits = (options: {
 /** Why streams were refused for now, and how often. */
 export type Refusals = {
   count(reason: string): void
-  /** How often each reason was counted since the start. */
-  readonly counts: ReadonlyMap<string, number>
 }
 
 /** Counts refusals, and tells of them at most every `everyMs`: an attack must not fill the log as well. */
-export const createRefusals = (report: Report, everyMs = 10_000): Refusals => {
+export const createRefusals = (
+  report: Report,
+  /** Hears of each. */
+  refused: (reason: string) => void,
+  everyMs = 10_000,
+): Refusals => {
   const counts = new Map<string, number>()
   let toldAt = Number.NEGATIVE_INFINITY
   return {
     count(reason) {
       counts.set(reason, (counts.get(reason) ?? 0) + 1)
+      refused(reason)
       const now = performance.now()
       if (now - toldAt < everyMs) return
       toldAt = now
       report.warn({ reason, since: Object.fromEntries(counts) }, 'Streams are refused for now.')
     },
-    counts,
   }
 }

@@ -5,6 +5,11 @@
 export class Members<Member extends object> {
   readonly #members = new Map<string, Member | Set<Member>>()
 
+  /** How many names have a member. */
+  get size() {
+    return this.#members.size
+  }
+
   add(name: string, member: Member) {
     const some = this.#members.get(name)
     if (some === undefined) this.#members.set(name, member)

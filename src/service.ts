@@ -8,14 +8,16 @@ import { createAuth } from './http/auth.ts'
 import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
+import { metricsRoute } from './http/metrics.ts'
 import { createOriginGuard } from './http/origins.ts'
 import { createHub } from './hub.ts'
 import { createLimits, createRefusals } from './limits.ts'
+import { createMetrics } from './metrics.ts'
 import { parseLive } from './notify.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
 import { createDispatcher } from './postgres/dispatcher.ts'
-import { createListener } from './postgres/listener.ts'
+import { createListener, queueUsage } from './postgres/listener.ts'
 import { createLog } from './postgres/log.ts'
 import { prepare } from './postgres/prepare.ts'
 import { createExtend, createPresence } from './postgres/presence.ts'
@@ -27,6 +29,7 @@ import { createTicketStore } from './postgres/tickets.ts'
 import type { Report } from './report.ts'
 import { createStreams } from './streams.ts'
 import { createTickets } from './tickets.ts'
+import { version } from './version.ts'
 
 export type Service = {
   /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
@@ -71,7 +74,30 @@ export const createService = (
     direct: true,
     deadlineMs: 3000,
   })
-  const statuses = createStatuses({ database, delayMs: 20, retryMs: 1000, report })
+  const statuses = createStatuses({
+    database,
+    delayMs: 20,
+    retryMs: 1000,
+    report,
+    onTaken: event => metrics.taken(event),
+    onDelivered: handovers => metrics.delivered(handovers),
+  })
+  const metrics = createMetrics({
+    version,
+    state() {
+      const { waiting, dropped } = statuses.count()
+      return {
+        streams: hub.size,
+        users: hub.users,
+        head: hub.head,
+        statusesWaiting: waiting,
+        statusesDropped: dropped,
+        listening: listener.state.listening,
+        problem: reasons().join('; ') || null,
+      }
+    },
+    queueUsage: () => queueUsage(database),
+  })
   const presence = createPresence({
     ...config,
     database,
@@ -79,12 +105,13 @@ export const createService = (
     everyMs: 2000,
     report,
     list: () => streams.list(),
-    facts: () => ({ streams: hub.size }),
+    facts: metrics.facts,
   })
   const streams = createStreams({
     ...config,
     hub,
     presence,
+    metrics,
     log: createLog(database),
     levelOf: createRoles(database, config.roleLevelQuery),
     handed: statuses.handed,
@@ -98,10 +125,17 @@ export const createService = (
     report,
     onBegin(epoch, head) {
       hub.begin(epoch, head)
+      metrics.begun(head)
       begun.resolve()
     },
-    onEvents: hub.dispatch,
-    onExpired: seqs => statuses.failed(seqs, 'expired'),
+    onEvents(events, head) {
+      hub.dispatch(events, head)
+      metrics.dispatched(events.length)
+    },
+    onExpired(seqs) {
+      statuses.failed(seqs, 'expired')
+      metrics.expired(seqs.length)
+    },
     onChange: changes.hear,
     onChangesLost: () => void streams.reauthorize(),
   })
@@ -122,11 +156,14 @@ export const createService = (
       else if (channel === notifyChannels.live) dispatchLive(payload)
       else if (channel === notifyChannels.users) changeUser(payload)
     },
-    onUp: dispatcher.wake,
+    onUp() {
+      dispatcher.wake()
+      metrics.listening()
+    },
   })
 
   const limits = createLimits({ ...config, maxPerAddress: config.maxStreamsPerAddress })
-  const refusals = createRefusals(report)
+  const refusals = createRefusals(report, metrics.streamRefused)
   const auth = createAuth({
     secrets: config.jwtSecrets,
     issuer: config.jwtIssuer,
@@ -146,7 +183,11 @@ export const createService = (
 
   const dispatchLive = (text: string) => {
     const read = parseLive(text, new Date())
-    if ('event' in read) return hub.dispatchLive(read.event)
+    if ('event' in read) {
+      metrics.live('dispatched')
+      return hub.dispatchLive(read.event)
+    }
+    metrics.live('refused')
     report.warn({ text: text.slice(0, 200) }, `A live event was refused: ${read.reason}.`)
     if (read.delivery) statuses.failedLive(read.delivery.id, read.delivery.channel, read.reason)
   }
@@ -187,9 +228,11 @@ export const createService = (
         ...config,
         sharesPort: config.workers > 1,
         report,
+        refused: metrics.authFailed,
         routes: [
           ...(options.demo ? [demo()] : []),
           healthRoutes(reasons),
+          metricsRoute(metrics),
           ...apiRoutes({
             ...config,
             auth,

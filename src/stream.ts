@@ -3,6 +3,7 @@ import { controlFrame, type Event, frameOf, openingFrame, reconnectFrame } from 
 import type { Hub } from './hub.ts'
 import type { Join } from './join.ts'
 import type { Log, Page } from './log.ts'
+import type { Metrics } from './metrics.ts'
 import { type Gap, gapAfter } from './resume.ts'
 import type { Queued, Subscription } from './subscription.ts'
 
@@ -13,6 +14,7 @@ export type StreamParts = {
   handed(taken: Queued[]): void
   /** Hears why a stream had to be ended. */
   failed(error: unknown): void
+  metrics: Pick<Metrics, 'gap' | 'lagging'>
   /** Hears that a stream has ended. */
   ended(subscription: Subscription): void
   /** Where the random `retry:` of each connection lies around, in milliseconds. */
@@ -50,6 +52,7 @@ export async function* stream(
         const { lost } = subscription
         subscription.lagging = false
         subscription.lost = 0
+        parts.metrics.lagging()
         yield controlFrame({ type: 'lagging', lost })
       } else if (hub.join(subscription)) {
         const queued = subscription.take(writeBytes)
@@ -84,7 +87,7 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Stream
   if (gap) {
     skipToHead(subscription, hub)
     yield readyFrame(false, subscription, hub)
-    yield gapFrame(gap, cursor, subscription, hub)
+    yield gapFrame(gap, cursor, subscription, parts)
     return
   }
   if (hub.join(subscription)) {
@@ -139,7 +142,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   yield* write([frameOf(held, epoch, head)], subscription, parts)
   if (page.end < head) {
     // More is pending than is replayed at once. It stays pending.
-    yield gapFrame({ reason: 'limit' }, { epoch, seq: page.end }, subscription, hub)
+    yield gapFrame({ reason: 'limit' }, { epoch, seq: page.end }, subscription, parts)
   }
 }
 
@@ -170,7 +173,7 @@ async function* catchUp(page: Page, subscription: Subscription, parts: StreamPar
   if (position < page.floor) {
     skipToHead(subscription, parts.hub)
     const from = { epoch: parts.hub.epoch, seq: position }
-    yield gapFrame({ reason: 'retention' }, from, subscription, parts.hub)
+    yield gapFrame({ reason: 'retention' }, from, subscription, parts)
     return
   }
   // Since the page was read, its user may have lost a channel.
@@ -185,7 +188,13 @@ const skipToHead = (subscription: Subscription, hub: Hub) => {
 }
 
 /** What is missing: events after `from`, up to where the stream goes on. The client resumes from there. */
-const gapFrame = (gap: Gap, from: Cursor, { position }: Subscription, { epoch }: Hub) => {
+const gapFrame = (
+  gap: Gap,
+  from: Cursor,
+  { position }: Subscription,
+  { hub: { epoch }, metrics }: StreamParts,
+) => {
+  metrics.gap(gap.reason)
   const to = { epoch, seq: position }
   return controlFrame({ type: 'gap', ...gap, from: formatCursor(from), to: formatCursor(to) }, to)
 }

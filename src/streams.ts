@@ -6,6 +6,7 @@ import { controlFrame, reconnectFrame, replacedFrame } from './event.ts'
 import type { Hub } from './hub.ts'
 import { createJoin } from './join.ts'
 import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
 import type { OpenStream, Presence } from './presence.ts'
 import type { LevelOf } from './roles.ts'
 import { jitter, stream } from './stream.ts'
@@ -67,6 +68,7 @@ export type StreamsOptions = {
   /** How many streams a user may have here. */
   maxStreamsPerUser: number
   presence: Presence
+  metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
   handed(taken: Queued[]): void
   failed(error: unknown): void
 }
@@ -97,7 +99,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const connections = new WeakMap<Subscription, Connection>()
   const ended = (subscription: Subscription) => {
     options.presence.closed(subscription.id)
-    connections.get(subscription)?.ended()
+    const connection = connections.get(subscription)
+    if (!connection) return
+    connection.ended()
+    options.metrics.streamEnded(subscription.reason, (Date.now() - connection.openedAt) / 1000)
   }
   const parts = { ...options, ended, writeBytes, join: createJoin() }
   let timer: ReturnType<typeof setInterval> | null = null
@@ -110,7 +115,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   })
 
   const sendAway = (subscription: Subscription, reason: string) =>
-    subscription.close(reconnectFrame(reason, jitter(retryMs)))
+    subscription.close(reconnectFrame(reason, jitter(retryMs)), reason)
 
   /** Heartbeats, and the ends that come with time. */
   const tick = () => {
@@ -120,7 +125,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       const connection = connections.get(subscription)
       if (!connection) continue
       if (now >= connection.expiresAt * 1000) {
-        subscription.close(controlFrame({ type: 'token_expired' }))
+        subscription.close(controlFrame({ type: 'token_expired' }), 'token_expired')
       } else if (connection.noticeAt !== null && now >= connection.noticeAt) {
         connection.noticeAt = null
         const expiresAt = new Date(connection.expiresAt * 1000).toISOString()
@@ -128,7 +133,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       } else if (now >= connection.endsAt) {
         sendAway(subscription, 'age')
       } else if (subscription.queuedBytes > 0 && now - subscription.takenAt > heartbeatMs * 4) {
-        subscription.close()
+        subscription.close(null, 'stalled')
         connection.cut()
       }
     }
@@ -144,7 +149,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     hub.subscriptions(userId).find(({ id }) => id === streamId)
 
   const replace = (subscription: Subscription | undefined) =>
-    subscription?.close(replacedFrame(jitter(replacedRetryMs)))
+    subscription?.close(replacedFrame(jitter(replacedRetryMs)), 'replaced')
 
   /** The streams that a user has elsewhere are counted by kairan.note_streams. */
   const endOldest = (userId: string) => {
@@ -181,6 +186,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       })
       endOldest(userId)
       options.presence.opened(describe(subscription))
+      options.metrics.streamOpened()
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', () => subscription.close(), { once: true })
       if (signal.aborted) subscription.close()
@@ -219,4 +225,5 @@ const noticeBefore = (expiresAt: number, now: number) => {
   return now + Math.max(leftMs - noticeMs, leftMs / 2)
 }
 
-const revoke = (subscription: Subscription) => subscription.close(controlFrame({ type: 'revoked' }))
+const revoke = (subscription: Subscription) =>
+  subscription.close(controlFrame({ type: 'revoked' }), 'revoked')

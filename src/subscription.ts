@@ -19,6 +19,8 @@ export class Subscription {
   /** What its stream says before it ends, once it is closed. */
   farewell: Uint8Array | null = null
   closed = false
+  /** Why it was closed, in a word: `client`, when nobody here did it. */
+  reason = 'client'
   /** Events of the live path that did not fit and are nowhere else; told to the client, then reset. */
   lost = 0
   /** Whether its queue was dropped and the client has not been told yet. */
@@ -140,9 +142,10 @@ export class Subscription {
   }
 
   /** Ends its stream, after these last words. Without them it ends as if the network had gone. */
-  close(farewell: Uint8Array | null = null) {
+  close(farewell: Uint8Array | null = null, reason = 'client') {
     if (this.closed) return
     this.closed = true
+    this.reason = reason
     this.farewell = farewell
     this.#queue = []
     this.#bytes = 0

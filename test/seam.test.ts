@@ -86,6 +86,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
           log,
           handed: () => undefined,
           ended: () => undefined,
+          metrics: { gap: () => undefined, lagging: () => undefined },
           failed: error => {
             throw error
           },

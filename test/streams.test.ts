@@ -43,6 +43,12 @@ const setUp = () => {
     replayLimit: 100,
     maxStreamsPerUser: 100,
     presence: { opened: () => undefined, closed: () => undefined },
+    metrics: {
+      streamOpened: () => undefined,
+      streamEnded: () => undefined,
+      gap: () => undefined,
+      lagging: () => undefined,
+    },
     handed: () => undefined,
     failed: () => undefined,
   })

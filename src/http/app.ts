@@ -20,6 +20,8 @@ export const serve = (options: {
   corsOrigins: readonly string[]
   allowedHosts: readonly string[]
   report: Report
+  /** Hears the code of each answer that lets somebody not in. */
+  refused(code: string): void
   routes: AnyElysia[]
 }): HttpServer => {
   const { report } = options
@@ -27,6 +29,7 @@ export const serve = (options: {
   const app = new Elysia()
     .onError(({ code, error, request }) => {
       const known = toKairanError(code, error)
+      if (known.status === 401 || known.status === 403) options.refused(known.code)
       if (known.status >= 500) {
         // The path alone: a query can hold a ticket.
         const facts = { path: pathOf(request), error: messageOf(known.cause ?? error) }

@@ -2,6 +2,7 @@ import { messageOf } from '../errors.ts'
 import type { Report } from '../report.ts'
 import { backoffMs, createPause } from '../wait.ts'
 import { connect, type Sql } from './connect.ts'
+import type { Database } from './database.ts'
 
 export type Listener = {
   start(): void
@@ -133,4 +134,12 @@ const within = async (ms: number, lost: Promise<never>, work: PromiseLike<unknow
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** How full the queue of NOTIFYs of Postgres is, from 0 to 1. */
+export const queueUsage = async (database: Database) => {
+  const [row] = await database.run(
+    sql => sql<{ usage: number }[]>`select pg_notification_queue_usage() as usage`,
+  )
+  return row?.usage ?? 0
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../errors.ts'
+import type { Facts } from '../metrics.ts'
 import type { OpenStream, Presence } from '../presence.ts'
 import type { Report } from '../report.ts'
 import type { Database } from './database.ts'
@@ -30,7 +31,7 @@ export const createPresence = (options: {
   /** All streams that are open now. */
   list(): OpenStream[]
   /** What this instance says of itself. */
-  facts(): Record<string, string | number>
+  facts(): Promise<Facts>
 }): InstancePresence => {
   const { database, instanceId, report } = options
   let opened = new Map<string, OpenStream>()
@@ -98,9 +99,10 @@ export const createPresence = (options: {
   }
 
   const sign = async () => {
+    const facts = await options.facts()
     const [row] = await database.run(
       sql => sql<{ known: boolean }[]>`
-        select kairan.note_instance(${instanceId}, ${sql.json(options.facts())}) as known`,
+        select kairan.note_instance(${instanceId}, ${sql.json(facts)}) as known`,
     )
     return row?.known === true
   }

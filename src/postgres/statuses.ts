@@ -1,5 +1,5 @@
 import { messageOf } from '../errors.ts'
-import type { Frame } from '../event.ts'
+import type { Event, Frame } from '../event.ts'
 import type { Report } from '../report.ts'
 import type { Queued } from '../subscription.ts'
 import type { Sql } from './connect.ts'
@@ -14,6 +14,8 @@ export type Statuses = {
   failedLive(notificationId: string, channel: string, reason: string): void
   /** Writes what is waiting. Resolves when it is written, or has failed once more. */
   flush(): Promise<void>
+  /** How many rows wait, and how many were given up since the start. */
+  count(): { waiting: number; dropped: number }
 }
 
 /** So many rows go into one statement. */
@@ -32,6 +34,10 @@ export const createStatuses = (options: {
   delayMs: number
   retryMs: number
   report: Report
+  /** Hears of each event when a stream takes it, and none has since the last batch. */
+  onTaken(event: Event): void
+  /** Hears how many events streams took, each counted once for each stream. */
+  onDelivered(handovers: number): void
 }): Statuses => {
   const { database, report } = options
   const delivered = createBatch(markDelivered)
@@ -74,15 +80,18 @@ export const createStatuses = (options: {
   }
 
   const collect = () => {
+    let handovers = 0
     for (const frame of taken) {
       const { event, recipients } = frame
       frame.recipients = 0
+      handovers += recipients
       if (event.seq !== null) delivered.add({ seq: event.seq, recipients })
       else if (event.id !== null) {
         deliveredLive.add({ notificationId: event.id, channel: event.channel, recipients })
       }
     }
     taken = []
+    options.onDelivered(handovers)
   }
 
   const count = () => ({
@@ -95,6 +104,7 @@ export const createStatuses = (options: {
       for (const item of queued) {
         if (item instanceof Uint8Array || item.recipients++ > 0) continue
         taken.push(item)
+        options.onTaken(item.event)
         schedule()
       }
     },
@@ -107,6 +117,7 @@ export const createStatuses = (options: {
       schedule()
     },
     flush,
+    count,
   }
 }
 

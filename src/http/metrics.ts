@@ -1,0 +1,11 @@
+import { Elysia } from 'elysia'
+import type { Metrics } from '../metrics.ts'
+
+/** `GET /metrics`: for Prometheus, in its text format. Totals only: nothing about any user. */
+export const metricsRoute = (metrics: Metrics) =>
+  new Elysia({ name: 'metrics' }).get('/metrics', async () => {
+    const { body, contentType } = await metrics.text()
+    return new Response(body, {
+      headers: { 'content-type': contentType, 'cache-control': 'no-store' },
+    })
+  })
