@@ -99,7 +99,12 @@ const work = async (options: string[]) => {
   const worker = Number(optionOf(options, 'number'))
   const report = await createLogger({ level: config.logLevel, pretty: demo, worker })
   surviveRejections(report)
-  const service = createService(config, report, { demo })
+  const others = new Map<number, object>()
+  process.on('message', ({ from, metrics }: WorkerMetrics) => others.set(from, metrics))
+  const service = createService(config, report, {
+    demo,
+    worker: { number: worker, others: () => [...others.values()] },
+  })
   onSignals(options, {
     async first(signal) {
       // Else `start` has said it for all.
@@ -112,7 +117,18 @@ const work = async (options: string[]) => {
   })
   await service.start()
   process.send?.(service.url)
+  const share = async () => {
+    const message: WorkerMetrics = { from: worker, metrics: await service.metrics() }
+    if (process.connected) process.send?.(message)
+  }
+  setInterval(() => void share(), shareMetricsMs)
 }
+
+/** What a worker tells the others, which answer for it at `/metrics`. */
+type WorkerMetrics = { from: number; metrics: object }
+
+/** So much older can the others' metrics be. */
+const shareMetricsMs = 1000
 
 /** A promise that nobody waited for is a mistake, but none that is worth everybody's stream. */
 const surviveRejections = (report: Report) =>

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Event } from './event.ts'
 
 /** What parts of the service count, and `GET /metrics` and the dashboard show. Nothing in it names a user or a channel. */
@@ -25,8 +25,10 @@ export type Metrics = {
   authFailed(code: string): void
   /** LISTEN is up, for the first time or again. */
   listening(): void
-  /** The metrics in the Prometheus text format, and its Content-Type. */
-  text(): Promise<{ body: string; contentType: string }>
+  /** The metrics in the Prometheus text format, with those of `others`, and its Content-Type. */
+  text(others?: object[]): Promise<{ body: string; contentType: string }>
+  /** The same as data, for another process that shows them with its own. */
+  data(): Promise<object>
   /** What the dashboard shows of this instance: totals since its start, and what is now. */
   facts(): Promise<Facts>
 }
@@ -64,12 +66,15 @@ const latencyBounds = [
 /** The metrics of one process, each in a registry of its own: a test may have two services. */
 export const createMetrics = (options: {
   version: string
+  /** Its number, when it is one of several workers: then it is a label of all of its metrics. */
+  worker?: number | undefined
   state(): State
   /** How full the queue of NOTIFYs is, from 0 to 1; Postgres refuses commits when it is 1. */
   queueUsage(): Promise<number>
 }): Metrics => {
   const registry = new Registry()
   const registers = [registry]
+  if (options.worker !== undefined) registry.setDefaultLabels({ worker: options.worker })
   const counter = <Label extends string = never>(name: string, help: string, label?: Label) =>
     new Counter({ name: `kairan_${name}`, help, registers, labelNames: label ? [label] : [] })
   const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
@@ -209,9 +214,14 @@ export const createMetrics = (options: {
     },
     authFailed: code => authFailures.inc({ code }),
     listening: () => listens.inc(),
-    async text() {
-      return { body: await registry.metrics(), contentType: registry.contentType }
+    async text(others = []) {
+      const all =
+        others.length === 0
+          ? registry
+          : AggregatorRegistry.aggregate([await registry.getMetricsAsJSON(), ...others])
+      return { body: await all.metrics(), contentType: registry.contentType }
     },
+    data: () => registry.getMetricsAsJSON(),
     async facts() {
       const { values } = await latency.get()
       const named = (suffix: string) => values.filter(value => value.metricName?.endsWith(suffix))

@@ -41,6 +41,8 @@ export type Service = {
   reasons(): string[]
   /** How many streams are open. */
   readonly streams: number
+  /** What it has counted, for `others` of another worker. */
+  metrics(): Promise<object>
 }
 
 /** The notify channels: the log has grown, a live event, something about a user. */
@@ -53,7 +55,11 @@ const lastWriteMs = 5000
 export const createService = (
   config: Config,
   report: Report,
-  options: { demo?: boolean } = {},
+  options: {
+    demo?: boolean
+    /** When several share the port: which one this is, and what the others say of themselves. */
+    worker?: { number: number; others(): object[] }
+  } = {},
 ): Service => {
   const hub = createHub({
     queueBytes: config.queueBytes,
@@ -84,6 +90,7 @@ export const createService = (
   })
   const metrics = createMetrics({
     version,
+    worker: options.worker?.number,
     state() {
       const { waiting, dropped } = statuses.count()
       return {
@@ -232,7 +239,7 @@ export const createService = (
         routes: [
           ...(options.demo ? [demo()] : []),
           healthRoutes(reasons),
-          metricsRoute(metrics),
+          metricsRoute(metrics, options.worker?.others ?? (() => [])),
           ...apiRoutes({
             ...config,
             auth,
@@ -270,5 +277,6 @@ export const createService = (
     get streams() {
       return hub.size
     },
+    metrics: metrics.data,
   }
 }

@@ -16,7 +16,10 @@ export type Workers = {
 
 type Options = {
   count: number
-  /** What the worker with this number, from 1, runs. When it is ready it sends its URL over IPC. */
+  /**
+   * What the worker with this number, from 1, runs. When it is ready it sends its URL over IPC. An object that
+   * it sends is handed on to the other workers.
+   */
   command: (worker: number) => string[]
   env: Record<string, string | undefined>
   /** A worker that was ready for so long is trusted again: it is not made to wait for earlier failures. */
@@ -49,6 +52,9 @@ export const createWorkers = (options: Options): Workers => {
         if (announced) report.info({ url, workers: count }, 'Kairan is ready.')
       },
       onEnd: () => ready.delete(worker),
+      relay(message) {
+        for (const other of workers) if (other.number !== worker) other.send(message)
+      },
     })
   })
 
@@ -72,7 +78,12 @@ export const createWorkers = (options: Options): Workers => {
 /** Keeps one of them running. */
 const createWorker = (
   worker: number,
-  options: Options & { hasBegun(): boolean; onReady(url: string): void; onEnd(): void },
+  options: Options & {
+    hasBegun(): boolean
+    onReady(url: string): void
+    onEnd(): void
+    relay(message: object): void
+  },
 ) => {
   const { report } = options
   const pause = createPause()
@@ -87,7 +98,9 @@ const createWorker = (
         stdio: ['ignore', 'inherit', 'inherit'],
         ipc(message, sender) {
           // What it said last may be heard after its end.
-          if (sender !== child || stopping || typeof message !== 'string') return
+          if (sender !== child || stopping) return
+          if (typeof message === 'object' && message) return options.relay(message)
+          if (typeof message !== 'string') return
           readyAt = performance.now()
           options.onReady(message)
         },
@@ -105,6 +118,7 @@ const createWorker = (
   }
 
   return {
+    number: worker,
     async keep() {
       for (let failures = 1; !stopping; failures++) {
         const { code, signal, wasSteady } = await runOnce()
@@ -117,6 +131,10 @@ const createWorker = (
         await pause.wait(againMs)
       }
       return 0
+    },
+    send(message: object) {
+      // Before it listens, or after its end, there is nobody to tell.
+      if (child?.exitCode === null) child.send(message)
     },
     stop() {
       stopping = true

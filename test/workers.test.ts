@@ -41,6 +41,26 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
     expect(said[1]).not.toHaveProperty('worker')
   })
 
+  test('whichever is asked for metrics answers for all', async () => {
+    await using db = await database()
+    await using supervisor = supervise(db)
+    await supervisor.url()
+    await using streams = await openOnBoth(supervisor)
+    const { clients, counts } = streams
+    await publish(db, 3)
+    for (const client of clients) await client.atLeast(3)
+    const url = await supervisor.url()
+    const text = await eventually(async () => {
+      const answer = await (await fetch(`${url}/metrics`)).text()
+      return sum(answer, 'kairan_events_delivered_total') === clients.length * 3 ? answer : null
+    })
+    expect(sum(text, 'kairan_streams')).toBe(clients.length)
+    for (const worker of [1, 2]) {
+      expect(text).toContain(`kairan_streams{worker="${worker}"} ${counts[worker - 1]}`)
+    }
+    expect(text.match(/^# TYPE kairan_streams gauge$/gm)).toHaveLength(1)
+  })
+
   test('start again one that was killed, whose streams resume without a gap, while the others go on', async () => {
     await using db = await database()
     await using supervisor = supervise(db)
@@ -241,3 +261,10 @@ const publish = async ({ sql }: TestDatabase, count: number, from = 1) => {
 }
 
 const numbersOf = (events: Client['events']) => events.map(({ payload }) => Number(payload.n))
+
+/** The sum of a metric over its labels. */
+const sum = (text: string, name: string) =>
+  [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))].reduce(
+    (total, [, value]) => total + Number(value),
+    0,
+  )
