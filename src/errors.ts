@@ -1,5 +1,5 @@
 /** Why Kairan refused something. Each has its HTTP status and a code that programs can test. */
-const statuses = {
+export const statuses = {
   bad_request: 400,
   bad_channels: 400,
   bad_cursor: 400,

@@ -207,7 +207,9 @@ export const createMetrics = (options: {
     taken({ seq, createdAt }) {
       if (seq === null || seq <= newest) return
       newest = seq
-      latency.observe(Math.max(0, (Date.now() - Date.parse(createdAt)) / 1000))
+      const seconds = (Date.now() - Date.parse(createdAt)) / 1000
+      // One that was made before the years that have dates says nothing of today.
+      if (Number.isFinite(seconds)) latency.observe(Math.max(0, seconds))
     },
     begun(head) {
       newest = head

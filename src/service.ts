@@ -9,6 +9,7 @@ import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
 import { metricsRoute } from './http/metrics.ts'
+import { openapiRoutes } from './http/openapi.ts'
 import { createOriginGuard } from './http/origins.ts'
 import { createHub } from './hub.ts'
 import { createLimits, createRefusals } from './limits.ts'
@@ -239,6 +240,7 @@ export const createService = (
         routes: [
           ...(options.demo ? [demo()] : []),
           healthRoutes(reasons),
+          openapiRoutes(version, config.authCookie),
           metricsRoute(metrics, options.worker?.others ?? (() => [])),
           ...apiRoutes({
             ...config,

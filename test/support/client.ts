@@ -1,4 +1,5 @@
 import { createParser } from 'eventsource-parser'
+import { checkItem } from './described.ts'
 import { eventually } from './eventually.ts'
 
 export type Received = {
@@ -56,6 +57,7 @@ export const open = async (
   const parser = createParser({
     onEvent({ id, event = 'message', data }) {
       received.push({ id, event, data })
+      checkItem({ id, event, data })
       if (event === 'message') events.push({ ...JSON.parse(data), cursor: id })
       if (event === 'control') controls.push(JSON.parse(data))
     },

@@ -1,0 +1,22 @@
+import { Elysia } from 'elysia'
+import { createDocument } from './openapi/document.ts'
+import { renderDocument } from './openapi/page.ts'
+
+/**
+ * `GET /openapi.json`: the API in OpenAPI 3.2, which is the first that can describe a stream; `GET /openapi`:
+ * the same to read.
+ */
+export const openapiRoutes = (version: string, cookie: string) => {
+  const document = createDocument(version, cookie)
+  const page = renderDocument(document)
+  return new Elysia({ name: 'openapi' })
+    .get('/openapi.json', () => Response.json(document))
+    .get('/openapi', () => new Response(page, { headers: pageHeaders }))
+}
+
+const pageHeaders = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy':
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+  'x-content-type-options': 'nosniff',
+}

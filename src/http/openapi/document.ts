@@ -1,0 +1,28 @@
+import yaml from './openapi.yaml'
+
+/** What is used here of an OpenAPI document. The rest of it is data for others. */
+export type Document = {
+  openapi: string
+  info: { title: string; summary: string; description: string; version: string }
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, object>; securitySchemes: Record<string, object> }
+}
+
+export type Operation = {
+  tags: string[]
+  summary: string
+  description?: string
+  parameters?: { name: string; in: string; description?: string }[]
+  requestBody?: { content: Record<string, unknown> }
+  responses: Record<string, Answer>
+}
+
+type Answer = { description?: string; $ref?: string; content?: Record<string, unknown> }
+
+/** The description of the API, for this version and the operator's cookie. */
+export const createDocument = (version: string, cookie: string): Document => {
+  const document = structuredClone(yaml)
+  document.info.version = version
+  document.components.securitySchemes.cookie = { type: 'apiKey', in: 'cookie', name: cookie }
+  return document
+}

@@ -1,0 +1,100 @@
+/**
+ * Holds every answer that a test gets against the API's description: loaded before all tests, it looks at what
+ * `fetch` brings from Kairan's paths on 127.0.0.1.
+ */
+import { afterEach } from 'bun:test'
+import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import { createDocument } from '../../src/http/openapi/document.ts'
+
+const document = createDocument('0', 'kairan_token')
+const ajv = formats(new Ajv2020({ strict: false, allErrors: true }))
+ajv.addSchema(document, 'openapi')
+
+/** What did not fit, since the last test. */
+const wrong: string[] = []
+
+const paths = Object.keys(document.paths).map(path => ({
+  path,
+  pattern: new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`),
+}))
+
+const validators = new Map<string, ValidateFunction>()
+
+/** The validator of what lies at this place of the document. */
+const at = (...place: string[]) => {
+  const pointer = place
+    .map(part => part.replaceAll('~', '~0').replaceAll('/', '~1'))
+    .map(encodeURIComponent)
+  const ref = `openapi#/${pointer.join('/')}`
+  const known = validators.get(ref) ?? ajv.compile({ $ref: ref })
+  validators.set(ref, known)
+  return known
+}
+
+const describeWrong = (what: string, validate: ValidateFunction, data: unknown) =>
+  wrong.push(`${what}: ${ajv.errorsText(validate.errors)}\n${JSON.stringify(data).slice(0, 500)}`)
+
+/** An answer of Kairan's as its description has it; what does not fit is told at the end of the test. */
+const check = async (method: string, pathname: string, response: Response) => {
+  const found = paths.find(({ pattern }) => pattern.test(pathname))
+  const operation = found && document.paths[found.path]?.[method.toLowerCase()]
+  // Bun itself refuses headers that are too large.
+  if (!found || !operation || response.status === 431) return
+  const what = `${method} ${found.path} ${response.status}`
+  const type = response.headers.get('content-type')?.split(';')[0] ?? ''
+  if (type === 'application/problem+json') {
+    if (!operation.responses[response.status] && !operation.responses.default) {
+      wrong.push(`${what} is not described`)
+    }
+    const validate = at('components', 'schemas', 'Problem')
+    const body: unknown = await response.json()
+    if (!validate(body)) describeWrong(what, validate, body)
+    return
+  }
+  const described = operation.responses[response.status]
+  if (!described) return wrong.push(`${what} is not described`)
+  const content = described.content ?? {}
+  if (type !== '' && !(type in content)) return wrong.push(`${what} ${type} is not described`)
+  if (type !== 'application/json') return
+  const body: unknown = await response.json()
+  const place = ['paths', found.path, method.toLowerCase(), 'responses', `${response.status}`]
+  const validate = at(...place, 'content', type, 'schema')
+  if (!validate(body)) describeWrong(what, validate, body)
+}
+
+/** Holds an item of a stream against the description. */
+export const checkItem = (item: { id?: string | undefined; event: string; data: string }) => {
+  const schemas = { message: 'Event', control: 'Control' } as Record<string, string>
+  const schema = schemas[item.event]
+  if (schema === undefined) {
+    if (item.event !== 'ping') wrong.push(`the stream has an event ${item.event}`)
+    return
+  }
+  const validate = at('components', 'schemas', schema)
+  const data: unknown = JSON.parse(item.data)
+  if (!validate(data)) describeWrong(`the stream's ${item.event}`, validate, data)
+}
+
+const plainFetch = globalThis.fetch
+const checking = new Set<Promise<unknown>>()
+
+const describedFetch = async (input: string | URL | Request, init?: RequestInit) => {
+  const response = await plainFetch(input, init)
+  const url = new URL(input instanceof Request ? input.url : input)
+  if (url.hostname !== '127.0.0.1' && url.hostname !== 'localhost') return response
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
+  const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
+  // The body of a stream has no end that could be waited for.
+  const copy = isStream ? new Response(null, response) : response.clone()
+  const work = check(method, url.pathname, copy).finally(() => checking.delete(work))
+  checking.add(work)
+  return response
+}
+globalThis.fetch = Object.assign(describedFetch, { preconnect: plainFetch.preconnect })
+
+afterEach(async () => {
+  await Promise.all(checking)
+  const found = wrong.splice(0)
+  if (found.length > 0) throw new Error(`Not as openapi.yaml says:\n${found.join('\n')}`)
+})
