@@ -1,4 +1,4 @@
-import { createChanges, parseUserChange } from './changes.ts'
+import { parseUserChange } from './changes.ts'
 import type { Config } from './config.ts'
 import { messageOf } from './errors.ts'
 import { createAddressOf } from './http/address.ts'
@@ -125,7 +125,6 @@ export const createService = (
     handed: statuses.handed,
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
-  const changes = createChanges(streams.apply)
   const dispatcher = createDispatcher({
     database: dispatcherDatabase,
     // A changed role level reaches open streams within a second, also when nobody rings.
@@ -144,7 +143,7 @@ export const createService = (
       statuses.failed(seqs, 'expired')
       metrics.expired(seqs.length)
     },
-    onChange: changes.hear,
+    onChange: streams.apply,
     onChangesLost: () => void streams.reauthorize(),
   })
   const retention = createRetention({
@@ -202,8 +201,10 @@ export const createService = (
 
   const changeUser = (text: string) => {
     const change = parseUserChange(text)
-    if (change) changes.hear(change)
-    else report.warn({ text: text.slice(0, 200) }, 'A NOTIFY on kairan_users was not understood.')
+    // At once, as the live path does not wait for the log. All else is done when it is read from the
+    // table: anybody can notify, and a stream that has returned must not be ended once more.
+    if (change?.action === 'reauthorize') void streams.reauthorize(change.userId)
+    dispatcher.wake()
   }
 
   let state: 'starting' | 'running' | 'draining' = 'starting'

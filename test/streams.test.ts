@@ -117,7 +117,7 @@ test('a page that was being read for a channel that is taken away is not sent', 
   // Read again, for the channels that it has now.
   pages[1]?.resolve({ events: [], end: 10, floor: 0 })
   await turn()
-  streams.apply({ id: 1, action: 'disconnect', userId: '1' })
+  streams.apply({ action: 'disconnect', userId: '1' })
   await reading
   expect(text).toContain('"ready"')
   expect(text).not.toContain('admin-dashboard')
@@ -148,7 +148,7 @@ test('sends nothing while it is looked up whether it still may, and then misses 
   await turn()
   hub.dispatch([admin(13)], 13)
   await turn()
-  streams.apply({ id: 1, action: 'disconnect', userId: '1' })
+  streams.apply({ action: 'disconnect', userId: '1' })
   await reading
   expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([11, 12, 13])
 })
@@ -164,7 +164,7 @@ test('a stream that is ended while its page is read writes nothing of it', async
       for await (const bytes of stream) text += new TextDecoder().decode(bytes)
     })()
     await turn()
-    if (end === 'disconnected') streams.apply({ id: 1, action: 'disconnect', userId: '1' })
+    if (end === 'disconnected') streams.apply({ action: 'disconnect', userId: '1' })
     else if (end === 'another log') hub.begin('f', 100)
     else {
       const demoted = streams.reauthorize('1')
@@ -201,7 +201,7 @@ test('says a gap when retention removes what a stream was about to read', async 
   await turn()
   pages[0]?.resolve({ events: [], end: 10, floor: 8 })
   await turn()
-  streams.apply({ id: 1, action: 'disconnect', userId: '1' })
+  streams.apply({ action: 'disconnect', userId: '1' })
   await reading
   expect(text).toContain('"type":"gap","reason":"retention","from":"e-5","to":"e-10"')
 })

@@ -4,22 +4,42 @@ import type { Sql } from './connect.ts'
 /** A snapshot of Postgres', as text: which transactions had been committed when it was taken. */
 export type Snapshot = string
 
-/** What was told of users since `seen`, oldest first, and the snapshot of this look. */
+/** A part of what was told of users. */
+export type Look = {
+  changes: UserChange[]
+  /** The snapshot in which it was read. */
+  now: Snapshot
+  /** Where the next part begins; null when this is the last. */
+  after: number | null
+  /** Whether it is of an earlier time than `seen`: of a server that has lost transactions. */
+  isOlder: boolean
+}
+
+/** So many are read at once. */
+const most = 1000
+
+/** What was told of users since `seen`, in the order of its ids, after this one. */
 export const lookAtChanges = async (
   sql: Sql,
   seen: Snapshot | null,
-): Promise<{ changes: UserChange[]; seen: Snapshot }> => {
-  const rows = await sql<{ now: string; change: string | null }[]>`
-    select pg_current_snapshot()::text as now, c.change
+  after: number,
+): Promise<Look> => {
+  const rows = await sql<{ now: string; id: number; change: string | null }[]>`
+    select pg_current_snapshot()::text as now, c.id, c.change
     from (select) one
     left join (
-      select (change || jsonb_build_object('id', id))::text as change
-      from kairan.user_changes where ${unseen(sql, seen)} order by id
-    ) c on true`
+      select id, change::text as change from kairan.user_changes
+      where ${unseen(sql, seen)} and id > ${after} order by id limit ${most}
+    ) c on true
+    order by c.id`
   const [first] = rows
   if (!first) throw new Error('Postgres gave no snapshot')
-  const changes = rows.flatMap(({ change }) => (change && parseUserChange(change)) || [])
-  return { changes, seen: first.now }
+  return {
+    changes: rows.flatMap(({ change }) => (change && parseUserChange(change)) || []),
+    now: first.now,
+    after: rows.length === most ? (rows.at(-1)?.id ?? null) : null,
+    isOlder: seen !== null && endOf(first.now) < endOf(seen),
+  }
 }
 
 /** The condition for changes that were not yet committed in the snapshot `seen`; for none without one. */
@@ -29,3 +49,6 @@ export const unseen = (sql: Sql, seen: Snapshot | null) =>
     : sql`
       xid >= pg_snapshot_xmin(${seen}::text::pg_snapshot)
       and not pg_visible_in_snapshot(xid, ${seen}::text::pg_snapshot)`
+
+/** The first transaction that had not begun: `xmin:xmax:…`. */
+const endOf = (snapshot: Snapshot) => BigInt(snapshot.split(':')[1] ?? 0)

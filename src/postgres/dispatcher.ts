@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts'
 import type { Event } from '../event.ts'
 import type { Report } from '../report.ts'
 import { createPause } from '../wait.ts'
-import { lookAtChanges, type Snapshot } from './changes.ts'
+import { type Look, lookAtChanges, type Snapshot } from './changes.ts'
 import type { Database } from './database.ts'
 import { type Advance, advance } from './log.ts'
 import { createVigil } from './vigil.ts'
@@ -51,9 +51,11 @@ export const createDispatcher = (options: {
   let stopped = false
   let woken = false
   let running: Promise<void> | null = null
-  /** What has been read of the changes of users, and when; null when that is not known. */
+  /** What has been read of the changes of users, and when; null when that can't be known. */
   let seen: Snapshot | null = null
   let seenAt = 0
+  /** Whether some may have been missed all the same: perhaps another server answers now. */
+  let isUnsure = true
   /** The next answer, if it has been asked for already. */
   let ahead: Promise<Advance> | null = null
   const pause = createPause()
@@ -95,8 +97,7 @@ export const createDispatcher = (options: {
       return found.more ? 0 : pauseMs
     } catch (error) {
       ahead = null
-      // Perhaps another server answers next, whose transactions have other numbers.
-      seen = null
+      isUnsure = true
       if (!state.problem) state.since = Date.now()
       if (state.problem !== messageOf(error)) {
         report.error({ error: messageOf(error) }, 'The log can not be read.')
@@ -108,16 +109,26 @@ export const createDispatcher = (options: {
 
   /** Whoever may read less by now is told so before the events are dispatched. */
   const readChanges = async (changed: boolean) => {
-    const now = Date.now()
+    const lookedAt = seenAt
+    seenAt = Date.now()
     // It stood still for so long that some may have been removed.
-    if (now - seenAt > changesKeptMs) seen = null
-    seenAt = now
-    if (seen !== null && !changed) return
-    const isLost = seen === null
-    const look = await database.run(sql => lookAtChanges(sql, seen))
-    seen = look.seen
-    if (isLost) options.onChangesLost()
-    for (const change of look.changes) options.onChange(change)
+    if (seenAt - lookedAt > changesKeptMs) {
+      seen = null
+      isUnsure = true
+    }
+    if (!changed && !isUnsure && seen !== null) return
+    const since = seen
+    let now: Snapshot | null = null
+    for (let after: number | null = 0; after !== null; ) {
+      const look: Look = await database.run(sql => lookAtChanges(sql, since, after ?? 0))
+      now ??= look.now
+      after = look.after
+      if (look.isOlder) isUnsure = true
+      for (const change of look.changes) options.onChange(change)
+    }
+    seen = now
+    if (isUnsure) options.onChangesLost()
+    isUnsure = false
   }
 
   /** The log went back: it was restored to an earlier state. Its numbers are given again. */

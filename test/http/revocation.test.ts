@@ -167,3 +167,42 @@ const listeners = async ({ sql }: { sql: postgres.Sql }) => {
     where application_name = 'kairan listener' and datname = current_database()`
   return rows.map(({ pid }) => pid)
 }
+
+test('who can only notify ends no stream, and keeps no change from being heard', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await db.sql`insert into kairan.roles values ('1', 100)`
+  await using client = await openReady(service.url, { token: await tokenFor('1') })
+  const streamId = String(client.controls[0]?.streamId)
+  for (const forged of [
+    { action: 'disconnect', userId: '1' },
+    { action: 'replace', userId: '1', streamId },
+    { action: 'extend', userId: '1', streamId, expiresAt: 1 },
+    { action: 'reauthorize', userId: '1' },
+  ]) {
+    await db.sql`select pg_notify('kairan_users', ${JSON.stringify(forged)})`
+  }
+  await db.sql`update kairan.roles set role_level = 0`
+  await db.sql`select kairan.publish(array['admin-dashboard', 'user-1'], '{}')`
+  await client.atLeast(1)
+  expect(client.events.map(({ channel }) => channel)).toEqual(['user-1'])
+  expect(client.ended).toBe(false)
+})
+
+test('thousands of changes at once are all heard', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('u2500') })
+  await db.sql`select kairan.disconnect('u' || n) from generate_series(1, 3500) n`
+  await client.control('revoked')
+})
+
+test('a change that comes while the database is away is heard when it is back', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('1') })
+  await db.sql`
+    select pg_terminate_backend(pid), kairan.disconnect('1') from pg_stat_activity
+    where application_name in ('kairan listener', 'kairan dispatcher') and datname = current_database()`
+  await client.control('revoked')
+})
