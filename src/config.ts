@@ -54,6 +54,7 @@ const readAll = (read: Reader) => ({
   maxStreams: read.integer('MAX_STREAMS', 100_000, 1, 10_000_000),
   maxStreamsPerUser: read.integer('MAX_STREAMS_PER_USER', 1000, 1, 1_000_000),
   maxStreamsPerAddress: read.optionalInteger('MAX_STREAMS_PER_ADDRESS', 1, 1_000_000),
+  dashboard: read.matching('DASHBOARD', 'on', /^(on|readonly|off)$/, 'on, readonly or off'),
   publishRate: read.integer('PUBLISH_RATE', 1000, 1, 1_000_000),
   adminRoleLevel: read.integer('ADMIN_ROLE_LEVEL', 100, -(2 ** 31), 2 ** 31 - 1),
   roleLevelQuery: read.matching(

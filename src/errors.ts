@@ -11,6 +11,8 @@ export const statuses = {
   channel_forbidden: 403,
   origin_forbidden: 403,
   scope_missing: 403,
+  admin_only: 403,
+  read_only: 403,
   not_found: 404,
   stream_not_found: 404,
   body_too_large: 413,

@@ -1,10 +1,13 @@
 import { parseUserChange } from './changes.ts'
 import type { Config } from './config.ts'
-import { messageOf } from './errors.ts'
+import { KairanError, messageOf } from './errors.ts'
 import { createAddressOf } from './http/address.ts'
+import { adminRoutes } from './http/admin.ts'
+import { adminSessionRoutes } from './http/admin-session.ts'
 import { apiRoutes } from './http/api.ts'
 import { type HttpServer, serve } from './http/app.ts'
 import { createAuth } from './http/auth.ts'
+import { dashboardRoutes } from './http/dashboard.ts'
 import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
@@ -15,6 +18,7 @@ import { createHub } from './hub.ts'
 import { createLimits, createRefusals } from './limits.ts'
 import { createMetrics } from './metrics.ts'
 import { parseLive } from './notify.ts'
+import { createAdminStore } from './postgres/admin.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
 import { createDispatcher } from './postgres/dispatcher.ts'
@@ -27,6 +31,7 @@ import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
 import { createTicketStore } from './postgres/tickets.ts'
+import { redactConfig } from './redact.ts'
 import type { Report } from './report.ts'
 import { createStreams } from './streams.ts'
 import { createTickets } from './tickets.ts'
@@ -188,6 +193,25 @@ export const createService = (
       store: createDemoStore(database),
     })
 
+  const dashboard = () =>
+    config.dashboard === 'off'
+      ? []
+      : [
+          dashboardRoutes(),
+          adminSessionRoutes({ auth, cookie: config.authCookie }),
+          adminRoutes({
+            auth,
+            store: createAdminStore(database),
+            publish: createPublisher(database),
+            channelsOf: streams.channelsOf,
+            isReadOnly: config.dashboard === 'readonly',
+            retentionMs: config.retentionMs,
+            settings: redactConfig(config),
+            version,
+            requireStarted,
+          }),
+        ]
+
   const dispatchLive = (text: string) => {
     const read = parseLive(text, new Date())
     if ('event' in read) {
@@ -208,6 +232,15 @@ export const createService = (
   }
 
   let state: 'starting' | 'running' | 'draining' = 'starting'
+  /** Why no stream can begin now; null when it can. */
+  const refusal = () => (state === 'running' ? null : state)
+  /** Before that there may be no table to read or to write. */
+  const requireStarted = () => {
+    if (state !== 'starting') return
+    throw new KairanError('unavailable', 'The service is starting. Try again soon.', {
+      retryAfter: 1,
+    })
+  }
   let http: HttpServer | null = null
   let stopped: Promise<void> | null = null
 
@@ -243,6 +276,7 @@ export const createService = (
           healthRoutes(reasons),
           openapiRoutes(version, config.authCookie),
           metricsRoute(metrics, options.worker?.others ?? (() => [])),
+          ...dashboard(),
           ...apiRoutes({
             ...config,
             auth,
@@ -253,7 +287,8 @@ export const createService = (
             refusals,
             addressOf: createAddressOf(config.trustedProxies),
             extendElsewhere: createExtend(database),
-            refusal: () => (state === 'running' ? null : state),
+            refusal,
+            requireStarted,
             failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
           }),
         ],

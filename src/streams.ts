@@ -51,6 +51,8 @@ export type Streams = {
   apply(change: UserChange): void
   /** The streams that are open. */
   list(): OpenStream[]
+  /** The channels that a user may read now. Throws what the role level's look-up threw. */
+  channelsOf(userId: string): Promise<string[]>
   start(): void
   /** Ends all streams, each at its own moment within `ms`, and resolves when they have ended. */
   drain(ms: number): Promise<void>
@@ -205,6 +207,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       }
     },
     list: () => hub.subscriptions().map(describe),
+    channelsOf: access.channelsOf,
     start() {
       timer ??= setInterval(tick, Math.min(heartbeatMs / 8, 1000))
     },

@@ -1,5 +1,4 @@
 import type { AnyElysia } from 'elysia'
-import { KairanError } from '../errors.ts'
 import type { Limits, Refusals } from '../limits.ts'
 import type { Publish } from '../publication.ts'
 import { createRate } from '../rate.ts'
@@ -27,20 +26,14 @@ export const apiRoutes = (options: {
   retryMs: number
   /** Why no stream can begin now; null when it can. */
   refusal(): string | null
+  /** Throws `unavailable` until there are tables. */
+  requireStarted(): void
   /** Hears why a stream could not be opened. */
   failed(error: unknown): void
 }): AnyElysia[] => {
-  /** Before that there may be no table to write to. */
-  const requireStarted = () => {
-    if (options.refusal() !== 'starting') return
-    throw new KairanError('unavailable', 'The service is starting. Try again soon.', {
-      retryAfter: 1,
-    })
-  }
   return [
     publishRoute({
       ...options,
-      requireStarted,
       // A batch has to fit, however slow the rate.
       rate: createRate({
         perSecond: options.publishRate,
@@ -50,13 +43,11 @@ export const apiRoutes = (options: {
     }),
     ticketRoute({
       ...options,
-      requireStarted,
       rate: createRate({ perSecond: 1, burst: 60, what: 'tickets' }),
     }),
     streamRoute(options),
     streamTokenRoute({
       ...options,
-      requireStarted,
       rate: createRate({ perSecond: 1, burst: 60, what: 'tokens' }),
     }),
   ]

@@ -49,6 +49,8 @@ export const withMistake = async (name: string | undefined) => {
   if (!edits) throw new Error(`No such mistake. There are: ${Object.keys(mistakes).join(', ')}`)
   const folder = await mkdtemp(join(tmpdir(), 'kairan-mistake-'))
   await cp(join(root, 'src'), join(folder, 'src'), { recursive: true })
+  for (const file of ['package.json', 'tsconfig.json'])
+    await cp(join(root, file), join(folder, file))
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
   for (const { file, from, to } of edits) {
     const path = join(folder, 'src', file)

@@ -1,0 +1,190 @@
+import { isChannel, isUserId } from './channels.ts'
+import { KairanError } from './errors.ts'
+import type { Facts } from './metrics.ts'
+import { isUuid } from './notify.ts'
+
+/** What the dashboard needs of the database. Times are ISO 8601. */
+export type AdminStore = {
+  overview(): Promise<Overview>
+  streams(filter: StreamFilter): Promise<{ streams: StreamRow[]; next: string | null }>
+  online(after: string, limit: number): Promise<{ users: OnlineUser[]; next: string | null }>
+  disconnect(userId: string): Promise<void>
+  deliveries(filter: DeliveryFilter): Promise<{ deliveries: DeliveryRow[]; next: string | null }>
+  notification(id: string): Promise<NotificationDetail | null>
+  /** Puts the deliveries of a notification back, on one channel or on all. Returns how many. */
+  redeliver(id: string, channel: string | null): Promise<number>
+  /** One step of putting back all that fit: how many it put back, and where the next step begins. */
+  redeliverSome(filter: DeliveryFilter): Promise<Step>
+  /** One step of removing what is older than RETENTION. */
+  prune(keepMs: number): Promise<Step>
+  system(): Promise<SystemFacts>
+  explain(notificationId: string, userId: string): Promise<DeliveryFacts>
+}
+
+/** Long work goes in steps, each with its own commit; `next` is null after the last. */
+export type Step = { changed: number; next: string | null }
+
+export type Instance = { id: string; startedAt: string; silentMs: number; facts: Partial<Facts> }
+
+export type Overview = {
+  /** By the database's clock. */
+  now: string
+  instances: Instance[]
+  users: number
+  head: number
+  floor: number
+  /** Deliveries that wait for their number: more than a moment's worth says that nobody numbers. */
+  unnumbered: number
+  /** Up to 10,000 are counted. */
+  pending: number
+  queueUsage: number
+}
+
+export type StreamFilter = { user: string | null; before: string | null; limit: number }
+export type StreamRow = {
+  id: string
+  userId: string
+  channels: string[]
+  address: string | null
+  openedAt: string
+  instanceId: string
+}
+export type OnlineUser = { userId: string; streams: number; since: string }
+
+export type Status = 'pending' | 'delivered' | 'failed'
+export type DeliveryFilter = {
+  channel: string | null
+  type: string | null
+  status: Status | null
+  /** Published from, and up to then. */
+  since: string | null
+  until: string | null
+  /** Below this seq. */
+  before: string | null
+  limit: number
+}
+export type DeliveryRow = {
+  seq: string
+  notificationId: string
+  channel: string
+  type: string | null
+  status: string
+  error: string | null
+  recipients: number
+  createdAt: string
+  deliveredAt: string | null
+  expiresAt: string | null
+  bytes: number
+}
+export type NotificationDetail = {
+  id: string
+  type: string | null
+  /** As text, so that its numbers keep their digits. */
+  payload: string
+  createdAt: string
+  expiresAt: string | null
+  dedupeKey: string | null
+  deliveries: Omit<DeliveryRow, 'notificationId' | 'type' | 'expiresAt' | 'bytes'>[]
+}
+
+export type SystemFacts = {
+  postgres: string
+  migrations: { version: number; name: string; appliedAt: string }[]
+  epoch: string
+  head: number
+  floor: number
+  oldestAt: string | null
+  tables: { name: string; bytes: number; rows: number }[]
+  /** The oldest transaction that is open, in seconds: what it has locked or hidden waits for it. */
+  oldestTransactionSeconds: number
+  queueUsage: number
+}
+
+/** What is in the database about one notification and one user. */
+export type DeliveryFacts = {
+  isPublished: boolean
+  expiresAt: string | null
+  isExpired: boolean
+  deliveries: Pick<DeliveryRow, 'channel' | 'status' | 'error' | 'recipients' | 'deliveredAt'>[]
+  /** The streams that the user has open now. */
+  streams: number
+}
+
+/** At most so many rows in one answer. */
+const mostRows = 100
+
+/** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
+export const readStreamFilter = (query: URLSearchParams): StreamFilter => ({
+  user: readOptional(query, 'user', isUserId, 'a user id'),
+  before: readOptional(query, 'before', isStreamPosition, 'the `next` of an earlier answer'),
+  limit: readLimit(query),
+})
+
+/** Reads what narrows deliveries, of a query. Throws `bad_request`. */
+export const readDeliveryFilter = (query: URLSearchParams): DeliveryFilter => ({
+  channel: readOptional(query, 'channel', isChannel, 'a channel'),
+  type: readOptional(query, 'type', isType, 'a type: at most 200 characters'),
+  status: readOptional(query, 'status', isStatus, 'pending, delivered or failed'),
+  since: readOptional(query, 'since', isTime, 'a time in ISO 8601'),
+  until: readOptional(query, 'until', isTime, 'a time in ISO 8601'),
+  before: readOptional(query, 'before', isSeq, 'the `next` of an earlier answer'),
+  limit: readLimit(query),
+})
+
+/** Reads the query of `GET /admin/explain`. Throws `bad_request`. */
+export const readQuestion = (query: URLSearchParams) => ({
+  notification: readRequired(query, 'notification', isUuid, "a notification's id"),
+  user: readRequired(query, 'user', isUserId, 'a user id'),
+})
+
+/** Reads where a page of users begins. Throws `bad_request`. */
+export const readOnlinePage = (query: URLSearchParams) => ({
+  after: readOptional(query, 'after', isUserId, 'the `next` of an earlier answer') ?? '',
+  limit: readLimit(query),
+})
+
+const readLimit = (query: URLSearchParams) => {
+  const limit = Number(query.get('limit') || mostRows / 2)
+  if (Number.isInteger(limit) && limit >= 1 && limit <= mostRows) return limit
+  throw bad('limit', query.get('limit'), `a whole number from 1 to ${mostRows}`)
+}
+
+const readOptional = <T extends string>(
+  query: URLSearchParams,
+  name: string,
+  isValid: (value: string) => value is T,
+  what: string,
+): T | null => {
+  const value = query.get(name)
+  if (!value) return null
+  if (isValid(value)) return value
+  throw bad(name, value, what)
+}
+
+const readRequired = <T extends string>(
+  query: URLSearchParams,
+  name: string,
+  isValid: (value: string) => value is T,
+  what: string,
+): T => {
+  const value = readOptional(query, name, isValid, what)
+  if (value !== null) return value
+  throw bad(name, value, what)
+}
+
+const bad = (name: string, value: string | null, what: string) =>
+  new KairanError('bad_request', `${name} has to be ${what}, not "${(value ?? '').slice(0, 100)}".`)
+
+const isStatus = (value: string): value is Status =>
+  value === 'pending' || value === 'delivered' || value === 'failed'
+
+const isType = (value: string): value is string => value.length <= 200 && !value.includes('\0')
+
+/** A time that a date in Postgres can have, too. */
+const isTime = (value: string): value is string =>
+  /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(value) && !Number.isNaN(Date.parse(value))
+
+const isSeq = (value: string): value is string => /^\d{1,15}$/.test(value)
+
+const isStreamPosition = (value: string): value is string =>
+  /^\d{1,15}\.\d{1,6}_/.test(value) && isUuid(value.slice(value.indexOf('_') + 1))

@@ -1,0 +1,39 @@
+/** What the service said was wrong. */
+export class Refusal extends Error {
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, detail: string) {
+    super(detail)
+    this.status = status
+    this.code = code
+  }
+}
+
+/** Asks the admin API; relative, so that it works below any path. Throws a Refusal. */
+export const get = <T>(path: string, query: Record<string, string> = {}): Promise<T> => {
+  const filled = Object.entries(query).filter(([, value]) => value !== '')
+  return request(`admin/${path}?${new URLSearchParams(filled)}`, {})
+}
+
+/** Has the admin API change something. Throws a Refusal. */
+export const post = <T>(path: string, body: object = {}): Promise<T> =>
+  request(`admin/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+
+export const signOut = () => request<null>('admin/session', { method: 'DELETE' })
+
+const request = async <T>(path: string, init: RequestInit): Promise<T> => {
+  const response = await fetch(path, { ...init, signal: AbortSignal.timeout(10_000) })
+  if (response.status === 204) return null as T
+  const body = await response.json().catch(() => ({}))
+  if (response.ok) return body
+  throw new Refusal(
+    response.status,
+    String(body.code ?? 'unreachable'),
+    String(body.detail ?? `The service answered ${response.status}.`),
+  )
+}

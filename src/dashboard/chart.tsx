@@ -1,0 +1,87 @@
+import { useEffect, useRef } from 'preact/hooks'
+import uPlot from 'uplot'
+import type { Sample } from './figures.ts'
+import { samples } from './state.ts'
+
+type Line = { name: string; of(sample: Sample): number | null; color: string }
+
+/** A chart of the last quarter of an hour, drawn anew at most as often as there is a new sample. */
+export const Chart = ({
+  title,
+  lines,
+  format,
+}: {
+  title: string
+  lines: Line[]
+  format(value: number): string
+}) => {
+  const place = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot | null>(null)
+
+  useEffect(() => {
+    const element = place.current
+    if (!element) return
+    const colorOf = (name: string) => getComputedStyle(element).getPropertyValue(name).trim()
+    const draw = () => {
+      plot.current?.destroy()
+      const axis = {
+        stroke: colorOf('--quiet'),
+        grid: { stroke: colorOf('--line'), width: 1 },
+        ticks: { show: false },
+        font: '11px system-ui',
+      }
+      plot.current = new uPlot(
+        {
+          width: element.clientWidth,
+          height: 160,
+          cursor: { y: false, points: { size: 5 } },
+          legend: { live: true },
+          scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1e-3)] } },
+          axes: [
+            { ...axis, space: 60 },
+            { ...axis, size: 52, values: (_plot, ticks) => ticks.map(format) },
+          ],
+          series: [
+            {},
+            ...lines.map(({ name, color }) => ({
+              label: name,
+              stroke: colorOf(color),
+              width: 1.5,
+              points: { show: false },
+              value: (_plot: uPlot, value: number | null) => (value === null ? '–' : format(value)),
+            })),
+          ],
+        },
+        dataOf(samples.value, lines),
+        element,
+      )
+    }
+    draw()
+    const resized = new ResizeObserver(() =>
+      plot.current?.setSize({ width: element.clientWidth, height: 160 }),
+    )
+    resized.observe(element)
+    const theme = matchMedia('(prefers-color-scheme: dark)')
+    theme.addEventListener('change', draw)
+    const unsubscribe = samples.subscribe(all => plot.current?.setData(dataOf(all, lines)))
+    return () => {
+      unsubscribe()
+      resized.disconnect()
+      theme.removeEventListener('change', draw)
+      plot.current?.destroy()
+      plot.current = null
+    }
+  }, [])
+
+  return (
+    <figure class="card chart">
+      <figcaption>{title}</figcaption>
+      <div ref={place} />
+    </figure>
+  )
+}
+
+const dataOf = (all: Sample[], lines: Line[]): uPlot.AlignedData => [
+  all.map(({ at }) => at),
+  ...lines.map(line => all.map(line.of)),
+]

@@ -1,0 +1,96 @@
+import type { Overview } from '../admin.ts'
+
+/** What the charts show of one moment. */
+export type Sample = {
+  /** Unix seconds. */
+  at: number
+  streams: number
+  users: number
+  published: number | null
+  delivered: number | null
+  p50: number | null
+  p95: number | null
+  p99: number | null
+}
+
+/** A chart shows a quarter of an hour, a sample every two seconds. */
+const mostSamples = 450
+/** Percentiles are of the last minute. */
+const window = 30
+
+/** Makes rates and percentiles of all instances from what each has counted since its start. */
+export const createFigures = () => {
+  let overviews: Overview[] = []
+  let samples: Sample[] = []
+
+  return {
+    /** Adds what was asked just now, and returns all samples. */
+    add(overview: Overview): Sample[] {
+      const previous = overviews.at(-1)
+      overviews = [...overviews, overview].slice(-window)
+      const [oldest = overview] = overviews
+      const latency = latencyBetween(oldest, overview)
+      const facts = overview.instances.map(instance => instance.facts)
+      samples = [
+        ...samples,
+        {
+          at: Date.parse(overview.now) / 1000,
+          streams: sum(facts.map(({ streams = 0 }) => streams)),
+          users: overview.users,
+          published: previous ? publishedRate(previous, overview) : null,
+          delivered: previous ? deliveredRate(previous, overview) : null,
+          p50: quantile(0.5, latency),
+          p95: quantile(0.95, latency),
+          p99: quantile(0.99, latency),
+        },
+      ].slice(-mostSamples)
+      return samples
+    },
+  }
+}
+
+const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
+
+const secondsBetween = (a: Overview, b: Overview) =>
+  Math.max(0.001, (Date.parse(b.now) - Date.parse(a.now)) / 1000)
+
+/** Numbers jump by 2^20 when Postgres was restarted: that is no event. */
+const publishedRate = (a: Overview, b: Overview) =>
+  ((b.head - a.head) % (1 << 20)) / secondsBetween(a, b)
+
+const deliveredRate = (a: Overview, b: Overview) => {
+  const grown = b.instances.map(({ id, facts }) => {
+    const before = a.instances.find(instance => instance.id === id)?.facts.delivered ?? 0
+    return Math.max(0, (facts.delivered ?? 0) - before)
+  })
+  // Instances write every two seconds or so, whenever this asks.
+  return sum(grown) / secondsBetween(a, b)
+}
+
+type Latency = { bounds: number[]; counts: number[] }
+
+const latencyBetween = (a: Overview, b: Overview): Latency => {
+  const bounds = b.instances.find(({ facts }) => facts.latency)?.facts.latency?.bounds ?? []
+  const counts = Array<number>(bounds.length + 1).fill(0)
+  for (const { id, facts } of b.instances) {
+    const before = a.instances.find(instance => instance.id === id)?.facts.latency?.counts ?? []
+    for (const [place, count] of (facts.latency?.counts ?? []).entries()) {
+      counts[place] = (counts[place] ?? 0) + Math.max(0, count - (before[place] ?? 0))
+    }
+  }
+  return { bounds, counts }
+}
+
+/** As Prometheus' histogram_quantile does: linear within a bucket. Null when nothing was counted. */
+export const quantile = (share: number, { bounds, counts }: Latency) => {
+  const total = counts.at(-1) ?? 0
+  if (total === 0) return null
+  const rank = share * total
+  const place = counts.findIndex(count => count >= rank)
+  const upper = bounds[place]
+  if (upper === undefined) return bounds.at(-1) ?? null
+  const lower = bounds[place - 1] ?? 0
+  const below = counts[place - 1] ?? 0
+  const within = (counts[place] ?? 0) - below
+  return within === 0 ? upper : lower + (upper - lower) * ((rank - below) / within)
+}

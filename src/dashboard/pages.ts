@@ -1,0 +1,40 @@
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { get } from './api.ts'
+
+/** A list that is read page by page, anew when its filter changes. */
+export const usePages = <Row>(
+  path: string,
+  filter: Record<string, string>,
+  rowsOf: (answer: never) => Row[],
+) => {
+  const rows = useSignal<Row[]>([])
+  const next = useSignal<string | null>(null)
+  const state = useSignal<'asking' | 'idle'>('asking')
+  const error = useSignal<string | null>(null)
+  const key = JSON.stringify(filter)
+
+  const load = async (before: string | null) => {
+    state.value = 'asking'
+    try {
+      const answer = await get<{ next: string | null }>(path, { ...filter, before: before ?? '' })
+      const found = rowsOf(answer as never)
+      // Bounded: a page that stays open all day must not grow with the log.
+      rows.value = before === null ? found : [...rows.value, ...found].slice(0, mostRows)
+      next.value = rows.value.length >= mostRows ? null : answer.next
+      error.value = null
+    } catch (thrown) {
+      error.value = thrown instanceof Error ? thrown.message : 'It failed.'
+    }
+    state.value = 'idle'
+  }
+
+  useEffect(() => {
+    void load(null)
+  }, [key])
+
+  return { rows, next, state, error, reload: () => load(null), more: () => load(next.value) }
+}
+
+/** A list shows no more than this: narrow the filter. */
+export const mostRows = 1000

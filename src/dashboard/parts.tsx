@@ -1,0 +1,136 @@
+import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
+import { session } from './state.ts'
+
+/** A headline figure with its name, and what belongs to it in small. */
+export const Tile = ({ name, value, note }: { name: string; value: string; note?: string }) => (
+  <div class="tile">
+    <div class="name">{name}</div>
+    <div class="value">{value}</div>
+    {note && <div class="note">{note}</div>}
+  </div>
+)
+
+export const Badge = ({ status }: { status: string }) => (
+  <span class={`badge ${status}`}>{status}</span>
+)
+
+/** A button that asks once more before it does what can't be undone. Not there when only looking is allowed. */
+export const Careful = ({ children, act }: { children: string; act(): Promise<unknown> }) => {
+  const step = useSignal<'idle' | 'sure' | 'busy'>('idle')
+  if (session.value?.isReadOnly) return null
+  const press = async () => {
+    if (step.value === 'idle') {
+      step.value = 'sure'
+      return
+    }
+    step.value = 'busy'
+    try {
+      await act()
+    } finally {
+      step.value = 'idle'
+    }
+  }
+  return (
+    <button
+      type="button"
+      class={step.value === 'sure' ? 'danger' : 'quiet'}
+      disabled={step.value === 'busy'}
+      onClick={press}
+      onBlur={() => {
+        if (step.value === 'sure') step.value = 'idle'
+      }}
+    >
+      {step.value === 'sure' ? 'Sure?' : step.value === 'busy' ? '…' : children}
+    </button>
+  )
+}
+
+export const Field = ({ name, children }: { name: string; children: ComponentChildren }) => (
+  // biome-ignore lint/a11y/noLabelWithoutControl: the control is what stands inside.
+  <label class="field">
+    <span>{name}</span>
+    {children}
+  </label>
+)
+
+/** What went wrong, for people and for screen readers. */
+export const Complaint = ({ error }: { error: string | null }) =>
+  error === null ? null : (
+    <p class="complaint" role="alert">
+      {error}
+    </p>
+  )
+
+/** Long work, a step at a time; it can be stopped between two steps. */
+export const Progress = ({
+  name,
+  step,
+}: {
+  name: string
+  /** Does one step after `next`; its answer says where the following one begins. */
+  step(next: string | null): Promise<{ changed: number; next: string | null }>
+}) => {
+  const state = useSignal<{ done: number; isRunning: boolean; said: string }>({
+    done: 0,
+    isRunning: false,
+    said: '',
+  })
+  const stopped = useRef(false)
+  useEffect(
+    () => () => {
+      stopped.current = true
+    },
+    [],
+  )
+  if (session.value?.isReadOnly) return null
+
+  const run = async () => {
+    stopped.current = false
+    let done = 0
+    let next: string | null = null
+    state.value = { done, isRunning: true, said: '' }
+    try {
+      do {
+        const answer: { changed: number; next: string | null } = await step(next)
+        done += answer.changed
+        next = answer.next
+        state.value = { done, isRunning: true, said: '' }
+      } while (next !== null && !stopped.current)
+      state.value = { done, isRunning: false, said: next === null ? 'All done' : 'Stopped' }
+    } catch (error) {
+      state.value = {
+        done,
+        isRunning: false,
+        said: error instanceof Error ? error.message : 'Failed',
+      }
+    }
+  }
+  const { done, isRunning, said } = state.value
+  return (
+    <div class="progress">
+      {isRunning ? (
+        <>
+          <progress aria-label={name} />
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              stopped.current = true
+            }}
+          >
+            Stop
+          </button>
+        </>
+      ) : (
+        <Careful act={run}>{name}</Careful>
+      )}
+      <span role="status">
+        {(isRunning || said) &&
+          `${done.toLocaleString('en')} so far`.replace(' so far', isRunning ? ' so far' : '')}
+        {said && ` · ${said}`}
+      </span>
+    </div>
+  )
+}

@@ -1,0 +1,58 @@
+import type { Overview } from '../admin.ts'
+
+/** What is wrong, and what to do about it. */
+export type Problem = { what: string; remedy: string }
+
+/** An instance that is silent for so long is taken for gone. */
+const goneMs = 10_000
+
+/** Finds what an operator has to know of. `previous` is the answer before. */
+export const problemsOf = (overview: Overview, previous: Overview | null): Problem[] => {
+  const alive = overview.instances.filter(({ silentMs }) => silentMs < goneMs)
+  const gone = overview.instances.filter(({ silentMs }) => silentMs >= goneMs)
+  const problems: Problem[] = []
+  const add = (what: string, remedy: string) => problems.push({ what, remedy })
+
+  const deaf = alive.filter(({ facts }) => facts.listening === false)
+  if (deaf.length > 0) {
+    add(
+      `LISTEN is down on ${namesOf(deaf)}.`,
+      'Delivery goes on by polling, up to a second later, and the live path is not heard. Does DATABASE_LISTEN_URL go through a transaction pooler? Is Postgres at its limit of connections?',
+    )
+  }
+  const unready = alive.filter(({ facts }) => facts.problem && facts.listening !== false)
+  for (const { id, facts } of unready) {
+    add(`Instance ${id.slice(0, 8)} is not ready: ${facts.problem}.`, 'Its log says more.')
+  }
+  if (gone.length > 0) {
+    add(
+      `${namesOf(gone)} gave no sign of life for ${Math.round(Math.max(...gone.map(i => i.silentMs)) / 1000)} seconds.`,
+      'It has died or is frozen. Its clients reconnect to the others; it leaves this list after a minute.',
+    )
+  }
+  if (overview.unnumbered > 0 && (previous?.unnumbered ?? 0) > 0) {
+    add(
+      `${overview.unnumbered.toLocaleString('en')} deliveries wait for their number.`,
+      'If this number grows, somebody holds the log: look for the oldest transaction on the page System.',
+    )
+  }
+  if (overview.queueUsage > 0.5) {
+    add(
+      `The NOTIFY queue of Postgres is ${Math.round(overview.queueUsage * 100)} % full.`,
+      'When it is full, every commit that notifies fails. A session that listens has a transaction open: end it.',
+    )
+  }
+  const dropped = alive.filter(({ facts }) => (facts.statusesDropped ?? 0) > 0)
+  if (dropped.length > 0) {
+    add(
+      `${namesOf(dropped)} gave up statuses that could not be written.`,
+      'Those deliveries stay pending although they were delivered. Was Postgres read-only or full?',
+    )
+  }
+  return problems
+}
+
+const namesOf = (instances: { id: string }[]) => {
+  const names = instances.map(({ id }) => id.slice(0, 8))
+  return `${names.length === 1 ? 'instance' : 'instances'} ${names.slice(0, 3).join(', ')}${names.length > 3 ? ' and others' : ''}`
+}

@@ -1,0 +1,64 @@
+import { computed, signal } from '@preact/signals'
+import type { Overview } from '../admin.ts'
+import { get, Refusal } from './api.ts'
+import { createFigures, type Sample } from './figures.ts'
+import { type Problem, problemsOf } from './problems.ts'
+
+export type Session = { userId: string; isReadOnly: boolean }
+
+/** Who is signed in; null when nobody is, undefined until that is known. */
+export const session = signal<Session | null | undefined>(undefined)
+/** Why somebody who has a token is not let in. */
+export const refused = signal<string | null>(null)
+export const overview = signal<Overview | null>(null)
+export const samples = signal<Sample[]>([])
+export const problems = signal<Problem[]>([])
+
+/** The page that is shown, and what it was opened with: `#streams?user=42`. */
+export const hash = signal(location.hash)
+addEventListener('hashchange', () => {
+  hash.value = location.hash
+})
+export const route = computed(() => {
+  const [page = '', query = ''] = hash.value.slice(1).split('?')
+  return { page: page || 'overview', query: new URLSearchParams(query) }
+})
+
+const everyMs = 2000
+
+/** Asks who is signed in. */
+export const resume = async () => {
+  try {
+    session.value = await get<Session>('me')
+    refused.value = null
+  } catch (error) {
+    session.value = null
+    const isStranger = error instanceof Refusal && error.status === 401
+    refused.value = isStranger || !(error instanceof Error) ? null : error.message
+  }
+}
+
+/** Asks for the overview as long as the page is looked at, one question at a time. */
+export const watch = async () => {
+  const figures = createFigures()
+  for (;;) {
+    if (session.value && !document.hidden) {
+      try {
+        const next = await get<Overview>('overview')
+        problems.value = problemsOf(next, overview.value)
+        overview.value = next
+        samples.value = figures.add(next)
+      } catch (error) {
+        if (error instanceof Refusal && (error.status === 401 || error.status === 403))
+          await resume()
+        else problems.value = [unreachable]
+      }
+    }
+    await new Promise(resolve => setTimeout(resolve, everyMs))
+  }
+}
+
+const unreachable: Problem = {
+  what: 'The service does not answer, or can not reach its database.',
+  remedy: 'What you see is from before. GET /readyz says why; this page goes on by itself.',
+}

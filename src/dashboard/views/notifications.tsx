@@ -1,0 +1,214 @@
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import type { DeliveryRow, NotificationDetail, Step } from '../../admin.ts'
+import { get, post } from '../api.ts'
+import { bytes, time } from '../format.ts'
+import { usePages } from '../pages.ts'
+import { Badge, Careful, Complaint, Field, Progress } from '../parts.tsx'
+import { route } from '../state.ts'
+
+const names = ['channel', 'type', 'status', 'since', 'until'] as const
+
+export const Notifications = () => {
+  const { query } = route.value
+  const filter = Object.fromEntries(names.map(name => [name, query.get(name) ?? '']))
+  const list = usePages(
+    'deliveries',
+    inUtc(filter),
+    (answer: { deliveries: DeliveryRow[] }) => answer.deliveries,
+  )
+  const open = query.get('open')
+  const go = (changed: Record<string, string>) => {
+    const filled = Object.entries({ ...filter, ...changed }).filter(([, value]) => value !== '')
+    location.hash = `notifications?${new URLSearchParams(filled)}`
+  }
+  const set =
+    (name: (typeof names)[number]) =>
+    ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLSelectElement }) =>
+      go({ [name]: currentTarget.value.trim() })
+  return (
+    <>
+      <form class="filters" onSubmit={event => event.preventDefault()}>
+        <Field name="Channel">
+          <input
+            type="search"
+            value={filter.channel}
+            placeholder="user-42"
+            onChange={set('channel')}
+          />
+        </Field>
+        <Field name="Type">
+          <input
+            type="search"
+            value={filter.type}
+            placeholder="order.shipped"
+            onChange={set('type')}
+          />
+        </Field>
+        <Field name="Status">
+          <select value={filter.status} onChange={set('status')}>
+            <option value="">all</option>
+            <option>pending</option>
+            <option>delivered</option>
+            <option>failed</option>
+          </select>
+        </Field>
+        <Field name="From">
+          <input type="datetime-local" value={filter.since} onChange={set('since')} />
+        </Field>
+        <Field name="To">
+          <input type="datetime-local" value={filter.until} onChange={set('until')} />
+        </Field>
+        <button type="button" class="quiet" onClick={list.reload}>
+          Look again
+        </button>
+        <Progress
+          name="Redeliver all of these"
+          step={before =>
+            post<Step>('redeliver', { ...inUtc(filter), before: before ?? '', limit: 100 })
+          }
+        />
+      </form>
+      <Complaint error={list.error.value} />
+      {open && <Detail id={open} close={() => go({})} />}
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>Published</th>
+              <th>Channel</th>
+              <th>Type</th>
+              <th>Status</th>
+              <th class="number">Streams</th>
+              <th class="number">Size</th>
+              <th />
+            </tr>
+          </thead>
+          <tbody>
+            {list.rows.value.map(delivery => (
+              <tr key={delivery.seq}>
+                <td>{time(delivery.createdAt)}</td>
+                <td class="wide">{delivery.channel}</td>
+                <td>{delivery.type ?? '–'}</td>
+                <td>
+                  <Badge status={delivery.status} /> {delivery.error}
+                </td>
+                <td class="number">{delivery.recipients}</td>
+                <td class="number">{bytes(delivery.bytes)}</td>
+                <td>
+                  <button
+                    type="button"
+                    class="link"
+                    onClick={() => go({ open: delivery.notificationId })}
+                  >
+                    Open
+                  </button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {list.rows.value.length === 0 && list.state.value === 'idle' && (
+        <p class="empty">
+          {list.next.value === null ? 'Nothing fits.' : 'Nothing fits among the newest 5,000.'}
+        </p>
+      )}
+      {list.next.value !== null && (
+        <button type="button" class="quiet more" onClick={list.more}>
+          {list.rows.value.length === 0 ? 'Look further back' : 'More'}
+        </button>
+      )}
+    </>
+  )
+}
+
+const Detail = ({ id, close }: { id: string; close(): void }) => {
+  const found = useSignal<NotificationDetail | null>(null)
+  const error = useSignal<string | null>(null)
+  const load = async () => {
+    try {
+      found.value = await get<NotificationDetail>(`notifications/${encodeURIComponent(id)}`)
+      error.value = null
+    } catch (thrown) {
+      error.value = thrown instanceof Error ? thrown.message : 'It failed.'
+    }
+  }
+  useEffect(() => {
+    void load()
+  }, [id])
+  const redeliver = async (channel?: string) => {
+    await post('redeliver', { notification: id, ...(channel ? { channel } : {}) })
+    await load()
+  }
+  const notification = found.value
+  return (
+    <section class="card detail" aria-label="Notification">
+      <header>
+        <h2>{notification?.type ?? 'Notification'}</h2>
+        <button type="button" class="quiet" onClick={close}>
+          Close
+        </button>
+      </header>
+      <Complaint error={error.value} />
+      {notification && (
+        <>
+          <dl>
+            <dt>Id</dt>
+            <dd>
+              <code>{notification.id}</code>
+            </dd>
+            <dt>Published</dt>
+            <dd>{time(notification.createdAt)}</dd>
+            {notification.expiresAt && (
+              <>
+                <dt>Expires</dt>
+                <dd>{time(notification.expiresAt)}</dd>
+              </>
+            )}
+            {notification.dedupeKey && (
+              <>
+                <dt>Key</dt>
+                <dd>
+                  <code>{notification.dedupeKey}</code>
+                </dd>
+              </>
+            )}
+          </dl>
+          <pre class="payload">{pretty(notification.payload)}</pre>
+          <table>
+            <tbody>
+              {notification.deliveries.map(delivery => (
+                <tr key={delivery.channel}>
+                  <td class="wide">{delivery.channel}</td>
+                  <td>
+                    <Badge status={delivery.status} /> {delivery.error}
+                  </td>
+                  <td class="number">{delivery.recipients} streams</td>
+                  <td>{time(delivery.deliveredAt)}</td>
+                  <td>
+                    <Careful act={() => redeliver(delivery.channel)}>Redeliver</Careful>
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </>
+      )}
+    </section>
+  )
+}
+
+/** Indented for people, unless a number would lose digits by that. */
+const pretty = (payload: string) => {
+  const indented = JSON.stringify(JSON.parse(payload), null, 2)
+  const plain = (text: string) => text.replace(/\s+/g, '')
+  return plain(indented) === plain(payload) ? indented : payload
+}
+
+/** The times of the fields are those of here. */
+const inUtc = (filter: Record<string, string>) => ({
+  ...filter,
+  since: filter.since ? new Date(filter.since).toISOString() : '',
+  until: filter.until ? new Date(filter.until).toISOString() : '',
+})

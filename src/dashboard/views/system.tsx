@@ -1,0 +1,108 @@
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import type { Step, SystemFacts } from '../../admin.ts'
+import { get, post } from '../api.ts'
+import { ago, bytes, short, since, time } from '../format.ts'
+import { Complaint, Progress, Tile } from '../parts.tsx'
+
+type System = SystemFacts & { version: string; bun: string; settings: Record<string, string> }
+
+export const System = () => {
+  const found = useSignal<System | null>(null)
+  const error = useSignal<string | null>(null)
+  const load = async () => {
+    try {
+      found.value = await get<System>('system')
+      error.value = null
+    } catch (thrown) {
+      error.value = thrown instanceof Error ? thrown.message : 'It failed.'
+    }
+  }
+  useEffect(() => {
+    void load()
+  }, [])
+  const system = found.value
+  if (!system) return <Complaint error={error.value} />
+  return (
+    <>
+      <div class="tiles">
+        <Tile
+          name="Kairan"
+          value={system.version}
+          note={`Bun ${system.bun} · Postgres ${system.postgres}`}
+        />
+        <Tile
+          name="Oldest notification"
+          value={system.oldestAt ? since(system.oldestAt) : '–'}
+          note={`removed after ${ago(Number(system.settings.RETENTION_MS) / 1000)}`}
+        />
+        <Tile
+          name="NOTIFY queue"
+          value={`${(system.queueUsage * 100).toFixed(1)} %`}
+          note="full, commits fail"
+        />
+        <Tile
+          name="Oldest transaction"
+          value={ago(system.oldestTransactionSeconds)}
+          note={
+            system.oldestTransactionSeconds > 60
+              ? 'It holds back what it has locked.'
+              : 'open in this database'
+          }
+        />
+      </div>
+      <div class="halves">
+        <section class="card">
+          <h2>Settings of this instance</h2>
+          <table>
+            <tbody>
+              {Object.entries(system.settings).map(([name, value]) => (
+                <tr key={name}>
+                  <td>
+                    <code>{name}</code>
+                  </td>
+                  <td class="wide">{value || '–'}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+        <div>
+          <section class="card">
+            <h2>Tables</h2>
+            <table>
+              <tbody>
+                {system.tables.map(({ name, bytes: size, rows }) => (
+                  <tr key={name}>
+                    <td>{name}</td>
+                    <td class="number">about {short(rows)} rows</td>
+                    <td class="number">{bytes(size)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+            <p class="note">
+              Log {system.epoch}, numbered to {system.head.toLocaleString('en')}, removed to{' '}
+              {system.floor.toLocaleString('en')}.
+            </p>
+            <Progress name="Remove what is too old" step={() => post<Step>('prune')} />
+          </section>
+          <section class="card">
+            <h2>Migrations</h2>
+            <table>
+              <tbody>
+                {system.migrations.map(({ version, name, appliedAt }) => (
+                  <tr key={version}>
+                    <td class="number">{version}</td>
+                    <td>{name}</td>
+                    <td>{time(appliedAt)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </section>
+        </div>
+      </div>
+    </>
+  )
+}

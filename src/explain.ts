@@ -1,0 +1,81 @@
+import type { DeliveryFacts } from './admin.ts'
+
+/** Why a user did or did not get a notification. */
+export type Explanation = {
+  outcome:
+    | 'not_published'
+    | 'not_addressed'
+    | 'not_authorised'
+    | 'expired'
+    | 'failed'
+    | 'pending'
+    | 'delivered'
+  /** The same in a sentence, with what to do. */
+  sentence: string
+  channel: string | null
+  deliveredAt: string | null
+  recipients: number
+  streams: number
+}
+
+/**
+ * Answers "why didn't I get it?" from what the database holds. Of several channels the one tells that brought
+ * it, or would have. `readable` is what the user may read now.
+ */
+export const explain = (facts: DeliveryFacts, userId: string, readable: string[]): Explanation => {
+  const { deliveries, streams } = facts
+  const own = deliveries.filter(({ channel }) => readable.includes(channel))
+  const best = order.map(status => own.find(delivery => delivery.status === status)).find(Boolean)
+  const answer = (outcome: Explanation['outcome'], sentence: string): Explanation => ({
+    outcome,
+    sentence,
+    channel: best?.channel ?? null,
+    deliveredAt: best?.deliveredAt ?? null,
+    recipients: best?.recipients ?? 0,
+    streams,
+  })
+
+  if (!facts.isPublished) {
+    return answer(
+      'not_published',
+      'There is no such notification. It was rolled back or refused, or RETENTION has removed it.',
+    )
+  }
+  const addressed = deliveries.map(({ channel }) => channel)
+  if (!best) {
+    return addressed.includes('admin-dashboard')
+      ? answer(
+          'not_authorised',
+          `It went to ${list(addressed)}, and the role level of ${userId} is too low for admin-dashboard.`,
+        )
+      : answer('not_addressed', `It went to ${list(addressed)}, which ${userId} does not read.`)
+  }
+  if (best.status === 'delivered') {
+    const whose =
+      best.channel === `user-${userId}`
+        ? `${count(best.recipients, 'stream')} of ${userId} took it`
+        : `${count(best.recipients, 'stream')} took it; whether one of ${userId} did, its receipts say`
+    return answer('delivered', `Delivered on ${best.channel} at ${best.deliveredAt}: ${whose}.`)
+  }
+  if (facts.isExpired || best.error === 'expired') {
+    return answer('expired', `It expired at ${facts.expiresAt}, before any stream had taken it.`)
+  }
+  if (best.status === 'failed')
+    return answer('failed', `It failed on ${best.channel}: ${best.error}.`)
+  return answer(
+    'pending',
+    streams === 0
+      ? `It waits on ${best.channel}: ${userId} has no stream open, and gets it when one is opened.`
+      : `It waits on ${best.channel} although ${userId} has ${count(streams, 'stream')} open: narrowed by ?channels=, behind, or nobody numbers. Look at the overview.`,
+  )
+}
+
+/** What tells most, first. */
+const order = ['delivered', 'pending', 'failed']
+
+const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`
+
+const list = (channels: string[]) =>
+  channels.length > 3
+    ? `${channels.slice(0, 3).join(', ')} and ${channels.length - 3} more`
+    : channels.join(', ') || 'no channel'

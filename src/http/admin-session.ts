@@ -1,0 +1,61 @@
+import { Elysia } from 'elysia'
+import { KairanError } from '../errors.ts'
+import { isObject } from '../json.ts'
+import type { Auth } from './auth.ts'
+import { readJson } from './body.ts'
+import { isSameOrigin } from './origins.ts'
+
+/**
+ * Signs in to the dashboard who has a token and no cookie: `POST /admin/session` puts a token that is valid here
+ * into the cookie, `DELETE` takes it away.
+ */
+export const adminSessionRoutes = ({ auth, cookie }: { auth: Auth; cookie: string }) => {
+  const requireOwnPage = (request: Request) => {
+    if (isSameOrigin(request)) return
+    throw new KairanError('origin_forbidden', 'Only the dashboard of this service signs in here.')
+  }
+  const setCookie = (request: Request, token: string, seconds: number) =>
+    new Bun.Cookie(cookie, token, {
+      httpOnly: true,
+      sameSite: 'lax',
+      path: '/',
+      maxAge: seconds,
+      secure: isSecure(request, cookie),
+    }).serialize()
+
+  return new Elysia({ name: 'admin-session' })
+    .post(
+      '/admin/session',
+      async ({ request }) => {
+        requireOwnPage(request)
+        const body = await readJson(request, 16_384)
+        const token = isObject(body) ? body.token : null
+        if (typeof token !== 'string' || token.length === 0) {
+          throw new KairanError('bad_request', 'Send {"token": "…"}.')
+        }
+        const headers = { authorization: `Bearer ${token.trim()}` }
+        const { userId, expiresAt } = await auth.identify(new Request(request.url, { headers }))
+        const seconds = Math.max(1, Math.floor(expiresAt - Date.now() / 1000))
+        return Response.json(
+          { userId },
+          { headers: { 'set-cookie': setCookie(request, token.trim(), seconds), ...uncached } },
+        )
+      },
+      { parse: 'none' },
+    )
+    .delete('/admin/session', ({ request }) => {
+      requireOwnPage(request)
+      return new Response(null, {
+        status: 204,
+        headers: { 'set-cookie': setCookie(request, '', 0), ...uncached },
+      })
+    })
+}
+
+const uncached = { 'cache-control': 'no-store' }
+
+/** Over plain http a browser would not keep a cookie that is for https only. */
+const isSecure = (request: Request, cookie: string) =>
+  /^__(Host|Secure)-/i.test(cookie) ||
+  request.url.startsWith('https:') ||
+  request.headers.get('x-forwarded-proto') === 'https'

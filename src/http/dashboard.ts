@@ -1,0 +1,30 @@
+import { Elysia } from 'elysia'
+import uplotStyle from 'uplot/dist/uPlot.min.css' with { type: 'text' }
+import html from '../dashboard/index.html' with { type: 'text' }
+import style from '../dashboard/style.css' with { type: 'text' }
+import { bundle } from './bundle.ts' with { type: 'macro' }
+
+const script = bundle('../dashboard/main.tsx')
+
+/**
+ * `GET /dashboard`: the operator's page. It is the same for everybody, as it holds nothing: what it shows it asks of
+ * `/admin/…`. All its addresses are relative, so it may be served below another path.
+ */
+export const dashboardRoutes = () =>
+  new Elysia({ name: 'dashboard' })
+    .get('/dashboard', () => file(String(html), 'text/html'))
+    .get('/dashboard.js', () => file(script, 'text/javascript'))
+    .get('/dashboard.css', () => file(`${uplotStyle}\n${style}`, 'text/css'))
+
+const file = (text: string, type: string) =>
+  new Response(text, {
+    headers: {
+      'content-type': `${type}; charset=utf-8`,
+      'cache-control': 'no-cache',
+      'content-security-policy':
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; " +
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      'referrer-policy': 'no-referrer',
+      'x-content-type-options': 'nosniff',
+    },
+  })

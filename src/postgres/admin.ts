@@ -1,0 +1,241 @@
+import type {
+  AdminStore,
+  DeliveryFilter,
+  DeliveryRow,
+  Instance,
+  OnlineUser,
+  StreamRow,
+} from '../admin.ts'
+import type { Sql } from './connect.ts'
+import type { Database } from './database.ts'
+import { runForClient } from './refusals.ts'
+
+/** So many rows of the log are looked through for one page, whatever fits: a filter can't cost more. */
+const rowsLookedAt = 5000
+
+/** What the dashboard asks of the database. Every question is bounded. */
+export const createAdminStore = (database: Database): AdminStore => {
+  const ask = <T>(question: (sql: Sql) => PromiseLike<T>) => runForClient(database, question)
+
+  return {
+    async overview() {
+      const [[state], instances] = await Promise.all([ask(readState), ask(readInstances)])
+      if (!state) throw new Error('kairan.log is empty')
+      return { ...state, instances: [...instances] }
+    },
+    async streams({ user, before, limit }) {
+      const [openedAt = '', id = ''] = before?.split('_') ?? []
+      const rows = await ask(
+        sql => sql<(StreamRow & { position: string })[]>`
+          select s.id, s.user_id as "userId", s.channels, s.address, ${iso(sql, 's.opened_at')} as "openedAt",
+            s.instance_id as "instanceId", extract(epoch from s.opened_at)::text || '_' || s.id as position
+          from kairan.streams s join kairan.instances i on i.id = s.instance_id
+          where i.seen_at > now() - interval '10 seconds'
+            ${user === null ? sql`` : sql`and s.user_id = ${user}`}
+            ${before === null ? sql`` : sql`and (s.opened_at, s.id) < (to_timestamp(${openedAt}::text::float8), ${id}::text::uuid)`}
+          order by s.opened_at desc, s.id desc limit ${limit}`,
+      )
+      return {
+        streams: rows.map(({ position: _, ...row }) => row),
+        next: rows.length === limit ? (rows.at(-1)?.position ?? null) : null,
+      }
+    },
+    async online(after, limit) {
+      const rows = await ask(
+        sql => sql<OnlineUser[]>`
+          select user_id as "userId", streams, ${iso(sql, 'since')} as since
+          from kairan.presence where user_id > ${after} order by user_id limit ${limit}`,
+      )
+      return {
+        users: [...rows],
+        next: rows.length === limit ? (rows.at(-1)?.userId ?? null) : null,
+      }
+    },
+    async disconnect(userId) {
+      await ask(sql => sql`select kairan.disconnect(${userId})`)
+    },
+    async deliveries(filter) {
+      const rows = await ask(
+        sql => sql<DeliveryRow[]>`
+          select ${deliveryColumns(sql)}, n.id as "notificationId", n.type, n.bytes,
+            ${iso(sql, 'n.expires_at')} as "expiresAt"
+          ${fitting(sql, filter)}
+          order by d.seq desc limit ${filter.limit}`,
+      )
+      const last = rows.at(-1)?.seq ?? null
+      const next =
+        rows.length === filter.limit ? last : await ask(sql => lowestLookedAt(sql, filter))
+      return { deliveries: [...rows], next }
+    },
+    async notification(id) {
+      const [row] = await ask(
+        sql => sql<
+          {
+            type: string | null
+            payload: string
+            createdAt: string
+            expiresAt: string | null
+            dedupeKey: string | null
+          }[]
+        >`
+          select type, payload::text as payload, ${iso(sql, 'created_at')} as "createdAt",
+            ${iso(sql, 'expires_at')} as "expiresAt", dedupe_key as "dedupeKey"
+          from kairan.notifications where id = ${id}`,
+      )
+      if (!row) return null
+      const deliveries = await ask(
+        sql => sql<Omit<DeliveryRow, 'notificationId' | 'type' | 'expiresAt' | 'bytes'>[]>`
+          select ${deliveryColumns(sql)} from kairan.deliveries d
+          where d.notification_id = ${id} order by d.id limit 1000`,
+      )
+      return { id, ...row, deliveries: [...deliveries] }
+    },
+    async redeliver(id, channel) {
+      const [row] = await ask(
+        sql => sql<{ n: number }[]>`select kairan.redeliver(${id}, ${channel}) as n`,
+      )
+      return row?.n ?? 0
+    },
+    async redeliverSome(filter) {
+      const [row] = await ask(
+        sql => sql<{ changed: number; last: string | null }[]>`
+          with chosen as (
+            select d.notification_id, d.channel, d.seq
+            ${fitting(sql, filter)} and d.status <> 'pending'
+            order by d.seq desc limit ${filter.limit}
+          ), back as (
+            select kairan.redeliver(notification_id, channel) as n, seq from chosen
+          )
+          select coalesce(sum(n), 0)::int as changed, min(seq)::text as last from back`,
+      )
+      const changed = row?.changed ?? 0
+      const isFull = changed === filter.limit
+      const next = isFull ? (row?.last ?? null) : await ask(sql => lowestLookedAt(sql, filter))
+      return { changed, next }
+    },
+    async prune(keepMs) {
+      const keep = `${keepMs} milliseconds`
+      const [row] = await ask(
+        sql => sql<{ changed: number; raised: string | null }[]>`
+          select kairan.raise_floor(${keep}::text::interval)::text as raised, kairan.prune() as changed`,
+      )
+      const changed = row?.changed ?? 0
+      return { changed, next: changed > 0 || row?.raised ? (row?.raised ?? 'more') : null }
+    },
+    async system() {
+      const [[facts], migrations, tables] = await Promise.all([
+        ask(readSystem),
+        ask(
+          sql => sql<{ version: number; name: string; appliedAt: string }[]>`
+            select version, name, ${iso(sql, 'applied_at')} as "appliedAt"
+            from kairan.migrations order by version`,
+        ),
+        ask(
+          sql => sql<{ name: string; bytes: number; rows: number }[]>`
+            select c.relname as name, pg_total_relation_size(c.oid)::float8 as bytes,
+              greatest(c.reltuples, 0)::float8 as rows
+            from pg_class c where c.relnamespace = 'kairan'::regnamespace and c.relkind = 'r'
+            order by bytes desc`,
+        ),
+      ])
+      if (!facts) throw new Error('kairan.log is empty')
+      return { ...facts, migrations: [...migrations], tables: [...tables] }
+    },
+    async explain(notificationId, userId) {
+      const [[notification], deliveries, [streams]] = await Promise.all([
+        ask(
+          sql => sql<{ expiresAt: string | null; isExpired: boolean }[]>`
+            select ${iso(sql, 'expires_at')} as "expiresAt", coalesce(expires_at <= now(), false) as "isExpired"
+            from kairan.notifications where id = ${notificationId}`,
+        ),
+        ask(
+          sql => sql<DeliveryRow[]>`
+            select ${deliveryColumns(sql)} from kairan.deliveries d
+            where d.notification_id = ${notificationId} order by d.id limit 1000`,
+        ),
+        ask(
+          sql => sql<{ streams: number }[]>`
+            select coalesce(sum(streams), 0)::int as streams from kairan.presence where user_id = ${userId}`,
+        ),
+      ])
+      return {
+        isPublished: notification !== undefined,
+        expiresAt: notification?.expiresAt ?? null,
+        isExpired: notification?.isExpired ?? false,
+        deliveries: [...deliveries],
+        streams: streams?.streams ?? 0,
+      }
+    },
+  }
+}
+
+/** A time as ISO 8601 in UTC. The column is written here, never by a client. */
+const iso = (sql: Sql, column: string) =>
+  sql.unsafe(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
+
+const deliveryColumns = (sql: Sql) => sql`
+  d.seq::text, d.channel, d.status, d.error, d.recipients, ${iso(sql, 'd.created_at')} as "createdAt",
+  ${iso(sql, 'd.delivered_at')} as "deliveredAt"`
+
+/** The newest rows of the log that may be looked through. */
+const window = (sql: Sql, { channel, before }: DeliveryFilter) => sql`
+  select * from kairan.deliveries
+  where seq is not null
+    ${channel === null ? sql`` : sql`and channel = ${channel}`}
+    ${before === null ? sql`` : sql`and seq < ${before}::text::bigint`}
+  order by seq desc limit ${rowsLookedAt}`
+
+/** Those of them that fit. */
+const fitting = (sql: Sql, filter: DeliveryFilter) => sql`
+  from (${window(sql, filter)}) d join kairan.notifications n on n.id = d.notification_id
+  where true
+    ${filter.type === null ? sql`` : sql`and n.type = ${filter.type}`}
+    ${filter.status === null ? sql`` : sql`and d.status = ${filter.status}`}
+    ${filter.since === null ? sql`` : sql`and d.created_at >= ${filter.since}::text::timestamptz`}
+    ${filter.until === null ? sql`` : sql`and d.created_at <= ${filter.until}::text::timestamptz`}`
+
+/** Where to look on when the rows that were looked through did not fill a page; null at the end. */
+const lowestLookedAt = async (sql: Sql, filter: DeliveryFilter) => {
+  const [row] = await sql<{ rows: number; lowest: string | null }[]>`
+    select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter)}) looked`
+  return row?.rows === rowsLookedAt ? row.lowest : null
+}
+
+type State = Omit<Awaited<ReturnType<AdminStore['overview']>>, 'instances'>
+
+const readState = (sql: Sql) => sql<State[]>`
+  select ${iso(sql, 'now()')} as now, l.head, l.floor, pg_notification_queue_usage() as "queueUsage",
+    (select count(*)::int from kairan.presence) as users,
+    (select count(*)::int from (select from kairan.deliveries where seq is null limit 10000) d) as unnumbered,
+    (
+      select count(*)::int
+      from (select from kairan.deliveries where status = 'pending' and seq is not null limit 10000) d
+    ) as pending
+  from kairan.log l`
+
+const readInstances = (sql: Sql) => sql<Instance[]>`
+  select id, ${iso(sql, 'started_at')} as "startedAt",
+    (extract(epoch from now() - seen_at) * 1000)::int as "silentMs", facts
+  from kairan.instances order by started_at, id limit 1000`
+
+const readSystem = (sql: Sql) => sql<
+  {
+    postgres: string
+    epoch: string
+    head: number
+    floor: number
+    oldestAt: string | null
+    oldestTransactionSeconds: number
+    queueUsage: number
+  }[]
+>`
+  select current_setting('server_version') as postgres, l.epoch, l.head, l.floor,
+    pg_notification_queue_usage() as "queueUsage",
+    (
+      select ${iso(sql, 'created_at')} from kairan.deliveries where seq > l.floor order by seq limit 1
+    ) as "oldestAt",
+    coalesce((
+      select extract(epoch from max(now() - xact_start))::float8 from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid()
+    ), 0) as "oldestTransactionSeconds"
+  from kairan.log l`
