@@ -94,7 +94,8 @@ export type SystemFacts = {
   head: number
   floor: number
   oldestAt: string | null
-  tables: { name: string; bytes: number; rows: number }[]
+  /** About how many rows; null when nobody has counted. */
+  tables: { name: string; bytes: number; rows: number | null }[]
   /** The oldest transaction that is open, in seconds: what it has locked or hidden waits for it. */
   oldestTransactionSeconds: number
   queueUsage: number

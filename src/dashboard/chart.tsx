@@ -21,7 +21,7 @@ export const Chart = ({
   useEffect(() => {
     const element = place.current
     if (!element) return
-    const colorOf = (name: string) => getComputedStyle(element).getPropertyValue(name).trim()
+    const colorOf = (name: string) => resolveColor(element, name)
     const draw = () => {
       plot.current?.destroy()
       const axis = {
@@ -79,6 +79,16 @@ export const Chart = ({
       <div ref={place} />
     </figure>
   )
+}
+
+/** What a custom property is as a color now: a canvas does not know `light-dark()`. */
+const resolveColor = (element: HTMLElement, name: string) => {
+  const probe = document.createElement('i')
+  probe.style.color = `var(${name})`
+  element.append(probe)
+  const { color } = getComputedStyle(probe)
+  probe.remove()
+  return color
 }
 
 const dataOf = (all: Sample[], lines: Line[]): uPlot.AlignedData => [

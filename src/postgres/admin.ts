@@ -131,9 +131,9 @@ export const createAdminStore = (database: Database): AdminStore => {
             from kairan.migrations order by version`,
         ),
         ask(
-          sql => sql<{ name: string; bytes: number; rows: number }[]>`
+          sql => sql<{ name: string; bytes: number; rows: number | null }[]>`
             select c.relname as name, pg_total_relation_size(c.oid)::float8 as bytes,
-              greatest(c.reltuples, 0)::float8 as rows
+              nullif(c.reltuples, -1)::float8 as rows
             from pg_class c where c.relnamespace = 'kairan'::regnamespace and c.relkind = 'r'
             order by bytes desc`,
         ),

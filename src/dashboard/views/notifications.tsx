@@ -176,28 +176,32 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
             )}
           </dl>
           <pre class="payload">{pretty(notification.payload)}</pre>
-          <table>
-            <tbody>
-              {notification.deliveries.map(delivery => (
-                <tr key={delivery.channel}>
-                  <td class="wide">{delivery.channel}</td>
-                  <td>
-                    <Badge status={delivery.status} /> {delivery.error}
-                  </td>
-                  <td class="number">{delivery.recipients} streams</td>
-                  <td>{time(delivery.deliveredAt)}</td>
-                  <td>
-                    <Careful act={() => redeliver(delivery.channel)}>Redeliver</Careful>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <div class="wide-table">
+            <table>
+              <tbody>
+                {notification.deliveries.map(delivery => (
+                  <tr key={delivery.channel}>
+                    <td class="wide">{delivery.channel}</td>
+                    <td>
+                      <Badge status={delivery.status} /> {delivery.error}
+                    </td>
+                    <td class="number">{streams(delivery.recipients)}</td>
+                    <td>{time(delivery.deliveredAt)}</td>
+                    <td>
+                      <Careful act={() => redeliver(delivery.channel)}>Redeliver</Careful>
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
         </>
       )}
     </section>
   )
 }
+
+const streams = (count: number) => `${count} ${count === 1 ? 'stream' : 'streams'}`
 
 /** Indented for people, unless a number would lose digits by that. */
 const pretty = (payload: string) => {

@@ -39,7 +39,7 @@ export const System = () => {
         <Tile
           name="NOTIFY queue"
           value={`${(system.queueUsage * 100).toFixed(1)} %`}
-          note="full, commits fail"
+          note="at 100 % commits fail"
         />
         <Tile
           name="Oldest transaction"
@@ -75,7 +75,9 @@ export const System = () => {
                 {system.tables.map(({ name, bytes: size, rows }) => (
                   <tr key={name}>
                     <td>{name}</td>
-                    <td class="number">about {short(rows)} rows</td>
+                    <td class="number">
+                      {rows === null ? 'not counted yet' : `about ${short(rows)} rows`}
+                    </td>
                     <td class="number">{bytes(size)}</td>
                   </tr>
                 ))}
