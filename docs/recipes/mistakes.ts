@@ -1,0 +1,42 @@
+import type { SQL } from 'bun'
+import { sql as drizzleSql } from 'drizzle-orm'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { type Kysely, sql as kyselySql } from 'kysely'
+import type { Pool } from 'pg'
+import type { Sql } from 'postgres'
+import { notifications } from './drizzle.ts'
+import type { Database } from './kysely.ts'
+import type { PrismaClient } from './prisma/client/client.ts'
+
+// Each of these is refused. It is a test that they are, and that the answer says why.
+
+const text = JSON.stringify({ orderId: 7 })
+const channels = ['user-1', 'all-users']
+
+/** These clients encode what goes to a jsonb parameter: text becomes a JSON string. */
+export const encodedTwice = {
+  postgres: (sql: Sql) => sql`select kairan.publish('user-1', ${text}::jsonb)`,
+  bun: (sql: SQL) => sql`select kairan.publish('user-1', ${text}::jsonb)`,
+  // @ts-expect-error: its types refuse it too, as the column is jsonb().$type<object>().
+  drizzle: (db: PostgresJsDatabase) => db.insert(notifications).values({ channels, payload: text }),
+  // These send text as it is. It has to be encoded twice by hand.
+  pg: (pool: Pool) => pool.query(`select kairan.publish('user-1', $1)`, [JSON.stringify(text)]),
+  kysely: (db: Kysely<Database>) =>
+    kyselySql`select kairan.publish('user-1', ${JSON.stringify(text)})`.execute(db),
+  prisma: (prisma: PrismaClient) =>
+    prisma.$queryRaw`select kairan.publish('user-1', ${JSON.stringify(text)}::jsonb)::text`,
+}
+
+/** Without `::text[]` Postgres takes the parameter for the one channel of publish(text, …). */
+export const channelsAsText = {
+  postgres: (sql: Sql) => sql`select kairan.publish(${channels}, '{}')`,
+  bun: (sql: SQL) => sql`select kairan.publish(${channels}, '{}')`,
+  pg: (pool: Pool) => pool.query(`select kairan.publish($1, '{}')`, [channels]),
+  kysely: (db: Kysely<Database>) => kyselySql`select kairan.publish(${channels}, '{}')`.execute(db),
+  prisma: (prisma: PrismaClient) =>
+    prisma.$queryRaw`select kairan.publish(${channels}, '{}')::text`,
+}
+
+/** Drizzle makes a list of parameters of it, a record: no such function exists. */
+export const channelsAsRecord = (db: PostgresJsDatabase) =>
+  db.execute(drizzleSql`select kairan.publish(${channels}, '{}')`)

@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { eventually } from './eventually.ts'
+import { type Shop, shop } from './shop.ts'
+
+/** What each recipe in docs/recipes does, whatever it is written in. */
+export type Recipe = {
+  placeOrder(userId: string, item: string): Promise<string | undefined>
+  remind(userId: string, orderId: number): Promise<string | undefined>
+  announce(text: string): Promise<string | undefined>
+  /** What somebody could write by mistake, by its name, and what the answer has to say. */
+  mistakes: Record<string, Mistake>
+  close(): Promise<unknown> | undefined
+}
+
+export type Mistake = { make: () => Promise<unknown>; says: string; advises: string }
+
+export const twice = {
+  says: 'kairan: the payload was encoded as JSON twice: "{\\"orderId\\":',
+  advises: 'Pass the object, not its JSON.stringify',
+}
+
+export const noArray = {
+  says: 'kairan: unknown channel',
+  advises: 'Several channels are a text[]: $1::text[]',
+}
+
+/** Tests a recipe with streams of a running service as the proof. */
+export const testRecipe = (
+  name: string,
+  open: (url: string) => Promise<Recipe>,
+  options: { skip?: boolean } = {},
+) =>
+  describe.skipIf(options.skip ?? false)(name, () => {
+    let opened: { shop: Shop; recipe: Recipe } | undefined
+    const get = () => {
+      if (!opened) throw new Error('The shop is not open.')
+      return opened
+    }
+    beforeAll(async () => {
+      const opening = await shop()
+      opened = { shop: opening, recipe: await open(opening.url) }
+    })
+    afterAll(async () => {
+      await opened?.recipe.close()
+      await opened?.shop[Symbol.asyncDispose]()
+    })
+
+    test('an order and the news of it are one transaction, for its user and the admins', async () => {
+      const { shop, recipe } = get()
+      await using user = await shop.stream('1')
+      await using admin = await shop.stream('admin')
+      await using other = await shop.stream('2')
+      const id = await recipe.placeOrder('1', 'tea')
+      const [order] = await shop.sql`select id from orders where user_id = '1'`
+      const event = {
+        id,
+        type: 'order.placed',
+        payload: { orderId: order?.id, item: 'tea' },
+      }
+      expect(id).toMatch(/^[0-9a-f-]{36}$/)
+      expect(await user.atLeast(1)).toMatchObject([{ ...event, channel: 'user-1' }])
+      expect(await admin.atLeast(1)).toMatchObject([{ ...event, channel: 'admin-dashboard' }])
+      expect(other.events).toEqual([])
+      await eventually(async () => {
+        const pending =
+          await shop.sql`select from kairan.deliveries where notification_id = ${id ?? ''} and status <> 'delivered'`
+        return pending.length === 0
+      })
+    })
+
+    test('what is rolled back is nobody’s news', async () => {
+      const { shop, recipe } = get()
+      await using user = await shop.stream('3')
+      await expect(recipe.placeOrder('3', 'lamp')).rejects.toThrow()
+      expect(await shop.sql`select from orders where user_id = '3'`).toHaveLength(0)
+      const id = await recipe.placeOrder('3', 'tea')
+      expect(await user.atLeast(1)).toMatchObject([{ id, payload: { item: 'tea' } }])
+      const rows =
+        await shop.sql`select id from kairan.notifications where 'user-3' = any (channels)`
+      expect([...rows]).toEqual([{ id }])
+    })
+
+    test('a dedupe key gives one id and one event', async () => {
+      const { shop, recipe } = get()
+      await using user = await shop.stream('4')
+      const id = await recipe.remind('4', 7)
+      expect(await recipe.remind('4', 7)).toBe(id)
+      const next = await recipe.remind('4', 8)
+      expect(await user.atLeast(2)).toMatchObject([
+        { id, type: 'order.reminder', channel: 'user-4', payload: { orderId: 7 } },
+        { id: next, payload: { orderId: 8 } },
+      ])
+    })
+
+    test('a text comes as it is', async () => {
+      const { shop, recipe } = get()
+      await using user = await shop.stream('5')
+      for (const text of [`It's "here": \\ \\n {} $1 %s ?`, '回覧 🔔\n\ttwo lines', '']) {
+        const { length } = user.events
+        const id = await recipe.announce(text)
+        expect((await user.atLeast(length + 1)).at(-1)).toMatchObject({
+          id,
+          channel: 'all-users',
+          type: 'news',
+          payload: { text },
+        })
+      }
+    })
+
+    test('a mistake is said, and what to do about it', async () => {
+      const { shop, recipe } = get()
+      const before = await shop.sql`select from kairan.notifications`
+      for (const [what, { make, says, advises }] of Object.entries(recipe.mistakes)) {
+        const error = await make().then(
+          () => `${what} was taken`,
+          reason => said(reason),
+        )
+        expect(error).toContain(says)
+        expect(error).toContain(advises)
+      }
+      expect(await shop.sql`select from kairan.notifications`).toHaveLength(before.length)
+    })
+  })
+
+/** All that a client tells of an error: its properties, and those of what caused it. */
+const said = (error: unknown): string => {
+  if (typeof error !== 'object' || error === null) return String(error)
+  const properties = Object.getOwnPropertyNames(error)
+    .filter(name => name !== 'stack')
+    .map(name => said(Reflect.get(error, name)))
+  return properties.join('\n')
+}

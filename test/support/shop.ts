@@ -1,0 +1,41 @@
+import { join } from 'node:path'
+import { open as openStream } from './client.ts'
+import { database } from './database.ts'
+import { serve, tokenFor } from './service.ts'
+
+const tables = await Bun.file(join(import.meta.dir, '../../docs/recipes/shop.sql')).text()
+
+/**
+ * A service on a database of somebody who has a shop: orders, and what is left of each item. It ends with
+ * the scope.
+ */
+export const shop = async () => {
+  await using stack = new AsyncDisposableStack()
+  const db = stack.use(await database())
+  // A role called kairan would create the tables of others in the schema of its name.
+  await db.sql.unsafe(
+    `alter database ${new URL(db.url).pathname.slice(1)} set search_path = public`,
+  )
+  // The connection that is there already has to be told, too.
+  await db.sql.unsafe(`
+    set search_path = public;
+    ${tables}
+    insert into stock values ('tea', 1000), ('lamp', 0)`)
+  const service = stack.use(await serve(db, { ROLE_LEVEL_QUERY: roleLevelQuery }))
+  const kept = stack.move()
+  return {
+    url: db.url,
+    sql: db.sql,
+    /** The open stream of a user: "admin" is one. */
+    async stream(userId: string) {
+      const stream = await openStream(service.url, { token: await tokenFor(userId) })
+      await stream.control('ready')
+      return stream
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
+}
+
+export type Shop = Awaited<ReturnType<typeof shop>>
+
+const roleLevelQuery = `select 100 where $1 = 'admin'`
