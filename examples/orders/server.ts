@@ -1,0 +1,57 @@
+/** `bun examples/orders/server.ts`: a shop with a Kairan of its own. See README.md. */
+import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readConfig } from '../../src/config.ts'
+import { createLogger } from '../../src/logger.ts'
+import { startEmbedded } from '../../src/postgres/embedded.ts'
+import { createService } from '../../src/service.ts'
+import { createShop } from './shop.ts'
+
+const { DATABASE_URL, HOST = '127.0.0.1', PORT = '3000' } = process.env
+
+// Kept between runs.
+const directory = process.env.DATA_DIRECTORY ?? join(import.meta.dir, '../../.kairan/orders')
+await mkdir(directory, { recursive: true })
+await chmod(directory, 0o755)
+const postgres = DATABASE_URL ? null : await startEmbedded({ directory })
+const databaseUrl = DATABASE_URL || (postgres?.url ?? '')
+
+// The shop signs who somebody is; Kairan believes it, as both know the secret.
+const secret =
+  process.env.JWT_SECRET ??
+  Buffer.from(crypto.getRandomValues(new Uint8Array(48))).toString('base64')
+const kairan = createService(
+  readConfig({
+    DATABASE_URL: databaseUrl,
+    JWT_SECRET: secret,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    DRAIN_MS: '500',
+    ROLE_LEVEL_QUERY: 'select role_level from users where id = $1',
+  }),
+  await createLogger({ level: 'warn', pretty: true }),
+)
+await kairan.start()
+const shop = await createShop({
+  databaseUrl,
+  secret,
+  kairan: kairan.url,
+  hostname: HOST,
+  port: Number(PORT),
+})
+
+console.log(`
+  The shop    ${shop.url}
+  Postgres    psql '${databaseUrl}'
+  Try         insert into orders (user_id, item) values ('1', 'Sencha');
+              update orders set status = 'shipped' where status = 'placed';
+`)
+
+const stop = async () => {
+  await shop.stop()
+  await kairan.stop()
+  await postgres?.stop()
+  process.exit(0)
+}
+process.once('SIGINT', stop)
+process.once('SIGTERM', stop)
