@@ -8,10 +8,23 @@ import { notifications } from './drizzle.ts'
 import type { Database } from './kysely.ts'
 import type { PrismaClient } from './prisma/client/client.ts'
 
-// Each of these is refused. It is a test that they are, and that the answer says why.
-
 const text = JSON.stringify({ orderId: 7 })
 const channels = ['user-1', 'all-users']
+
+/** Right with every client: the parameter is text for each of them. */
+export const castToText = {
+  postgres: (sql: Sql) => sql`select kairan.publish('user-6', ${text}::text::jsonb)`,
+  bun: (sql: SQL) => sql`select kairan.publish('user-6', ${text}::text::jsonb)`,
+  drizzle: (db: PostgresJsDatabase) =>
+    db.execute(drizzleSql`select kairan.publish('user-6', ${text}::text::jsonb)`),
+  pg: (pool: Pool) => pool.query(`select kairan.publish('user-6', $1::text::jsonb)`, [text]),
+  kysely: (db: Kysely<Database>) =>
+    kyselySql`select kairan.publish('user-6', ${text}::text::jsonb)`.execute(db),
+  prisma: (prisma: PrismaClient) =>
+    prisma.$queryRaw`select kairan.publish('user-6', ${text}::text::jsonb)`,
+}
+
+// From here on each is refused. It is a test that they are, and that the answer says why.
 
 /** These clients encode what goes to a jsonb parameter: text becomes a JSON string. */
 export const encodedTwice = {

@@ -1,5 +1,5 @@
 import * as recipe from '../../docs/recipes/bun-sql.ts'
-import { channelsAsText, encodedTwice } from '../../docs/recipes/mistakes.ts'
+import { castToText, channelsAsText, encodedTwice } from '../../docs/recipes/mistakes.ts'
 import { noArray, testRecipe, twice } from '../support/recipe.ts'
 
 testRecipe('Bun.sql', async url => {
@@ -8,6 +8,7 @@ testRecipe('Bun.sql', async url => {
     placeOrder: (userId, item) => recipe.placeOrder(sql, userId, item),
     remind: (userId, orderId) => recipe.remind(sql, userId, orderId),
     announce: text => recipe.announce(sql, text),
+    asText: async () => castToText.bun(sql),
     mistakes: {
       'JSON.stringify': { make: () => encodedTwice.bun(sql), ...twice },
       'channels without ::text[]': { make: () => channelsAsText.bun(sql), ...noArray },

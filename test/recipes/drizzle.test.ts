@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import * as nodePostgres from '../../docs/recipes/drizzle.pg.ts'
 import * as recipe from '../../docs/recipes/drizzle.ts'
-import { channelsAsRecord, encodedTwice } from '../../docs/recipes/mistakes.ts'
+import { castToText, channelsAsRecord, encodedTwice } from '../../docs/recipes/mistakes.ts'
 import { run } from '../support/program.ts'
 import { testRecipe, twice } from '../support/recipe.ts'
 import { shop } from '../support/shop.ts'
@@ -13,6 +13,7 @@ testRecipe('Drizzle', async url => {
     placeOrder: (userId, item) => recipe.placeOrder(db, userId, item),
     remind: (userId, orderId) => recipe.remind(db, userId, orderId),
     announce: text => recipe.announce(db, text),
+    asText: async () => castToText.drizzle(db),
     mistakes: {
       'JSON.stringify for a jsonb column': {
         make: async () => encodedTwice.drizzle(db),

@@ -1,5 +1,5 @@
 import * as recipe from '../../docs/recipes/kysely.ts'
-import { channelsAsText, encodedTwice } from '../../docs/recipes/mistakes.ts'
+import { castToText, channelsAsText, encodedTwice } from '../../docs/recipes/mistakes.ts'
 import { noArray, testRecipe, twice } from '../support/recipe.ts'
 
 testRecipe('Kysely', async url => {
@@ -8,6 +8,7 @@ testRecipe('Kysely', async url => {
     placeOrder: (userId, item) => recipe.placeOrder(db, userId, item),
     remind: (userId, orderId) => recipe.remind(db, userId, orderId),
     announce: text => recipe.announce(db, text),
+    asText: async () => castToText.kysely(db),
     mistakes: {
       'JSON.stringify': { make: () => encodedTwice.kysely(db), ...twice },
       'channels without ::text[]': { make: () => channelsAsText.kysely(db), ...noArray },

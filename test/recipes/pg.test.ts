@@ -1,4 +1,4 @@
-import { channelsAsText, encodedTwice } from '../../docs/recipes/mistakes.ts'
+import { castToText, channelsAsText, encodedTwice } from '../../docs/recipes/mistakes.ts'
 import * as recipe from '../../docs/recipes/pg.ts'
 import { noArray, testRecipe, twice } from '../support/recipe.ts'
 
@@ -8,6 +8,7 @@ testRecipe('pg', async url => {
     placeOrder: (userId, item) => recipe.placeOrder(pool, userId, item),
     remind: (userId, orderId) => recipe.remind(pool, userId, orderId),
     announce: text => recipe.announce(pool, text),
+    asText: async () => castToText.pg(pool),
     mistakes: {
       'JSON.stringify': { make: () => encodedTwice.pg(pool), ...twice },
       'channels without ::text[]': { make: () => channelsAsText.pg(pool), ...noArray },

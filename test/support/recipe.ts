@@ -7,6 +7,8 @@ export type Recipe = {
   placeOrder(userId: string, item: string): Promise<string | undefined>
   remind(userId: string, orderId: number): Promise<string | undefined>
   announce(text: string): Promise<string | undefined>
+  /** `$1::text::jsonb`, which is right with every client. It publishes {"orderId": 7} for user 6. */
+  asText?: () => Promise<unknown>
   /** What somebody could write by mistake, by its name, and what the answer has to say. */
   mistakes: Record<string, Mistake>
   close(): Promise<unknown> | undefined
@@ -105,6 +107,22 @@ export const testRecipe = (
           payload: { text },
         })
       }
+    })
+
+    test('text that is cast to text first is right', async () => {
+      const { shop, recipe } = get()
+      if (!recipe.asText) return
+      await using user = await shop.stream('6')
+      await recipe.asText()
+      expect(await user.atLeast(1)).toMatchObject([{ payload: { orderId: 7 } }])
+    })
+
+    test('a user id may have quotes, braces and backslashes', async () => {
+      const { shop, recipe } = get()
+      const userId = `o'"\\{}é$1`
+      await using user = await shop.stream(userId)
+      const id = await recipe.placeOrder(userId, 'tea')
+      expect(await user.atLeast(1)).toMatchObject([{ id, channel: `user-${userId}` }])
     })
 
     test('a mistake is said, and what to do about it', async () => {
