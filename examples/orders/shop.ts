@@ -28,10 +28,10 @@ export const createShop = async (options: {
     port: options.port ?? 0,
     // Longer than Kairan's heartbeats.
     idleTimeout: 60,
+    maxRequestBodySize: 2 * 1024 * 1024,
     routes: {
       '/': page('index.html'),
-      '/shop.css': page('shop.css'),
-      '/shop.js': page('shop.js'),
+      ...Object.fromEntries(files.map(name => [`/${name}`, page(name)])),
 
       '/users': async () =>
         Response.json(await sql`select id, name, role_level from users order by id`),
@@ -107,9 +107,12 @@ export const createShop = async (options: {
 
   const handOn = (request: Request) => {
     const { pathname, search } = new URL(request.url)
+    const headers = new Headers(request.headers)
+    // Whatever the shop is called outside, Kairan is on loopback here, and answers to no other name.
+    headers.delete('host')
     return fetch(new URL(pathname + search, options.kairan), {
       method: request.method,
-      headers: request.headers,
+      headers,
       body: request.body,
       // When the page goes, so does its stream.
       signal: request.signal,
@@ -126,6 +129,8 @@ export const createShop = async (options: {
     },
   }
 }
+
+const files = ['shop.css', 'shop.js', 'bell.js', 'session.js', 'dom.js']
 
 const isAdmin = (user: User) => user.role_level >= 100
 
