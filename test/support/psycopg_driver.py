@@ -26,5 +26,6 @@ def plain_dict(connection):
 
 _, url, name, arguments = sys.argv
 call = getattr(orders_psycopg, name, None) or globals()[name]
-with psycopg.connect(url) as connection:
+# Nothing but the recipe itself makes transactions.
+with psycopg.connect(url, autocommit=True) as connection:
     print(call(connection, *json.loads(arguments)))
