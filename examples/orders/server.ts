@@ -3,11 +3,15 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readConfig } from '../../src/config.ts'
 import { createLogger } from '../../src/logger.ts'
+import { findPort } from '../../src/port.ts'
 import { startEmbedded } from '../../src/postgres/embedded.ts'
 import { createService } from '../../src/service.ts'
 import { createShop } from './shop.ts'
 
-const { DATABASE_URL, HOST = '127.0.0.1', PORT = '3000' } = process.env
+const { DATABASE_URL, HOST = '127.0.0.1', PORT } = process.env
+
+// Where nobody asked for a port, any will do: `bun run dev` may have 3000.
+const port = PORT ? await findPort(HOST, Number(PORT)) : await findPort(HOST, 3000).catch(() => 0)
 
 // Kept between runs.
 const directory = process.env.DATA_DIRECTORY ?? join(import.meta.dir, '../../.kairan/orders')
@@ -37,7 +41,7 @@ const shop = await createShop({
   secret,
   kairan: kairan.url,
   hostname: HOST,
-  port: Number(PORT),
+  port,
 })
 
 console.log(`

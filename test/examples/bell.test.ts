@@ -1,0 +1,102 @@
+import { expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Page } from 'playwright-core'
+import { browser, withoutBrowser } from '../support/browser.ts'
+import { openExample } from '../support/example.ts'
+
+/** Opens the shop as somebody. */
+const visit = async (page: Page, url: string, name: string) => {
+  page.on('pageerror', error => complaints.push(error.message))
+  page.on('console', message => {
+    if (message.type() === 'error') complaints.push(message.text())
+  })
+  await page.goto(url)
+  await page.getByRole('link', { name }).first().click()
+  await bell(page, 0)
+  return page
+}
+
+const complaints: string[] = []
+
+/** Both are parts of the service that the page needs. */
+const parts = ['src/http/client.ts', 'src/http/inbox.ts']
+const withoutParts = !parts.every(part => existsSync(part))
+if (withoutParts)
+  console.warn('No browser client or no inbox in this version: no test of the bell.')
+
+/** Waits until the bell says so many unread ones. */
+const bell = (page: Page, unread: number) =>
+  page
+    .getByRole('button', {
+      name: unread === 0 ? 'Notifications' : `Notifications, ${unread} unread`,
+      exact: true,
+    })
+    .waitFor()
+
+test.skipIf(withoutBrowser || withoutParts)(
+  'the bell, the badge and the toasts of two windows stay in step',
+  async () => {
+    await using shop = await openExample()
+    await using chromium = await browser()
+    const desktop = await chromium.newContext({ colorScheme: 'light' })
+    const phone = await chromium.newContext({
+      viewport: { width: 390, height: 844 },
+      colorScheme: 'dark',
+    })
+    const aiko = await visit(await desktop.newPage(), shop.url, 'Aiko')
+    const aikosPhone = await visit(await phone.newPage(), shop.url, 'Aiko')
+    const aikosTab = await visit(await desktop.newPage(), shop.url, 'Aiko')
+    const chidi = await visit(await desktop.newPage(), shop.url, 'Chidi')
+
+    await aiko.getByRole('button', { name: 'Order Sencha' }).click()
+    await aiko.getByRole('button', { name: 'Order Gyokuro' }).click()
+    for (const page of [aiko, aikosTab, aikosPhone, chidi]) await bell(page, 2)
+    for (const page of [aiko, aikosTab, aikosPhone]) {
+      await page.locator('.toast', { hasText: 'Gyokuro, order #2' }).waitFor()
+      await page.locator('[data-order="2"] [data-status=placed]').waitFor()
+    }
+    await chidi.locator('.toast', { hasText: 'Aiko orders Gyokuro' }).waitFor()
+    await chidi.getByRole('button', { name: 'Ship: order 1' }).click()
+    for (const page of [aiko, aikosTab, aikosPhone, chidi]) {
+      await bell(page, 3)
+      await page.locator('[data-order="1"] [data-status=shipped]').waitFor()
+    }
+
+    await aikosPhone.getByRole('button', { name: 'Notifications' }).click()
+    const entry = aikosPhone.getByRole('button', { name: /It is on its way/ })
+    await entry.focus()
+    await aikosPhone.keyboard.press('Enter')
+    for (const page of [aiko, aikosTab, aikosPhone]) {
+      await bell(page, 2)
+      await page.locator('.entry[data-read=true]').waitFor({ state: 'attached' })
+    }
+    // Who uses the keyboard stays where they were.
+    expect(await entry.evaluate(button => button === document.activeElement)).toBe(true)
+    await bell(chidi, 3)
+    // Two windows of one browser share their stream.
+    expect(shop.kairan.service.streams).toBe(3)
+
+    const folder = process.env.SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'kairan-orders-')))
+    await chidi.getByRole('button', { name: 'Notifications' }).click()
+    await aiko.screenshot({ path: join(folder, 'customer.png') })
+    await aikosPhone.screenshot({ path: join(folder, 'customer-phone-dark.png') })
+    await chidi.screenshot({ path: join(folder, 'admin.png') })
+    console.log(`Screenshots of the example: ${folder}`)
+
+    // What was there before the page is not news: no toast, but it is in the list.
+    await aikosTab.bringToFront()
+    await aikosTab.reload()
+    await bell(aikosTab, 2)
+    expect(await aikosTab.locator('.toast').count()).toBe(0)
+    await aikosTab.getByRole('button', { name: 'Notifications' }).click()
+    expect(await aikosTab.locator('.entry').count()).toBe(3)
+    await aikosTab.getByRole('button', { name: 'Mark all as read' }).click()
+    for (const page of [aiko, aikosTab, aikosPhone]) await bell(page, 0)
+
+    expect(await aikosPhone.evaluate('document.documentElement.scrollWidth')).toBe(390)
+    expect(complaints).toEqual([])
+  },
+)
