@@ -83,6 +83,8 @@ export const showBell = onChange => {
     onChange()
   })
   notifications.subscribe(show)
+  // Who opens the list sees there what popped up.
+  $('#inbox').ontoggle = () => $('#toasts').replaceChildren()
   $('#read-all').onclick = () => attempt($('#read-all'), () => notifications.markAllRead())
   void load()
 }
