@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
@@ -79,7 +78,7 @@ test.skipIf(withoutBrowser || withoutParts)(
     // Two windows of one browser share their stream.
     expect(shop.kairan.service.streams).toBe(3)
 
-    const folder = process.env.SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'kairan-orders-')))
+    const folder = process.env.SCREENSHOTS ?? join(tmpdir(), 'kairan-orders')
     await chidi.getByRole('button', { name: 'Notifications' }).click()
     await aiko.screenshot({ path: join(folder, 'customer.png') })
     await aikosPhone.screenshot({ path: join(folder, 'customer-phone-dark.png') })
