@@ -158,7 +158,7 @@ const optionOf = (options: string[], name: string) =>
   options.find(option => option.startsWith(`--${name}=`))?.slice(name.length + 3)
 
 const migrateOnly = async () => {
-  const applied = await migrate(readDatabaseUrl(process.env))
+  const applied = await migrate(readDatabaseUrl(process.env), note => console.warn(note))
   console.log(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'Nothing to apply.')
 }
 

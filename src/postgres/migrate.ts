@@ -1,4 +1,5 @@
 import { connect, type Sql } from './connect.ts'
+import { grantRoles } from './grants.ts'
 import tables from './migrations/0001_tables.sql' with { type: 'text' }
 import publish from './migrations/0002_publish.sql' with { type: 'text' }
 import log from './migrations/0003_log.sql' with { type: 'text' }
@@ -8,6 +9,7 @@ import tickets from './migrations/0006_tickets.sql' with { type: 'text' }
 import publishItems from './migrations/0007_publish_items.sql' with { type: 'text' }
 import restored from './migrations/0008_restored.sql' with { type: 'text' }
 import presence from './migrations/0009_presence.sql' with { type: 'text' }
+import roles from './migrations/0011_roles.sql' with { type: 'text' }
 
 /** The migrations, in order. A file that was released never changes: add another one. */
 const migrations = [
@@ -20,14 +22,20 @@ const migrations = [
   { version: 7, name: 'publish_items', sql: publishItems },
   { version: 8, name: 'restored', sql: restored },
   { version: 9, name: 'presence', sql: presence },
+  { version: 11, name: 'roles', sql: roles },
 ]
 
 /**
- * Brings the schema `kairan` up to date and returns the names of the migrations that it applied.
+ * Brings the schema `kairan` and who may do what in it up to date, and returns the names of the
+ * migrations that it applied. `onNote` hears what the operator should know. Where there is nothing to
+ * apply, a login that may only read `kairan.migrations` will do.
  * Instances that start together wait for each other. A database that is ahead of this program is left
  * alone: its migrations only ever add, so that the older program still works.
  */
-export const migrate = async (url: string): Promise<string[]> => {
+export const migrate = async (
+  url: string,
+  onNote: (note: string) => void = () => undefined,
+): Promise<string[]> => {
   const sql = connect(url, { max: 1, name: 'kairan migrate' })
   try {
     const applied: string[] = []
@@ -37,7 +45,15 @@ export const migrate = async (url: string): Promise<string[]> => {
       if (await apply(sql, migration)) applied.push(`${migration.version} ${migration.name}`)
       else done = await appliedVersions(sql)
     }
+    const note = await grantRoles(sql, lockKey)
+    if (note !== null) onNote(note)
     return applied
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === insufficientPrivilege) {
+      error.message +=
+        '. Run `kairan migrate` with the login that owns the schema kairan. One that only serves needs kairan_service.'
+    }
+    throw error
   } finally {
     await sql.end({ timeout: 5 })
   }
@@ -85,6 +101,8 @@ const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)
     throw error
   }
 }
+
+const insufficientPrivilege = '42501'
 
 // "kairan" in ASCII, so that nobody else's advisory lock has it by chance.
 const lockKey = 0x6b616972616e

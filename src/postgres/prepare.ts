@@ -15,7 +15,7 @@ export const prepare = async (
 ) => {
   for (let attempt = 0; !isStopped(); attempt++) {
     try {
-      const applied = await migrate(databaseUrl)
+      const applied = await migrate(databaseUrl, note => report.warn({}, note))
       if (applied.length > 0) report.info({ applied }, 'The schema kairan is up to date.')
       await writeSettings(databaseUrl, maxEventBytes)
       return

@@ -1,0 +1,116 @@
+import { expect, test } from 'bun:test'
+import { denied, login, stateOf } from '../support/logins.ts'
+import { rightsOf } from '../support/rights.ts'
+import { migrated } from '../support/schema.ts'
+
+test('a publisher can publish, and nothing else', async () => {
+  await using db = await migrated()
+  await using publisher = await login(db, 'kairan_publisher')
+  expect(await rightsOf(db, publisher)).toEqual([
+    'execute column_of',
+    'execute examine',
+    'execute fill_in',
+    'execute publish',
+    'execute publish_row',
+    'execute published_as',
+    'execute try_publish',
+    'insert notifications.channels',
+    'insert notifications.created_at',
+    'insert notifications.dedupe_key',
+    'insert notifications.expires_at',
+    'insert notifications.id',
+    'insert notifications.payload',
+    'insert notifications.type',
+    'read max_event_bytes',
+    'select notifications.id',
+  ])
+})
+
+test('a reader reads notifications and deliveries, and writes nothing', async () => {
+  await using db = await migrated()
+  await using reader = await login(db, 'kairan_reader')
+  const columns = await db.sql`
+    select 'select ' || relname || '.' || attname as right
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+    where c.oid in ('kairan.notifications'::regclass, 'kairan.deliveries'::regclass)`
+  expect(await rightsOf(db, reader)).toEqual(columns.map(({ right }) => right).toSorted())
+})
+
+test('who has none of the roles can do nothing, and neither can PUBLIC', async () => {
+  await using db = await migrated()
+  await using stranger = await login(db)
+  expect(await rightsOf(db, stranger)).toEqual([])
+  // A login that can name things in the schema still finds nothing that is everybody's.
+  await db.sql.unsafe(`grant usage on schema kairan to ${stranger.name}`)
+  expect(await rightsOf(db, stranger)).toEqual([])
+})
+
+test('a publisher publishes in every way', async () => {
+  await using db = await migrated()
+  await using publisher = await login(db, 'kairan_publisher')
+  const { sql } = publisher
+  const ids = await sql`
+    select kairan.publish('user-1', '{"n": 1}', 'a', dedupe_key => 'once') as id
+    union all select kairan.publish('{user-1,user-2,user-1}'::text[], '{"n": 2}')
+    union all select kairan.try_publish('user-1', '{"n": 3}', expires_at => now() + interval '1 day')
+    union all select kairan.try_publish('{all-users}'::text[], '{"n": 4, "metadata": {}}')`
+  expect(new Set(ids.map(({ id }) => id)).size).toBe(4)
+  const [inserted] = await sql`
+    insert into kairan.notifications (channels, payload, type) values ('{user-1}', '{"n": 5}', 'row')
+    returning id`
+  expect(inserted?.id).toMatch(/^.{14}7/)
+  await sql`
+    insert into kairan.notifications (id, channels, payload, created_at)
+    values (gen_random_uuid(), '{user-1,user-1}', '{"n": 6}', now())`
+  await sql
+    .unsafe(`copy kairan.notifications (channels, payload) from stdin`)
+    .writable()
+    .then(async stream => {
+      stream.end('{user-1}\t{"n": 7}\n')
+      await new Promise((resolve, reject) => stream.on('finish', resolve).on('error', reject))
+    })
+  expect([...(await sql`select kairan.try_publish('nowhere', '{}') as id`)]).toEqual([{ id: null }])
+
+  // The id of another's notification, but no more: that is what a dedupe_key is for.
+  await using other = await login(db, 'kairan_publisher')
+  const [again] = await other.sql`
+    select kairan.publish('user-9', '{"n": 8}', dedupe_key => 'once') as id`
+  expect(again?.id).toBe(ids[0]?.id)
+
+  const rows = await db.sql`
+    select n.payload ->> 'n' as n, n.bytes > 0 as counted, array_agg(d.channel order by d.id) as channels
+    from kairan.notifications n join kairan.deliveries d on d.notification_id = n.id
+    group by 1, 2 order by 1`
+  expect(rows.map(({ n, channels }) => `${n} ${channels}`)).toEqual([
+    '1 user-1',
+    '2 user-1,user-2',
+    '3 user-1',
+    '4 all-users',
+    '5 user-1',
+    '6 user-1',
+    '7 user-1',
+  ])
+  expect(rows.every(({ counted }) => counted)).toBe(true)
+})
+
+test('a trigger publishes for whoever writes the row', async () => {
+  await using db = await migrated()
+  await using shop = await login(db, 'kairan_publisher')
+  await using clerk = await login(db)
+  await db.sql.unsafe(`create schema shop authorization ${shop.name}`)
+  await shop.sql.unsafe(`
+    create table shop.orders (id int, user_id text);
+    create trigger notify after insert on shop.orders for each row
+      execute function kairan.publish_row('user-{user_id}', 'order.{op}');
+    grant usage on schema shop to ${clerk.name};
+    grant insert on shop.orders to ${clerk.name}`)
+  await clerk.sql`insert into shop.orders values (7, 'a')`
+  await shop.sql`insert into shop.orders values (8, 'b')`
+  expect([
+    ...(await db.sql`select channels, payload, type from kairan.notifications order by id`),
+  ]).toEqual([
+    { channels: ['user-a'], payload: { id: 7, user_id: 'a' }, type: 'order.insert' },
+    { channels: ['user-b'], payload: { id: 8, user_id: 'b' }, type: 'order.insert' },
+  ])
+  expect(await stateOf(clerk.sql`select kairan.publish('user-a', '{}')`)).toBe(denied)
+})
