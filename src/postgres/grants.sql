@@ -76,11 +76,12 @@ begin
 
   -- kairan.publish_row turns somebody's row into JSON, and Postgres lets the owner of a type say how, with a
   -- cast: a function of theirs that would run with its rights. So it gets a role of its own that can do
-  -- nothing but publish. Where that can't be arranged, it runs as whoever writes the row.
+  -- nothing but publish, and harm this one function. With an ordinary owner, who could not replace it any
+  -- more, it runs as whoever writes the row.
   if exists (
     select from pg_proc
     where oid = 'kairan.publish_row()'::regprocedure and pg_has_role(proowner, 'usage')
-      and pg_has_role(owner, 'usage') and to_regrole(trigger_role) is not null
+      and owner = to_regrole(owner_role) and to_regrole(trigger_role) is not null
       and pg_has_role(coalesce(to_regrole(trigger_role), owner), 'usage')
       and not (proowner = to_regrole(trigger_role) and prosecdef and fixed = any(coalesce(proconfig, '{}')))
   ) then
