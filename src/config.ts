@@ -69,6 +69,7 @@ const readAll = (read: Reader) => ({
   queueBytes: read.integer('QUEUE_BYTES', 1024 * 1024, 1024, 1024 ** 3),
   replayLimit: read.integer('REPLAY_LIMIT', 10_000, 0, 1_000_000),
   maxEventBytes: read.integer('MAX_EVENT_BYTES', 65_536, 100, 16 * 1024 * 1024),
+  livePath: read.onOff('LIVE_PATH', 'on'),
   retentionMs: read.duration('RETENTION', '7d'),
   drainMs: read.integer('DRAIN_MS', 10_000, 0, 3_600_000),
   logLevel: read.matching(
@@ -111,6 +112,11 @@ const createReader = (env: Environment, problems: string[]) => {
       if (/^(auto|\d+)$/.test(value) && count >= 1 && count <= most) return count
       problems.push(`${name}="${value}": it has to be a whole number from 1 to ${most}, or auto.`)
       return 1
+    },
+    onOff(name: string, fallback: 'on' | 'off') {
+      const value = get(name) ?? fallback
+      if (!/^(on|off)$/.test(value)) problems.push(`${name}="${value}": it has to be on or off.`)
+      return value === 'on'
     },
     /** As in 90s, 15m, 12h, 7d. */
     duration(name: string, fallback: string) {

@@ -159,7 +159,10 @@ export const createService = (
   })
   const listener = createListener({
     url: config.databaseListenUrl ?? config.databaseUrl,
-    channels: Object.values(notifyChannels),
+    // NOTIFY asks for no permission: what is not listened to reaches nobody.
+    channels: Object.values(notifyChannels).filter(
+      channel => config.livePath || channel !== notifyChannels.live,
+    ),
     heartbeatMs: 5000,
     timeoutMs: 3000,
     report,

@@ -40,6 +40,7 @@ test('names every wrong setting in one error', () => {
     AUTH_COOKIE: 'a b',
     ROLE_LEVEL_QUERY: 'select 1',
     LOG_LEVEL: 'loud',
+    LIVE_PATH: 'no',
     WORKERS: '65',
   })
   const names = problems.map(problem => problem.split(/[ =]/)[0])
@@ -48,6 +49,7 @@ test('names every wrong setting in one error', () => {
     'DATABASE_URL',
     'HEARTBEAT_MS',
     'JWT_SECRET',
+    'LIVE_PATH',
     'LOG_LEVEL',
     'PORT',
     'RETRY_MS',

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { login } from '../support/logins.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 const refused: [text: string, reason: string][] = [
@@ -89,4 +90,38 @@ test('a reason that is cut within a character does not stop the statuses after i
     await eventually(async () => (await failed()) === before + 1)
   }
   expect(service.logs.filter(({ sentence }) => sentence.startsWith('Statuses'))).toEqual([])
+})
+
+test('hears nothing on the live path when it is switched off', async () => {
+  await using db = await database()
+  await using service = await serve(db, { LIVE_PATH: 'off' })
+  await using stream = await openReady(service.url, { token: await tokenFor('42') })
+  await db.sql`select pg_notify('kairan', '{"channel": "user-42", "payload": {"live": true}}')`
+  await db.sql`select kairan.publish('user-42', '{"stored": true}')`
+  await eventually(() => stream.events.some(({ payload }) => payload.stored === true))
+  expect(stream.events).toHaveLength(1)
+})
+
+test('a NOTIFY that somebody forges does no more than wake it or end streams', async () => {
+  await using db = await database()
+  await using service = await serve(db, { LIVE_PATH: 'off' })
+  await using forger = await login(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  for (const channel of ['kairan_log', 'kairan_users', 'kairan_probe', 'kairan']) {
+    for (const text of ['', '999999999', 'NaN', '{}', '{"action":"reauthorize","userId":"42"}']) {
+      await forger.sql`select pg_notify(${channel}, ${text})`
+    }
+  }
+  await db.sql`select kairan.publish('admin-dashboard', '{}')`
+  await db.sql`select kairan.publish('user-42', '{}')`
+  expect((await client.atLeast(1)).map(({ channel }) => channel)).toEqual(['user-42'])
+
+  await forger.sql`select pg_notify('kairan_users', '{"action":"disconnect","userId":"42"}')`
+  await eventually(() => client.ended)
+  await db.sql`select kairan.publish('user-42', '{}')`
+  await using again = await openReady(service.url, {
+    token: await tokenFor('42'),
+    ...(client.lastEventId ? { lastEventId: client.lastEventId } : {}),
+  })
+  await again.atLeast(1)
 })
