@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { migrate } from '../../src/postgres/migrate.ts'
 import { denied, login, stateOf } from '../support/logins.ts'
 import { rightsOf } from '../support/rights.ts'
 import { migrated } from '../support/schema.ts'
@@ -113,4 +114,19 @@ test('a trigger publishes for whoever writes the row', async () => {
     { channels: ['user-b'], payload: { id: 8, user_id: 'b' }, type: 'order.insert' },
   ])
   expect(await stateOf(clerk.sql`select kairan.publish('user-a', '{}')`)).toBe(denied)
+})
+
+test('role levels and the end of streams can be granted alone', async () => {
+  await using db = await migrated()
+  await using accounts = await login(db)
+  await db.sql.unsafe(`
+    grant usage on schema kairan to ${accounts.name};
+    grant select, insert, update, delete on kairan.roles to ${accounts.name};
+    grant execute on function kairan.reauthorize(text), kairan.disconnect(text) to ${accounts.name}`)
+  await accounts.sql`insert into kairan.roles values ('42', 100)`
+  await accounts.sql`delete from kairan.roles`
+  await accounts.sql`select kairan.reauthorize('42'), kairan.disconnect('42')`
+  // The owner's next start leaves it alone.
+  await migrate(db.url)
+  await accounts.sql`insert into kairan.roles values ('42', 100)`
 })
