@@ -40,6 +40,14 @@ begin
   -- of the cluster, and who installs one has no business in the others.
   if to_regrole(owner_role) is not null and pg_has_role(owner_role, 'usage')
     and (select rolsuper or rolname = current_user from pg_roles where oid = owner)
+    -- What Postgres asks for before it gives a schema away.
+    and exists (
+      select from pg_namespace
+      where nspname = 'kairan' and (
+        nspowner = to_regrole(owner_role)
+        or pg_has_role(nspowner, 'usage') and has_database_privilege(current_database(), 'create')
+      )
+    )
   then
     owner := to_regrole(owner_role);
   end if;
@@ -57,7 +65,7 @@ begin
     from pg_proc where pronamespace = 'kairan'::regnamespace and oid <> 'kairan.publish_row()'::regprocedure
   loop
     if item.owner <> owner and pg_has_role(item.owner, 'usage') and pg_has_role(owner, 'usage') then
-      execute format('alter %s owner to %I', item.object, owner::regrole);
+      execute format('alter %s owner to %s', item.object, owner::regrole);
     end if;
   end loop;
 

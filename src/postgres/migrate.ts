@@ -45,8 +45,10 @@ export const migrate = async (
       if (await apply(sql, migration)) applied.push(`${migration.version} ${migration.name}`)
       else done = await appliedVersions(sql)
     }
-    const note = await grantRoles(sql, lockKey)
-    if (note !== null) onNote(note)
+    if (!isAhead(done)) {
+      const note = await grantRoles(sql, lockKey)
+      if (note !== null) onNote(note)
+    }
     return applied
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === insufficientPrivilege) {
@@ -58,6 +60,9 @@ export const migrate = async (
     await sql.end({ timeout: 5 })
   }
 }
+
+/** A newer Kairan may have granted what this one does not know of. */
+const isAhead = (done: Set<number>) => Math.max(...done) > (migrations.at(-1)?.version ?? 0)
 
 const appliedVersions = async (sql: Sql) => {
   const [table] = await sql`select to_regclass('kairan.migrations') is not null as there`

@@ -86,6 +86,15 @@ test('a member of kairan_owner migrates, and what it makes is handed over', asyn
   expect(await migrate(deploy.url)).toEqual([])
 })
 
+test('a member of kairan_owner that may not give the schema away keeps it', async () => {
+  await using _ = await migrated()
+  await using db = await database()
+  await using deploy = await login(db, 'kairan_owner')
+  await db.sql.unsafe(`create schema kairan authorization ${deploy.name}`)
+  await migrate(deploy.url)
+  expect(await owners(db.sql)).toEqual([deploy.name])
+})
+
 test('a login that was given rights by hand before there were roles keeps them', async () => {
   await using db = await migrated()
   await using shop = await login(db)

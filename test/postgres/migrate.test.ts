@@ -83,9 +83,13 @@ test('leaves a database alone that a newer Kairan has migrated', async () => {
   await using db = await migrated()
   await db.sql`insert into kairan.migrations (version, name) values (9999, 'from the future')`
   await db.sql`comment on table kairan.deliveries is 'from the future'`
+  await db.sql`grant select on kairan.roles to kairan_reader`
   expect(await migrate(db.url)).toEqual([])
   const [comment] = await db.sql`select obj_description('kairan.deliveries'::regclass) as text`
   expect(comment?.text).toBe('from the future')
+  const [grant] = await db.sql`
+    select has_table_privilege('kairan_reader', 'kairan.roles', 'select') as there`
+  expect(grant?.there).toBe(true)
 })
 
 const tables = async ({ sql }: Awaited<ReturnType<typeof database>>) =>
