@@ -27,13 +27,14 @@ test('a publisher can publish, and nothing else', async () => {
   ])
 })
 
-test('a reader reads notifications and deliveries, and writes nothing', async () => {
+test('a reader reads notifications, deliveries and who is online, and writes nothing', async () => {
   await using db = await migrated()
   await using reader = await login(db, 'kairan_reader')
   const columns = await db.sql`
     select 'select ' || relname || '.' || attname as right
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
-    where c.oid in ('kairan.notifications'::regclass, 'kairan.deliveries'::regclass)`
+    where c.relnamespace = 'kairan'::regnamespace
+      and c.relname in ('notifications', 'deliveries', 'presence')`
   expect(await rightsOf(db, reader)).toEqual(columns.map(({ right }) => right).toSorted())
 })
 
