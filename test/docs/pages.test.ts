@@ -16,7 +16,8 @@ test('each file of a recipe is shown on a page', async () => {
   const shown = (await Promise.all(pages().map(page => Bun.file(page).text()))).join('\n')
   const files = [
     ...new Glob('**/*.{ts,sql,py,prisma}').scanSync(join(root, 'docs/recipes')),
-  ].filter(path => !/node_modules|client\//.test(path))
+    ...[...new Glob('*').scanSync(join(root, 'docs/clients'))].map(file => `clients/${file}`),
+  ].filter(path => !/node_modules|prisma\/client\//.test(path))
   expect(files.length).toBeGreaterThan(10)
   for (const file of files) expect(shown).toContain(`<!-- file: ${file} -->`)
 })
