@@ -8,6 +8,7 @@ import { apiRoutes } from './http/api.ts'
 import { type HttpServer, serve } from './http/app.ts'
 import { createAuth } from './http/auth.ts'
 import { dashboardRoutes } from './http/dashboard.ts'
+import { clientRoutes } from './http/client.ts'
 import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
 import { createRemoteKeys } from './http/keys.ts'
@@ -280,6 +281,7 @@ export const createService = (
           openapiRoutes(version, config.authCookie),
           metricsRoute(metrics, options.worker?.others ?? (() => [])),
           ...dashboard(),
+          clientRoutes(),
           ...apiRoutes({
             ...config,
             auth,

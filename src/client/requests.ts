@@ -1,0 +1,60 @@
+import type { InboxPage, InboxQuery, Options } from './types.ts'
+
+/** The service answered a request with something else than success. */
+export class RequestError extends Error {
+  readonly status: number
+  /** The `code` of its problem, or null. */
+  readonly code: string | null
+
+  constructor(status: number, problem: { code?: unknown; detail?: unknown }) {
+    super(typeof problem.detail === 'string' ? problem.detail : `The answer was ${status}.`)
+    this.name = 'RequestError'
+    this.status = status
+    this.code = typeof problem.code === 'string' ? problem.code : null
+  }
+}
+
+/** What is asked of the service besides the stream. */
+export const createRequests = ({ url = '', auth }: Options) => {
+  const base = `${url.replace(/\/$/, '')}/notifications`
+
+  const request = async (path: string, refresh: boolean, init: RequestInit): Promise<Response> => {
+    const headers = new Headers(init.headers)
+    if (auth) headers.set('authorization', `Bearer ${await auth(refresh)}`)
+    return fetch(base + path, {
+      // A token says all. Without one, it is the cookie, also on the service's own origin.
+      credentials: auth ? 'same-origin' : 'include',
+      cache: 'no-store',
+      ...init,
+      headers,
+    })
+  }
+
+  const ask = async (path: string, body?: object) => {
+    const init = body
+      ? {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }
+      : {}
+    let response = await request(path, false, init)
+    if (response.status === 401 && auth) response = await request(path, true, init)
+    if (response.ok) return response.json()
+    throw new RequestError(response.status, await response.json().catch(() => ({})))
+  }
+
+  return {
+    request,
+    list: ({ type, ...query }: InboxQuery): Promise<InboxPage> => {
+      const search = new URLSearchParams()
+      for (const [name, value] of Object.entries({ ...query, type: type && `${type}` })) {
+        if (value !== undefined) search.set(name, `${value}`)
+      }
+      return ask(`?${search}`)
+    },
+    mark: async (body: object): Promise<number> => (await ask('/read', body)).unread,
+    renew: async (streamId: unknown) =>
+      (await request(`/stream/${streamId}/token`, true, { method: 'POST' })).ok,
+  }
+}

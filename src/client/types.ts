@@ -1,0 +1,127 @@
+/** The events that an app declares: the payload of each type, as in `{ 'order.shipped': { orderId: number } }`. */
+export type Payloads<P> = { [Type in keyof P]: object }
+
+/** What is known of the payloads of an app that declares nothing. */
+export type AnyPayloads = { [type: string]: Record<string, unknown> }
+
+/** A notification on one channel, as the stream brought it. */
+export type NotificationEvent<Type = string | null, Payload = Record<string, unknown>> = {
+  channel: string
+  payload: Payload & { metadata: { deliveryChannel: string; [key: string]: unknown } }
+  /** The notification's id, the same on each of its channels; null for a live event that has none. */
+  id: string | null
+  type: Type
+  createdAt: string
+  /** Its position; null for a live event, which is not stored. */
+  cursor: string | null
+  /**
+   * Whether it was published before this page began to listen, or while the stream was away for over a
+   * minute: what is old should not pop up.
+   */
+  replayed: boolean
+}
+
+/** The event of each declared type. */
+export type Events<P extends Payloads<P>> = {
+  [Type in keyof P & string]: NotificationEvent<Type, P[Type]>
+}
+
+export type AnyEvent<P extends Payloads<P>> = Events<P>[keyof P & string]
+
+/** A notification in the inbox. */
+export type InboxItem = Omit<NotificationEvent, 'replayed' | 'cursor'> & {
+  cursor: string
+  read: boolean
+}
+
+export type InboxPage = {
+  /** Newest first. */
+  notifications: InboxItem[]
+  /** What to give as `before` for the next page; null when this is the last. */
+  next: string | null
+  unread: number
+  /** Where the log ended when the page was read. */
+  cursor: string
+}
+
+export type InboxQuery = {
+  before?: string
+  limit?: number
+  type?: string | readonly string[]
+  unread?: boolean
+}
+
+/** What the stream says besides notifications. */
+export type Control = { type: string; [key: string]: unknown }
+
+/**
+ * `connecting`, `open`, `waiting` before the next attempt; `closed` until `connect()` is called, or for
+ * good after `close()`.
+ */
+export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
+
+export type State = {
+  readonly status: Status
+  /**
+   * Why it waits or is closed: `network`, `stalled`, `http_502`, `not_a_stream`, the reason of a `reconnect`
+   * (`draining`, `age`, …), `refused` (401 or 403), `replaced`, `revoked`, `ended` (204), `closed`.
+   */
+  readonly reason: string | null
+  /** How many notifications are unread; null until the inbox was asked. */
+  readonly unread: number | null
+}
+
+export type Options = {
+  /** Where the service is, as in `https://example.com/kairan`. By default the origin of the page. */
+  url?: string
+  /**
+   * Gives the token of who is signed in, before each request. `refresh`: the one before was refused or is
+   * about to end, so ask for a new one. Without `auth` the browser's cookie is used.
+   */
+  auth?: (refresh: boolean) => string | Promise<string>
+  /**
+   * The id of who is signed in. It keeps the users of one browser apart. Without it each tab has its own
+   * connection, and nothing is remembered over page loads.
+   */
+  key?: string
+  /** Channels to which the stream is narrowed. */
+  channels?: readonly string[]
+  /** Whether the tabs of a `key` share one connection. They do unless told. */
+  shareConnection?: boolean
+  /** Whether a page goes on where the one before it was. It does unless told. */
+  resume?: boolean
+  /** After so many milliseconds without a byte the connection is dead. 37,500: 2.5 heartbeats. */
+  stallMs?: number
+}
+
+export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<AnyEvent<P>> & {
+  /** Another object whenever something in it changes. */
+  readonly state: State
+  readonly status: Status
+  readonly unread: number | null
+  /** Calls the listener with each event of a type, or with `*` of all. Returns what ends that. */
+  on(type: '*', listener: (event: AnyEvent<P>) => void): () => void
+  on<Type extends keyof P & string>(
+    type: Type,
+    listener: (event: Events<P>[Type]) => void,
+  ): () => void
+  /** Calls the listener with each control event of a type: `gap`, `read`, `unread`, `lagging`, … */
+  onControl(type: string, listener: (control: Control) => void): () => void
+  /** Calls the listener when `state` is another. */
+  subscribe(listener: () => void): () => void
+  /** Connects now: instead of waiting, or after `refused`, `replaced`, `revoked`. */
+  connect(): void
+  /** Ends this tab's part for good. The other tabs go on. */
+  close(): void
+  /**
+   * A page of the inbox. When it is asked for right after `createNotifications`, the stream begins where
+   * that page was read: no gap, no repeat. Throws a `RequestError`, as all that follow.
+   */
+  list(query?: InboxQuery): Promise<InboxPage>
+  /** Marks as read, and resolves with how many are unread. */
+  markRead(ids: readonly string[]): Promise<number>
+  markUnread(ids: readonly string[]): Promise<number>
+  markAllRead(): Promise<number>
+  /** Marks as read up to a cursor, that of a notification or of a page. */
+  markReadUpTo(cursor: string): Promise<number>
+}

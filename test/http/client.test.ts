@@ -1,0 +1,37 @@
+import { expect, test } from 'bun:test'
+import { database } from '../support/database.ts'
+import { serve } from '../support/service.ts'
+
+/** The budget of the browser client, compressed. */
+const budgetBytes = 4096
+
+test('serves the browser client to pages of any origin, and not again while it is the same', async () => {
+  await using db = await database()
+  await using service = await serve(db, { CORS_ORIGINS: 'https://app.example.com' })
+  const client = (headers: Record<string, string> = {}) =>
+    fetch(`${service.url}/client.js`, { headers })
+
+  const response = await client({ origin: 'https://elsewhere.example.com' })
+  expect(response.status).toBe(200)
+  expect(Object.fromEntries(response.headers)).toMatchObject({
+    'content-type': 'text/javascript; charset=utf-8',
+    'cache-control': 'public, no-cache',
+    'access-control-allow-origin': '*',
+    'cross-origin-resource-policy': 'cross-origin',
+  })
+  const etag = response.headers.get('etag') ?? ''
+  expect((await client({ 'if-none-match': etag })).status).toBe(304)
+  expect((await client({ 'if-none-match': `"other", W/${etag}` })).status).toBe(304)
+  expect((await client({ 'if-none-match': '"other"' })).status).toBe(200)
+})
+
+test('the client fits its budget, and imports nothing', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const text = await (await fetch(`${service.url}/client.js`)).text()
+  const bytes = Bun.gzipSync(Buffer.from(text), { level: 9 }).length
+  console.log(`client.js: ${bytes} bytes compressed, ${text.length} before`)
+  expect(bytes).toBeLessThanOrEqual(budgetBytes)
+  expect(text).not.toMatch(/\bimport\b/)
+  expect(text).toContain('createNotifications')
+})
