@@ -219,4 +219,9 @@ const readyFrame = (
   const cursor = { epoch, seq: position }
   const data = { type: 'ready', resumed, cursor: formatCursor(cursor), streamId: id }
   return controlFrame(data, cursor)
+/** Up to `head`, what follows was published before the stream began. */
+const readyFrame = (resumed: boolean, { position }: { position: number }, { epoch, head }: Hub) => {
+  const cursor = { epoch, seq: position }
+  const places = { cursor: formatCursor(cursor), head: formatCursor({ epoch, seq: head }) }
+  return controlFrame({ type: 'ready', resumed, ...places }, cursor)
 }

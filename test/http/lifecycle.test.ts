@@ -80,4 +80,7 @@ test('a stream that returns with its cursor gets what it missed, once', async ()
       streamId: expect.any(String),
     },
   ])
+  // Up to its head, what comes was there before.
+  const ready = { type: 'ready', resumed: true, cursor: lastEventId, head: events[1]?.cursor }
+  expect<unknown>(client.controls).toEqual([ready])
 })
