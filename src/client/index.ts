@@ -1,8 +1,10 @@
 import { type Connection, keepConnection } from './connection.ts'
-import { distance } from './cursors.ts'
 import type { Frame } from './frames.ts'
+import { iterate } from './iterate.ts'
 import { createListeners } from './listeners.ts'
 import { createMemory } from './memory.ts'
+import { isVisible, watchPage } from './page.ts'
+import { createPlace, distance } from './place.ts'
 import { createRequests } from './requests.ts'
 import { createTabs } from './tabs.ts'
 import type {
@@ -15,7 +17,6 @@ import type {
   State,
 } from './types.ts'
 
-export { RequestError } from './requests.ts'
 export type * from './types.ts'
 
 /** What the leading tab tells the others: its state, where its stream was before a frame, and the frame. */
@@ -26,9 +27,6 @@ type Asked = { after: string | null; now: boolean }
 
 /** A stream that was away for longer has missed what should not pop up any more. */
 const awayMs = 60_000
-
-/** So many events may wait for a loop over them. */
-const maxWaiting = 10_000
 
 /**
  * Connects to Kairan, and stays connected until `close()`. Every stored event comes once and in order,
@@ -48,19 +46,25 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   const controls = createListeners<Control>()
   const changes = createListeners<void>()
   const ended = new AbortController()
-  const { signal } = ended
 
   let state: State = { status: 'connecting', reason: null, unread: null }
-  /** Up to here this tab has seen all. */
-  let position: string | null = memory.tab.get()
-  /** Up to here the connection has read: behind `position` while it reads again for another tab. */
-  let readTo: string | null = null
   let connection: Connection | null = null
+  /** Up to here the connection has read: behind `place` while it reads again for another tab. */
+  let readTo: string | null = null
   let heardAt = Date.now()
-  let lostAt = Number.NEGATIVE_INFINITY
-  let replayedTo: string | null = null
+  let lostAt = 0
+  let listedAt = -1
+  /** Up to here events are replayed ones. */
+  let oldTo: string | null = null
+  /** Up to here events are in the count of the unread. */
+  let countedTo: string | null = null
   let firstPage: Promise<unknown> | null = null
   let isStarted = false
+
+  const place = createPlace(memory.tab.get(), cursor => {
+    memory.tab.set(cursor)
+    if (connection) memory.browser.set(cursor)
+  })
 
   const change = (changed: Partial<State>) => {
     const next = { ...state, ...changed }
@@ -72,55 +76,66 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 
   const isIdle = () => state.status === 'waiting' || state.status === 'closed'
 
-  const moveTo = (cursor: string) => {
-    position = cursor
-    memory.tab.set(cursor)
-    if (connection) memory.browser.set(cursor)
+  /** Takes a frame, unless this tab has seen it. */
+  const take = ({ event: kind, data, id: cursor }: Frame) => {
+    const isControl = kind === 'control'
+    const content = isControl || (kind === '' && data) ? JSON.parse(data) : null
+    let isSeen = false
+    if (cursor !== undefined) {
+      // Whatever a tab has seen: after a gap it goes on where that ends.
+      const isGap = isControl && content.type === 'gap'
+      isSeen = !isGap && place.cursor !== null && !place.isBehind(cursor)
+      if (!isSeen) place.moveTo(cursor)
+    }
+    if (isControl) takeControl(content)
+    else if (content && !isSeen && place.isNew(content.id)) {
+      const event = { ...content, cursor: cursor ?? null, replayed: isUpTo(cursor, oldTo) }
+      if (cursor && state.unread !== null && !isUpTo(cursor, countedTo)) {
+        change({ unread: state.unread + 1 })
+      }
+      if (event.type) events.call(event.type, event)
+      events.call('*', event)
+    }
+  }
+
+  const isUpTo = (cursor: string | undefined, end: string | null) =>
+    cursor !== undefined && end !== null && distance(cursor, end) <= 0
+
+  const takeControl = (control: Control) => {
+    const { type, head, cursor, unread } = control
+    if (type === 'ready') {
+      if (Date.now() - lostAt > awayMs) oldTo = String(head ?? cursor)
+      // What was read elsewhere meanwhile is told to streams that are open, and not again.
+      const isCounted = state.unread === null || lostAt === listedAt
+      if (connection && !isCounted) void list({ limit: 1 }).catch(() => null)
+    }
+    if (typeof unread === 'number') learn(unread)
+    controls.call(type, control)
+  }
+
+  /** Learns how many are unread, when the log ended at `end`. */
+  const learn = (unread: number, end = countedTo) => {
+    countedTo = end
+    change({ unread })
+    if (connection) tell(readTo)
   }
 
   const tell = (at: string | null, frame?: Frame) =>
     tabs.post({ state, at, ...(frame ? { frame } : {}) })
 
   /** Asks the leading tab for what this one has missed. */
-  const ask = (now = false) => tabs.post({ after: position, now })
-
-  /** Takes a frame, which came when the stream was at `at`, unless this tab has seen it. */
-  const take = (at: string | null, { event: kind, data, id }: Frame) => {
-    const cursor = id ?? null
-    const content = kind === 'ping' ? null : JSON.parse(data || '{}')
-    const { type } = content ?? {}
-    let isSeen = false
-    if (cursor !== null) {
-      const isOtherLog = position !== null && Number.isNaN(distance(cursor, position))
-      if (position !== null && !(kind === 'control' && (type === 'gap' || isOtherLog))) {
-        // Something between what this tab has seen and this frame did not come here.
-        if (at !== null && !(distance(at, position) <= 0)) return ask()
-        isSeen = distance(cursor, position) <= 0
-      }
-      if (!isSeen) moveTo(cursor)
-    }
-    if (kind === 'control') takeControl(content)
-    else if (content && !isSeen) {
-      const replayed = cursor !== null && replayedTo !== null && distance(cursor, replayedTo) <= 0
-      const event = { ...content, cursor, replayed }
-      if (cursor !== null && state.unread !== null) change({ unread: state.unread + 1 })
-      if (type) events.call(type, event)
-      events.call('*', event)
-    }
-  }
-
-  const takeControl = (control: Control) => {
-    const { type, head, cursor, unread } = control
-    if (type === 'ready' && Date.now() - lostAt > awayMs) replayedTo = String(head ?? cursor)
-    if (typeof unread === 'number') change({ unread })
-    controls.call(type, control)
-  }
+  const ask = (now = false) => tabs.post({ after: place.cursor, now })
 
   /** Hears what the leading tab tells. */
   const follow = ({ state: told, at, frame }: Told) => {
-    position ??= at
-    if (frame) take(at, frame)
-    else if (at !== null && position !== null && !(distance(at, position) <= 0)) ask()
+    // A new tab begins where the others are.
+    if (place.cursor === null && at !== null) place.moveTo(at)
+    if (at !== null && place.isBehind(at)) {
+      if (place.isComparable(at)) return ask()
+      place.moveTo(at)
+      controls.call('gap', { type: 'gap', reason: 'log' })
+    }
+    if (frame) take(frame)
     change({ ...told, unread: told.unread ?? state.unread })
     heardAt = Date.now()
   }
@@ -128,41 +143,44 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   /** Does what another tab asks of this one, which leads. */
   const answer = ({ after, now }: Asked, { restart }: Connection) => {
     const isBehind = after !== null && (readTo === null || distance(after, readTo) < 0)
-    if (isBehind) readTo = after
+    if (isBehind) {
+      readTo = after
+      change({ status: 'connecting' })
+    }
     if (isBehind || (now && isIdle())) restart()
     tell(readTo)
   }
 
+  const lead = () => {
+    if (connection) return
+    readTo = place.cursor ?? memory.browser.get()
+    connection = keepConnection({
+      stallMs,
+      request: (refresh, signal) => {
+        const resumed = readTo === null ? {} : { 'last-event-id': readTo }
+        const headers = { accept: 'text/event-stream', ...resumed }
+        return requests.request(path, refresh, { signal, headers })
+      },
+      renew: requests.renew,
+      onFrame(frame) {
+        const at = readTo
+        readTo = frame.id ?? at
+        take(frame)
+        tell(at, frame)
+      },
+      onBytes() {
+        heardAt = Date.now()
+        tell(readTo)
+      },
+      onStatus(status, reason) {
+        change({ status, reason })
+        tell(readTo)
+      },
+    })
+  }
+
   const tabs = createTabs<Told | Asked>(shareConnection ? name : null, {
-    lead() {
-      position ??= memory.browser.get()
-      readTo = position
-      connection ??= keepConnection({
-        stallMs,
-        request: (refresh, signal) => {
-          const resumed = readTo === null ? {} : { 'last-event-id': readTo }
-          return requests.request(path, refresh, {
-            signal,
-            headers: { accept: 'text/event-stream', ...resumed },
-          })
-        },
-        renew: requests.renew,
-        onFrame(frame) {
-          const at = readTo
-          readTo = frame.id ?? at
-          take(at, frame)
-          tell(at, frame)
-        },
-        onBytes() {
-          heardAt = Date.now()
-          tell(readTo)
-        },
-        onStatus(status, reason) {
-          change({ status, reason })
-          tell(readTo)
-        },
-      })
-    },
+    lead,
     yield() {
       connection?.stop()
       connection = null
@@ -180,34 +198,26 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     ask(true)
   }
 
-  /** A page that is put away has to let go of all, or it can't come back from the browser's cache. */
-  const leave = () => {
-    tabs.leave()
-    change({ status: 'waiting', reason: 'hidden' })
-  }
-
   const connect = () => {
-    if (signal.aborted || !isIdle()) return
+    if (!isIdle()) return
     if (connection) connection.restart()
     else ask(true)
   }
 
-  const isVisible = () => globalThis.document?.visibilityState !== 'hidden'
-  const listen = (
-    target: EventTarget | undefined,
-    types: string,
-    listener: (event: Event) => void,
-  ) => {
-    for (const type of types.split(' ')) target?.addEventListener?.(type, listener, { signal })
-  }
-  listen(globalThis, 'online offline', () => connection?.restart())
-  listen(globalThis, 'pagehide', leave)
-  listen(globalThis, 'pageshow', event => (event as PageTransitionEvent).persisted && join())
-  listen(globalThis.document, 'freeze', leave)
-  listen(globalThis.document, 'resume', join)
-  listen(globalThis.document, 'visibilitychange', () => {
-    if (isVisible() && state.status === 'waiting') connect()
-  })
+  watchPage(
+    {
+      network: () => connection?.restart(),
+      shown: () => state.status === 'waiting' && connect(),
+      putAway() {
+        tabs.leave()
+        change({ status: 'waiting', reason: 'hidden' })
+      },
+      back: join,
+    },
+    ended.signal,
+  )
+
+  // The tab that leads says something at every heartbeat. One that hangs is not worth waiting for.
   const watch = setInterval(() => {
     if (connection || !isStarted || isIdle() || !isVisible()) return
     if (Date.now() - heardAt < stallMs * 2) return
@@ -219,13 +229,27 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     await null
     isStarted = true
     await firstPage?.catch(() => null)
-    if (!signal.aborted) join()
+    if (!ended.signal.aborted) join()
   }
   void start()
 
+  const list: Notifications<P>['list'] = (query = {}) => {
+    const isFirst = !isStarted && query.before === undefined
+    const page = requests.list(query).then(page => {
+      if (isFirst) {
+        place.moveTo(page.cursor)
+        listedAt = lostAt = Date.now()
+      }
+      learn(page.unread, page.cursor)
+      return page
+    })
+    if (isFirst) firstPage = page
+    return page
+  }
+
   const mark = async (body: object) => {
     const unread = await requests.mark(body)
-    change({ unread })
+    learn(unread)
     return unread
   }
 
@@ -249,47 +273,12 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       tabs.leave()
       change({ status: 'closed', reason: 'closed' })
     },
-    list(query = {}) {
-      const isFirst = !isStarted && query.before === undefined
-      const page = requests.list(query).then(page => {
-        if (isFirst) {
-          position = page.cursor
-          lostAt = Date.now()
-        }
-        change({ unread: page.unread })
-        return page
-      })
-      if (isFirst) firstPage = page
-      return page
-    },
+    list,
     markRead: ids => mark({ ids }),
     markUnread: ids => mark({ ids, read: false }),
     markAllRead: () => mark({ all: true }),
     markReadUpTo: upTo => mark({ upTo }),
-    async *[Symbol.asyncIterator]() {
-      const waiting: AnyEvent<P>[] = []
-      let wake: (() => void) | null = null
-      const stops = [
-        events.add('*', event => {
-          waiting.push(event)
-          wake?.()
-        }),
-        changes.add('', () => wake?.()),
-      ]
-      try {
-        while (!signal.aborted || waiting.length > 0) {
-          if (waiting.length > maxWaiting)
-            throw new Error(`${waiting.length} events wait: too slow`)
-          const event = waiting.shift()
-          if (event) yield event
-          else
-            await new Promise<void>(resolve => {
-              wake = resolve
-            })
-        }
-      } finally {
-        for (const stop of stops) stop()
-      }
-    },
+    [Symbol.asyncIterator]: () =>
+      iterate<AnyEvent<P>>(listener => events.add('*', listener), ended.signal),
   }
 }

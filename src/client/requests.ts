@@ -1,18 +1,14 @@
-import type { InboxPage, InboxQuery, Options } from './types.ts'
+import type { InboxPage, InboxQuery, Options, RequestError } from './types.ts'
 
-/** The service answered a request with something else than success. */
-export class RequestError extends Error {
-  readonly status: number
-  /** The `code` of its problem, or null. */
-  readonly code: string | null
-
-  constructor(status: number, problem: { code?: unknown; detail?: unknown }) {
-    super(typeof problem.detail === 'string' ? problem.detail : `The answer was ${status}.`)
-    this.name = 'RequestError'
-    this.status = status
-    this.code = typeof problem.code === 'string' ? problem.code : null
-  }
+/** What a refused request throws, with the `code` of its problem. */
+const requestError = async (response: Response): Promise<RequestError> => {
+  const { code = null, detail } = await response.json().catch(() => ({}))
+  const { status } = response
+  return Object.assign(new Error(detail ?? `The answer was ${status}`), { status, code })
 }
+
+/** Whoever has not answered by then does not. */
+const maxAnswerMs = 30_000
 
 /** What is asked of the service besides the stream. */
 export const createRequests = ({ url = '', auth }: Options) => {
@@ -31,17 +27,18 @@ export const createRequests = ({ url = '', auth }: Options) => {
   }
 
   const ask = async (path: string, body?: object) => {
-    const init = body
-      ? {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        }
-      : {}
+    const init = {
+      signal: AbortSignal.timeout(maxAnswerMs),
+      ...(body && {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+    }
     let response = await request(path, false, init)
     if (response.status === 401 && auth) response = await request(path, true, init)
     if (response.ok) return response.json()
-    throw new RequestError(response.status, await response.json().catch(() => ({})))
+    throw await requestError(response)
   }
 
   return {

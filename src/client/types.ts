@@ -40,6 +40,8 @@ export type InboxPage = {
   /** What to give as `before` for the next page; null when this is the last. */
   next: string | null
   unread: number
+  /** There may be more unread ones: they are counted up to 1,000. */
+  unreadIsLeast?: true
   /** Where the log ended when the page was read. */
   cursor: string
 }
@@ -49,6 +51,13 @@ export type InboxQuery = {
   limit?: number
   type?: string | readonly string[]
   unread?: boolean
+}
+
+/** What a request throws that the service refused. */
+export type RequestError = Error & {
+  status: number
+  /** The `code` of its problem, or null. */
+  code: string | null
 }
 
 /** What the stream says besides notifications. */

@@ -1,4 +1,4 @@
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, chromium, type LaunchOptions } from 'playwright-core'
 
 const path =
   process.env.CHROMIUM_PATH ||
@@ -11,9 +11,10 @@ export const withoutBrowser = path === undefined && !process.env.CI
 if (withoutBrowser) console.warn('No Chromium: set CHROMIUM_PATH to run the browser tests.')
 
 /** A headless Chromium. It is closed at the end of the scope. */
-export const browser = async (): Promise<Browser> => {
+export const browser = async (options: LaunchOptions = {}): Promise<Browser> => {
   if (path === undefined) throw new Error('There is no Chromium: install it, or set CHROMIUM_PATH.')
   return chromium.launch({
+    ...options,
     executablePath: path,
     args: [
       '--no-sandbox',

@@ -1,0 +1,34 @@
+/** So many events may wait for a loop over them. */
+const maxWaiting = 10_000
+
+/**
+ * The events from now on, until `signal`. A loop that is so slow that 10,000 wait for it ends with an error:
+ * it would miss some.
+ */
+export async function* iterate<Event>(
+  listen: (listener: (event: Event) => void) => () => void,
+  signal: AbortSignal,
+): AsyncGenerator<Event, void> {
+  const waiting: Event[] = []
+  let wake: (() => void) | undefined
+  const stop = listen(event => {
+    waiting.push(event)
+    wake?.()
+  })
+  signal.addEventListener('abort', () => wake?.())
+  try {
+    while (waiting.length <= maxWaiting) {
+      const event = waiting.shift()
+      if (event) yield event
+      else if (signal.aborted) return
+      else {
+        await new Promise<void>(resolve => {
+          wake = resolve
+        })
+      }
+    }
+    throw new Error('This loop over notifications is too slow')
+  } finally {
+    stop()
+  }
+}

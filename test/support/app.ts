@@ -1,0 +1,66 @@
+import { tokenFor } from './service.ts'
+
+/**
+ * The page of an app on an origin of its own, which uses the browser client with a token. In its query:
+ * `service`, `user`, and `options` of the client as JSON. What it hears is in `window.seen`, also over page
+ * loads of its tab; the client is `window.client`, the control events are in `window.controls`.
+ */
+export const serveApp = async () => {
+  const { outputs } = await Bun.build({ entrypoints: ['src/client/index.ts'], target: 'browser' })
+  const client = await outputs[0]?.text()
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    routes: {
+      '/': new Response(page, { headers: { 'content-type': 'text/html' } }),
+      '/elsewhere': new Response('<title>Elsewhere</title>', {
+        headers: { 'content-type': 'text/html' },
+      }),
+      '/client.js': new Response(client, { headers: { 'content-type': 'text/javascript' } }),
+      '/token': async request => {
+        const { searchParams } = new URL(request.url)
+        const seconds = Number(searchParams.get('seconds') ?? 3600)
+        return new Response(await tokenFor(searchParams.get('user') ?? '', seconds))
+      },
+    },
+  })
+  const origin = `http://127.0.0.1:${server.port}`
+  return {
+    origin,
+    /** The address of the page for a user of a service. */
+    url(service: string, user: string, options: object = {}) {
+      const query = { service, user, options: JSON.stringify({ key: user, ...options }) }
+      return `${origin}/?${new URLSearchParams(query)}`
+    },
+    [Symbol.asyncDispose]: () => server.stop(true),
+  }
+}
+
+const page = `<!doctype html>
+<title>App</title>
+<script type="module">
+import { createNotifications } from '/client.js'
+const query = new URLSearchParams(location.search)
+const [service, user] = [query.get('service'), query.get('user')]
+window.seen = JSON.parse(sessionStorage.seen ?? '[]')
+window.controls = []
+window.states = []
+window.tokens = 0
+window.client = createNotifications({
+  url: service,
+  auth: async () => {
+    window.tokens++
+    return (await fetch('/token?user=' + user + '&seconds=' + (window.seconds ?? 3600))).text()
+  },
+  ...JSON.parse(query.get('options')),
+})
+client.on('*', ({ payload, replayed, cursor, channel, id }) => {
+  seen.push({ n: payload.n, replayed, cursor, channel, id })
+  sessionStorage.seen = JSON.stringify(seen)
+})
+for (const type of ['ready', 'gap', 'read', 'unread', 'replaced', 'revoked', 'reconnect']) {
+  client.onControl(type, control => controls.push(control))
+}
+client.subscribe(() => states.push([client.state.status, client.state.reason].join(' ')))
+</script>
+`
