@@ -14,6 +14,13 @@ type End = { reason: string; afterMs?: number | undefined; isFinal?: boolean }
 /** The longest wait between two attempts. */
 const maxWaitMs = 30_000
 
+/**
+ * How long to wait: after a stream that was open, what the server asked for; then up to twice as long each
+ * time, at random, so that those who lost it together don't return together.
+ */
+export const waitMs = (failures: number, retryMs: number) =>
+  failures === 0 ? retryMs : Math.random() * Math.min(maxWaitMs, retryMs * 2 ** failures)
+
 /** So many refusals in a row, each with a new token, are an answer. */
 const maxRefusals = 3
 
@@ -44,7 +51,7 @@ export const keepConnection = (options: {
   const run = async () => {
     while (!isStopped) {
       onStatus('connecting', null)
-      const { reason, afterMs = backoff(), isFinal } = await tryOnce()
+      const { reason, afterMs = waitMs(failures++, retryMs), isFinal } = await tryOnce()
       if (isStopped) return
       onStatus(isFinal ? 'closed' : 'waiting', reason)
       await new Promise<void>(resolve => {
@@ -53,10 +60,6 @@ export const keepConnection = (options: {
       })
     }
   }
-
-  /** After a stream that was open, what the server asked for; then ever longer, with full jitter. */
-  const backoff = () =>
-    failures++ === 0 ? retryMs : Math.random() * Math.min(maxWaitMs, retryMs * 2 ** failures)
 
   const tryOnce = async (): Promise<End> => {
     attempt = new AbortController()
@@ -98,7 +101,7 @@ export const keepConnection = (options: {
     const parse = createParser({
       frame(frame) {
         if (end || signal.aborted) return
-        if (frame.event === 'control') end = heed(JSON.parse(frame.data))
+        if (frame.event === 'control' && frame.data) end = heed(JSON.parse(frame.data))
         options.onFrame(frame)
       },
       retry(ms) {

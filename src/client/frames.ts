@@ -1,5 +1,5 @@
-/** One block of a stream, as it was written. */
-export type Frame = { event: string; data: string; id?: string }
+/** One block of a stream. */
+export type Frame = { event: string; data: string | null; id?: string }
 
 /**
  * Takes the text of a stream in pieces of any size and gives its blocks (WHATWG HTML, 9.2.6). A block
@@ -7,7 +7,7 @@ export type Frame = { event: string; data: string; id?: string }
  */
 export const createParser = (on: { frame(frame: Frame): void; retry(ms: number): void }) => {
   let rest = ''
-  let frame: Frame = { event: '', data: '' }
+  let frame: Frame = { event: '', data: null }
   return (text: string) => {
     // A CR at the end may be the first half of a CRLF.
     const lines = (rest + text).split(/\r\n|\n|\r(?!$)/)
@@ -15,12 +15,12 @@ export const createParser = (on: { frame(frame: Frame): void; retry(ms: number):
     for (const line of lines) {
       const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? []
       if (line === '') {
-        const done = frame
-        frame = { event: '', data: '' }
-        if (done.data || done.id) on.frame(done)
-      } else if (name === 'data') frame.data += (frame.data && '\n') + value
+        if (frame.data !== null || frame.id) on.frame(frame)
+        frame = { event: '', data: null }
+      } else if (name === 'data')
+        frame.data = frame.data === null ? value : `${frame.data}\n${value}`
       else if (name === 'event') frame.event = value
-      else if (name === 'id') frame.id = value
+      else if (name === 'id' && value) frame.id = value
       else if (name === 'retry' && /^\d+$/.test(value)) on.retry(+value)
     }
   }

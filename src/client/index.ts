@@ -79,16 +79,17 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   /** Takes a frame, unless this tab has seen it. */
   const take = ({ event: kind, data, id: cursor }: Frame) => {
     const isControl = kind === 'control'
-    const content = isControl || (kind === '' && data) ? JSON.parse(data) : null
+    const content = data && (isControl || !kind) ? JSON.parse(data) : null
     let isSeen = false
     if (cursor !== undefined) {
       // Whatever a tab has seen: after a gap it goes on where that ends.
-      const isGap = isControl && content.type === 'gap'
+      const isGap = isControl && content?.type === 'gap'
       isSeen = !isGap && place.cursor !== null && !place.isBehind(cursor)
       if (!isSeen) place.moveTo(cursor)
     }
+    if (!content) return
     if (isControl) takeControl(content)
-    else if (content && !isSeen && place.isNew(content.id)) {
+    else if (!isSeen && place.isNew(content.id)) {
       const event = { ...content, cursor: cursor ?? null, replayed: isUpTo(cursor, oldTo) }
       if (cursor && state.unread !== null && !isUpTo(cursor, countedTo)) {
         change({ unread: state.unread + 1 })

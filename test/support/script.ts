@@ -1,0 +1,50 @@
+/**
+ * A service that says what the test tells it, for what a real one says too seldom. It lists the streams
+ * that were opened and the other requests; with the token `bad` it refuses.
+ */
+export const serveScript = () => {
+  const streams: { headers: Headers; say(text: string): void; end(): void }[] = []
+  const requests: { method: string; path: string; headers: Headers; body: string }[] = []
+  let status = 200
+  const encoder = new TextEncoder()
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    idleTimeout: 60,
+    async fetch(request) {
+      const { method } = request
+      const { pathname: path } = new URL(request.url)
+      const headers = new Headers(request.headers)
+      if (!path.endsWith('/stream')) {
+        requests.push({ method, path, headers, body: await request.text() })
+        return Response.json({ unread: 3, code: 'not_found', detail: 'Nothing there.' }, { status })
+      }
+      if (headers.get('authorization') === 'Bearer bad') {
+        return Response.json({ code: 'token_invalid' }, { status: 401 })
+      }
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          streams.push({
+            headers,
+            say: text => controller.enqueue(encoder.encode(text)),
+            end: () => controller.close(),
+          })
+        },
+      })
+      return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+    },
+  })
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    streams,
+    requests,
+    /** How it answers what is no stream. */
+    answerWith(code: number) {
+      status = code
+    },
+    [Symbol.asyncDispose]: () => server.stop(true),
+  }
+}
+
+export const control = (type: string, more: object = {}) =>
+  `event: control\ndata: ${JSON.stringify({ type, ...more })}\n\n`
