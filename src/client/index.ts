@@ -264,7 +264,8 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     get unread() {
       return state.unread
     },
-    on: events.add,
+    // Under the name of a type there are only events of that type.
+    on: events.add as Notifications<P>['on'],
     onControl: controls.add,
     subscribe: listener => changes.add('', listener),
     connect,

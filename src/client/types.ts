@@ -28,6 +28,13 @@ export type Events<P extends Payloads<P>> = {
 
 export type AnyEvent<P extends Payloads<P>> = Events<P>[keyof P & string]
 
+/** The event of a type, or with `*` of any. */
+export type EventOf<P extends Payloads<P>, Type> = Type extends '*'
+  ? AnyEvent<P>
+  : Type extends keyof Events<P>
+    ? Events<P>[Type]
+    : never
+
 /** A notification in the inbox. */
 export type InboxItem = Omit<NotificationEvent, 'replayed' | 'cursor'> & {
   cursor: string
@@ -109,10 +116,9 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
   readonly status: Status
   readonly unread: number | null
   /** Calls the listener with each event of a type, or with `*` of all. Returns what ends that. */
-  on(type: '*', listener: (event: AnyEvent<P>) => void): () => void
-  on<Type extends keyof P & string>(
+  on<Type extends (keyof P & string) | '*'>(
     type: Type,
-    listener: (event: Events<P>[Type]) => void,
+    listener: (event: EventOf<P, Type>) => void,
   ): () => void
   /** Calls the listener with each control event of a type: `gap`, `read`, `unread`, `lagging`, … */
   onControl(type: string, listener: (control: Control) => void): () => void

@@ -4,9 +4,13 @@ import { bundle } from './bundle.ts' with { type: 'macro' }
 /** What browsers import, bundled when this file is compiled: the binary has no source to bundle. */
 const files = {
   '/client.js': bundle('../client/index.ts'),
+  '/client/react.js': bundle('../client/react.ts'),
 }
 
-/** `GET /client.js`: the browser client, an ES module. It is no secret, so pages of any origin may import it. */
+/**
+ * `GET /client.js`, the browser client, and `GET /client/react.js`, its hooks, as ES modules. They are no
+ * secret, so pages of any origin may import them.
+ */
 export const clientRoutes = () => {
   const app = new Elysia({ name: 'client' })
   for (const [path, text] of Object.entries(files)) {

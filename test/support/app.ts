@@ -6,8 +6,8 @@ import { tokenFor } from './service.ts'
  * loads of its tab; the client is `window.client`, the control events are in `window.controls`.
  */
 export const serveApp = async () => {
-  const { outputs } = await Bun.build({ entrypoints: ['src/client/index.ts'], target: 'browser' })
-  const client = await outputs[0]?.text()
+  const client = await bundle('src/client/index.ts')
+  const react = await bundle('test/support/react-app.ts')
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
@@ -17,6 +17,14 @@ export const serveApp = async () => {
         headers: { 'content-type': 'text/html' },
       }),
       '/client.js': new Response(client, { headers: { 'content-type': 'text/javascript' } }),
+      '/favicon.ico': new Response(null, { status: 204 }),
+      '/react.js': new Response(react, { headers: { 'content-type': 'text/javascript' } }),
+      '/react': new Response(
+        '<div id="root"></div><script type="module" src="/react.js"></script>',
+        {
+          headers: { 'content-type': 'text/html' },
+        },
+      ),
       '/token': async request => {
         const { searchParams } = new URL(request.url)
         const seconds = Number(searchParams.get('seconds') ?? 3600)
@@ -34,6 +42,11 @@ export const serveApp = async () => {
     },
     [Symbol.asyncDispose]: () => server.stop(true),
   }
+}
+
+const bundle = async (entry: string) => {
+  const { outputs } = await Bun.build({ entrypoints: [entry], target: 'browser' })
+  return outputs[0]?.text()
 }
 
 const page = `<!doctype html>
@@ -56,8 +69,8 @@ window.client = createNotifications({
 })
 client.on('*', ({ payload, replayed, cursor, channel, id }) => {
   seen.push({ n: payload.n, replayed, cursor, channel, id })
-  sessionStorage.seen = JSON.stringify(seen)
 })
+addEventListener('pagehide', () => { sessionStorage.seen = JSON.stringify(seen) })
 for (const type of ['ready', 'gap', 'read', 'unread', 'replaced', 'revoked', 'reconnect']) {
   client.onControl(type, control => controls.push(control))
 }

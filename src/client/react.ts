@@ -1,0 +1,26 @@
+import { useEffect, useRef, useSyncExternalStore } from 'react'
+import type { AnyPayloads, EventOf, Notifications, Payloads, State } from './types.ts'
+
+/** `status`, `reason` and `unread` of a client. The component renders again when one of them changes. */
+export const useNotifications = <P extends Payloads<P> = AnyPayloads>(
+  client: Notifications<P>,
+): State => {
+  const snapshot = () => client.state
+  return useSyncExternalStore(client.subscribe, snapshot, snapshot)
+}
+
+/**
+ * Calls the listener of the last render with each event of a type, or with `*` of all, while the component
+ * is mounted.
+ */
+export const useNotification = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
+  client: Notifications<P>,
+  type: Type,
+  listener: (event: EventOf<P, Type>) => void,
+): void => {
+  const latest = useRef(listener)
+  useEffect(() => {
+    latest.current = listener
+  })
+  useEffect(() => client.on(type, event => latest.current(event)), [client, type])
+}

@@ -1,0 +1,46 @@
+import { expect, test } from 'bun:test'
+import { serveApp } from '../support/app.ts'
+import { browser, withoutBrowser } from '../support/browser.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { serve } from '../support/service.ts'
+
+test.skipIf(withoutBrowser)(
+  "React's components follow the state, and hear each event once while they are mounted",
+  async () => {
+    await using db = await database()
+    await using app = await serveApp()
+    await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+    await using chromium = await browser()
+    const page = await chromium.newPage()
+    const complaints: string[] = []
+    page.on('console', message => message.type() === 'error' && complaints.push(message.text()))
+    page.on('pageerror', error => complaints.push(error.message))
+    await page.goto(
+      `${app.origin}/react?${new URLSearchParams({ service: service.url, user: '42' })}`,
+    )
+    const ship = (orderId: number) =>
+      db.sql`select kairan.publish('user-42', ${db.sql.json({ orderId })}, 'order.shipped')`
+    const status = page.getByRole('status')
+    const orders = page.locator('#orders')
+
+    await status.getByText('open, some unread').waitFor()
+    await ship(7)
+    await orders.getByText('7').waitFor()
+    await db.sql`select kairan.publish('user-42', '{"orderId": 1}', 'order.lost')`
+    await ship(8)
+    await eventually(async () => (await orders.textContent()) === '7, 8')
+
+    await page.getByRole('button').click()
+    await eventually(async () => (await orders.count()) === 0)
+    await ship(9)
+    await page.getByRole('button').click()
+    await orders.waitFor({ state: 'attached' })
+    await ship(10)
+    await eventually(async () => (await orders.textContent())?.endsWith('10'))
+    expect(complaints).toEqual([])
+
+    await db.sql`select kairan.disconnect('42')`
+    await status.getByText('closed').waitFor()
+  },
+)
