@@ -1,0 +1,62 @@
+/** Writes the browser client as a package, ready to be published: `bun run build:client [folder]`. */
+import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { version } from '../package.json' with { type: 'json' }
+
+const root = join(import.meta.dir, '..')
+const folder = resolve(process.argv[2] ?? join(root, 'dist/client'))
+const entries = ['index', 'react']
+
+const manifest = {
+  name: '@kairan/client',
+  version,
+  description: "Kairan's browser client: notifications over Server-Sent Events.",
+  license: 'MIT',
+  type: 'module',
+  sideEffects: false,
+  exports: {
+    '.': { types: './index.d.ts', default: './index.js' },
+    './react': { types: './react.d.ts', default: './react.js' },
+  },
+  peerDependencies: { react: '>=18' },
+  peerDependenciesMeta: { react: { optional: true } },
+}
+
+const build = async () => {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  const { outputs } = await Bun.build({
+    entrypoints: entries.map(entry => join(root, `src/client/${entry}.ts`)),
+    target: 'browser',
+    minify: true,
+    external: ['react'],
+  })
+  for (const output of outputs) await Bun.write(join(folder, output.path), output)
+  await writeTypes()
+  await Bun.write(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  await copyFile(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+}
+
+/** Writes what the entries declare, and the types that they name. */
+const writeTypes = async () => {
+  const declared = join(folder, 'declared')
+  const tsc = Bun.spawn(
+    [
+      join(root, 'node_modules/.bin/tsc'),
+      '-p',
+      'scripts/client.tsconfig.json',
+      '--outDir',
+      declared,
+    ],
+    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+  if ((await tsc.exited) !== 0) throw new Error('The types could not be written')
+  for (const name of [...entries, 'types']) {
+    const text = await Bun.file(join(declared, `${name}.d.ts`)).text()
+    // Where TypeScript looks for the declarations of a module that Node can find, too.
+    await Bun.write(join(folder, `${name}.d.ts`), text.replaceAll(".ts';", ".js';"))
+  }
+  await rm(declared, { recursive: true })
+}
+
+await build()
