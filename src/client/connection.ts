@@ -38,6 +38,8 @@ export const keepConnection = (options: {
   onBytes(): void
   onStatus(status: Status, reason: string | null): void
   stallMs: number
+  /** Whether it begins only when it is asked to. */
+  isClosed: boolean
 }): Connection => {
   const { onStatus, stallMs } = options
   let isStopped = false
@@ -49,17 +51,22 @@ export const keepConnection = (options: {
   let isStale = false
 
   const run = async () => {
+    if (options.isClosed) await wait()
     while (!isStopped) {
       onStatus('connecting', null)
       const { reason, afterMs = waitMs(failures++, retryMs), isFinal } = await tryOnce()
       if (isStopped) return
       onStatus(isFinal ? 'closed' : 'waiting', reason)
-      await new Promise<void>(resolve => {
-        endWait = resolve
-        if (!isFinal) setTimeout(resolve, afterMs)
-      })
+      await wait(isFinal ? undefined : afterMs)
     }
   }
+
+  /** Waits until somebody asks, or for so long. */
+  const wait = (ms?: number) =>
+    new Promise<void>(resolve => {
+      endWait = resolve
+      if (ms !== undefined) setTimeout(resolve, ms)
+    })
 
   const tryOnce = async (): Promise<End> => {
     attempt = new AbortController()

@@ -1,26 +1,19 @@
 import { type Connection, keepConnection } from './connection.ts'
+import { distance } from './cursors.ts'
 import type { Frame } from './frames.ts'
 import { iterate } from './iterate.ts'
 import { createListeners } from './listeners.ts'
 import { createMemory } from './memory.ts'
 import { isVisible, watchPage } from './page.ts'
-import { createPlace, distance } from './place.ts'
+import { createReader } from './reader.ts'
 import { createRequests } from './requests.ts'
 import { createTabs } from './tabs.ts'
-import type {
-  AnyEvent,
-  AnyPayloads,
-  Control,
-  Notifications,
-  Options,
-  Payloads,
-  State,
-} from './types.ts'
+import type { AnyEvent, AnyPayloads, Notifications, Options, Payloads, State } from './types.ts'
 
 export type * from './types.ts'
 
 /** What the leading tab tells the others: its state, where its stream was before a frame, and the frame. */
-type Told = { state: State; at: string | null; frame?: Frame }
+type Told = { state: State; at: string | null; frame: Frame | null }
 
 /** What another tab asks of it: to go on after this cursor; to connect `now` if it does not. */
 type Asked = { after: string | null; now: boolean }
@@ -31,7 +24,7 @@ const awayMs = 60_000
 /**
  * Connects to Kairan, and stays connected until `close()`. Every stored event comes once and in order,
  * over cuts, restarts and page loads, or else there is a `gap`. Of the tabs with one `key`, one holds the
- * connection for all. A notification on two channels is two events with one `id`.
+ * connection for all. A notification on several channels comes once, on the first of them.
  */
 export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   options: Options = {},
@@ -42,8 +35,6 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   // The number is that of the form of what tabs say to each other.
   const name = key === undefined ? null : `kairan 1 ${options.url ?? ''}${path} ${key}`
   const memory = createMemory(resume ? name : null)
-  const events = createListeners<AnyEvent<P>>()
-  const controls = createListeners<Control>()
   const changes = createListeners<void>()
   const ended = new AbortController()
 
@@ -54,17 +45,10 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   let heardAt = Date.now()
   let lostAt = 0
   let listedAt = -1
-  /** Up to here events are replayed ones. */
-  let oldTo: string | null = null
   /** Up to here events are in the count of the unread. */
   let countedTo: string | null = null
   let firstPage: Promise<unknown> | null = null
   let isStarted = false
-
-  const place = createPlace(memory.tab.get(), cursor => {
-    memory.tab.set(cursor)
-    if (connection) memory.browser.set(cursor)
-  })
 
   const change = (changed: Partial<State>) => {
     const next = { ...state, ...changed }
@@ -76,67 +60,50 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 
   const isIdle = () => state.status === 'waiting' || state.status === 'closed'
 
-  /** Takes a frame, unless this tab has seen it. */
-  const take = ({ event: kind, data, id: cursor }: Frame) => {
-    const isControl = kind === 'control'
-    const content = data && (isControl || !kind) ? JSON.parse(data) : null
-    let isSeen = false
-    if (cursor !== undefined) {
-      // Whatever a tab has seen: after a gap it goes on where that ends.
-      const isGap = isControl && content?.type === 'gap'
-      isSeen = !isGap && place.cursor !== null && !place.isBehind(cursor)
-      if (!isSeen) place.moveTo(cursor)
-    }
-    if (!content) return
-    if (isControl) takeControl(content)
-    else if (!isSeen && place.isNew(content.id)) {
-      const event = { ...content, cursor: cursor ?? null, replayed: isUpTo(cursor, oldTo) }
-      if (cursor && state.unread !== null && !isUpTo(cursor, countedTo)) {
-        change({ unread: state.unread + 1 })
-      }
-      if (event.type) events.call(event.type, event)
-      events.call('*', event)
-    }
-  }
-
-  const isUpTo = (cursor: string | undefined, end: string | null) =>
-    cursor !== undefined && end !== null && distance(cursor, end) <= 0
-
-  const takeControl = (control: Control) => {
-    const { type, head, cursor, unread } = control
-    if (type === 'ready') {
-      if (Date.now() - lostAt > awayMs) oldTo = String(head ?? cursor)
-      // What was read elsewhere meanwhile is told to streams that are open, and not again.
-      const isCounted = state.unread === null || lostAt === listedAt
-      if (connection && !isCounted) void list({ limit: 1 }).catch(() => null)
-    }
-    if (typeof unread === 'number') learn(unread)
-    controls.call(type, control)
-  }
+  const reader = createReader({
+    cursor: memory('sessionStorage'),
+    onMove(cursor) {
+      memory('sessionStorage', cursor)
+      if (connection) memory('localStorage', cursor)
+    },
+    isAway: () => Date.now() - lostAt > awayMs,
+    onEvent({ cursor }) {
+      const isCounted = cursor === null || distance(cursor, countedTo) <= 0
+      if (state.unread !== null && !isCounted) change({ unread: state.unread + 1 })
+    },
+    onControl({ type, unread }) {
+      if (typeof unread === 'number') learn(unread)
+      // What was read elsewhere meanwhile was told to streams that were open, and is not told again.
+      const isKnown = state.unread === null || lostAt === listedAt
+      if (type === 'ready' && connection && !isKnown) list({ limit: 1 }).catch(() => null)
+    },
+  })
 
   /** Learns how many are unread, when the log ended at `end`. */
   const learn = (unread: number, end = countedTo) => {
     countedTo = end
     change({ unread })
-    if (connection) tell(readTo)
+    if (connection) tell()
   }
 
-  const tell = (at: string | null, frame?: Frame) =>
-    tabs.post({ state, at, ...(frame ? { frame } : {}) })
+  const tell = (frame: Frame | null = null) => tabs.post({ state, at: readTo, frame })
 
   /** Asks the leading tab for what this one has missed. */
-  const ask = (now = false) => tabs.post({ after: place.cursor, now })
+  const ask = (now = false) => tabs.post({ after: reader.cursor, now })
 
   /** Hears what the leading tab tells. */
   const follow = ({ state: told, at, frame }: Told) => {
-    // A new tab begins where the others are.
-    if (place.cursor === null && at !== null) place.moveTo(at)
-    if (at !== null && place.isBehind(at)) {
-      if (place.isComparable(at)) return ask()
-      place.moveTo(at)
-      controls.call('gap', { type: 'gap', reason: 'log' })
+    if (at !== null) {
+      // A new tab begins where the others are.
+      if (reader.cursor === null) reader.moveTo(at)
+      const missed = distance(at, reader.cursor)
+      if (missed > 0) return ask()
+      if (!(missed <= 0)) {
+        reader.moveTo(at)
+        reader.takeControl({ type: 'gap', reason: 'log' })
+      }
     }
-    if (frame) take(frame)
+    if (frame) reader.take(frame)
     change({ ...told, unread: told.unread ?? state.unread })
     heardAt = Date.now()
   }
@@ -149,33 +116,33 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       change({ status: 'connecting' })
     }
     if (isBehind || (now && isIdle())) restart()
-    tell(readTo)
+    tell()
   }
 
   const lead = () => {
     if (connection) return
-    readTo = place.cursor ?? memory.browser.get()
+    readTo = reader.cursor ?? memory('localStorage')
     connection = keepConnection({
+      // What ended for one tab has ended for all, until one of them asks.
+      isClosed: state.status === 'closed',
       stallMs,
       request: (refresh, signal) => {
-        const resumed = readTo === null ? {} : { 'last-event-id': readTo }
-        const headers = { accept: 'text/event-stream', ...resumed }
+        const headers = readTo === null ? {} : { 'last-event-id': readTo }
         return requests.request(path, refresh, { signal, headers })
       },
       renew: requests.renew,
       onFrame(frame) {
-        const at = readTo
-        readTo = frame.id ?? at
-        take(frame)
-        tell(at, frame)
+        reader.take(frame)
+        tell(frame)
+        readTo = frame.id ?? readTo
       },
       onBytes() {
         heardAt = Date.now()
-        tell(readTo)
+        tell()
       },
       onStatus(status, reason) {
         change({ status, reason })
-        tell(readTo)
+        tell()
       },
     })
   }
@@ -207,7 +174,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 
   watchPage(
     {
-      network: () => connection?.restart(),
+      network: () => state.status !== 'closed' && connection?.restart(),
       shown: () => state.status === 'waiting' && connect(),
       putAway() {
         tabs.leave()
@@ -238,7 +205,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     const isFirst = !isStarted && query.before === undefined
     const page = requests.list(query).then(page => {
       if (isFirst) {
-        place.moveTo(page.cursor)
+        reader.moveTo(page.cursor)
         listedAt = lostAt = Date.now()
       }
       learn(page.unread, page.cursor)
@@ -254,6 +221,9 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     return unread
   }
 
+  // Under the name of a type there are only events of that type.
+  const on = reader.on as Notifications<P>['on']
+
   return {
     get state() {
       return state
@@ -264,9 +234,8 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     get unread() {
       return state.unread
     },
-    // Under the name of a type there are only events of that type.
-    on: events.add as Notifications<P>['on'],
-    onControl: controls.add,
+    on,
+    onControl: reader.onControl,
     subscribe: listener => changes.add('', listener),
     connect,
     close() {
@@ -280,7 +249,6 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     markUnread: ids => mark({ ids, read: false }),
     markAllRead: () => mark({ all: true }),
     markReadUpTo: upTo => mark({ upTo }),
-    [Symbol.asyncIterator]: () =>
-      iterate<AnyEvent<P>>(listener => events.add('*', listener), ended.signal),
+    [Symbol.asyncIterator]: () => iterate<AnyEvent<P>>(listener => on('*', listener), ended.signal),
   }
 }

@@ -27,7 +27,7 @@ export async function* iterate<Event>(
         })
       }
     }
-    throw new Error('This loop over notifications is too slow')
+    throw new Error('The loop is too slow')
   } finally {
     stop()
   }

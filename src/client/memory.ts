@@ -1,20 +1,17 @@
 /**
- * Remembers cursors over page loads: that of this tab, so that a reload goes on exactly where it was, and
- * that of the browser, where a new tab begins when no other is open. A cursor says nothing of a content.
+ * Remembers a cursor over page loads: `sessionStorage` that of this tab, so that a reload goes on exactly
+ * where it was; `localStorage` that of the browser, where a new tab begins when no other is open. Sets it
+ * when there is one to set, and returns what it is.
  */
-export const createMemory = (name: string | null) => {
-  const keep = (storage: () => Storage) => ({
-    get: () => attempt(() => name && storage().getItem(name)),
-    set: (cursor: string) => attempt(() => name && storage().setItem(name, cursor)),
-  })
-  return { tab: keep(() => sessionStorage), browser: keep(() => localStorage) }
-}
-
-/** Storage can be forbidden or full. Then nothing is remembered, and the inbox has it all. */
-const attempt = <T>(action: () => T) => {
-  try {
-    return action() || null
-  } catch {
-    return null
+export const createMemory =
+  (name: string | null) =>
+  (kind: 'sessionStorage' | 'localStorage', cursor?: string): string | null => {
+    try {
+      if (name === null) return null
+      const storage = globalThis[kind]
+      if (cursor) storage.setItem(name, cursor)
+      return storage.getItem(name)
+    } catch {
+      return null // It is forbidden, or full. Then nothing is remembered: the inbox has it all.
+    }
   }
-}

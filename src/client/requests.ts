@@ -7,6 +7,8 @@ const requestError = async (response: Response): Promise<RequestError> => {
   return Object.assign(new Error(detail ?? `The answer was ${status}`), { status, code })
 }
 
+type Init = RequestInit & { headers?: Record<string, string> }
+
 /** Whoever has not answered by then does not. */
 const maxAnswerMs = 30_000
 
@@ -14,17 +16,17 @@ const maxAnswerMs = 30_000
 export const createRequests = ({ url = '', auth }: Options) => {
   const base = `${url.replace(/\/$/, '')}/notifications`
 
-  const request = async (path: string, refresh: boolean, init: RequestInit): Promise<Response> => {
-    const headers = new Headers(init.headers)
-    if (auth) headers.set('authorization', `Bearer ${await auth(refresh)}`)
-    return fetch(base + path, {
-      // A token says all. Without one, it is the cookie, also on the service's own origin.
+  const request = async (path: string, refresh: boolean, init: Init): Promise<Response> =>
+    fetch(base + path, {
+      // A token says all. Without one, it is the cookie, also for a service of another origin.
       credentials: auth ? 'same-origin' : 'include',
       cache: 'no-store',
       ...init,
-      headers,
+      headers: {
+        ...init.headers,
+        ...(auth && { authorization: `Bearer ${await auth(refresh)}` }),
+      },
     })
-  }
 
   const ask = async (path: string, body?: object) => {
     const init = {

@@ -123,8 +123,16 @@ test.skipIf(withoutBrowser)(
     }
     isOver = true
     await publishing
+    const report = async (error: unknown) => {
+      const facts = `[location.pathname, document.visibilityState, globalThis.client?.state, globalThis.seen?.at(-1), states.slice(-8)]`
+      for (const { page } of tabs) {
+        console.log(await Promise.race([page.evaluate(facts).catch(String), Bun.sleep(1000)]))
+      }
+      console.log({ seed, published, done, streams: service.service.streams })
+      throw error
+    }
     for (const tab of tabs) {
-      await tab.until(`globalThis.seen?.at(-1)?.n === ${published}`)
+      await tab.until(`globalThis.seen?.at(-1)?.n === ${published}`).catch(report)
       await check(tab)
     }
     const streams = service.service.streams

@@ -1,0 +1,78 @@
+import { distance } from './cursors.ts'
+import type { Frame } from './frames.ts'
+import { createListeners } from './listeners.ts'
+import type { Control, NotificationEvent } from './types.ts'
+
+/** So many ids of notifications are remembered. */
+const maxIds = 1000
+
+/**
+ * Takes the frames of a stream, and calls the listeners with what this tab has not seen. It goes by the
+ * cursor; by the id, too, as a notification on two channels is two events in the log, and one to who reads.
+ */
+export const createReader = (options: {
+  /** Where this tab has been. */
+  cursor: string | null
+  onMove(cursor: string): void
+  /** Whether what a stream that begins now has missed is old. */
+  isAway(): boolean
+  /** Hears of an event before its listeners, and of a control event. */
+  onEvent(event: NotificationEvent): void
+  onControl(control: Control): void
+}) => {
+  let { cursor } = options
+  /** Up to here events are replayed ones. */
+  let oldTo: string | null = null
+  const ids = new Set<string>()
+  const events = createListeners<NotificationEvent>()
+  const controls = createListeners<Control>()
+
+  const moveTo = (next: string) => {
+    cursor = next
+    options.onMove(next)
+  }
+
+  const take = ({ event: kind, data, id }: Frame) => {
+    const isControl = kind === 'control'
+    const content = data && (isControl || !kind) ? JSON.parse(data) : null
+    // After a gap it goes on where that ends, whatever it has seen.
+    const isGap = isControl && content?.type === 'gap'
+    const isSeen = !isGap && distance(id, cursor) <= 0
+    if (id && !isSeen) moveTo(id)
+    if (isControl) takeControl(content)
+    else if (content && !isSeen && isNew(content.id)) {
+      const replayed = distance(id, oldTo) <= 0
+      const event: NotificationEvent = { ...content, cursor: id ?? null, replayed }
+      options.onEvent(event)
+      if (event.type) events.call(event.type, event)
+      events.call('*', event)
+    }
+  }
+
+  const isNew = (id: string | null) => {
+    if (id === null) return true
+    if (ids.has(id)) return false
+    ids.add(id)
+    // A set keeps the order in which it was filled: the first is the oldest.
+    if (ids.size > maxIds) ids.delete(ids.values().next().value ?? '')
+    return true
+  }
+
+  const takeControl = (control: Control) => {
+    const { type, head } = control
+    if (type === 'ready' && options.isAway()) oldTo = `${head}`
+    options.onControl(control)
+    controls.call(type, control)
+  }
+
+  return {
+    get cursor() {
+      return cursor
+    },
+    moveTo,
+    take,
+    takeControl,
+    on: events.add,
+    onControl: controls.add,
+  }
+}
