@@ -52,6 +52,9 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
     })
     await db.sql`select kairan.publish('user-42', '{}')`
     await client.atLeast(1)
+    // It was bundled when the binary was compiled: there is no source here.
+    const module = await (await fetch(`http://127.0.0.1:${port}/client.js`)).text()
+    expect(module).toContain('createNotifications')
 
     service.kill('SIGTERM')
     await client.control('reconnect')

@@ -131,6 +131,15 @@ test.skipIf(withoutBrowser)(
       expect(await tab.numbers(1)).toEqual([1])
     }
     expect(it.streams).toBe(1)
+
+    // Nor does the next tab ask again by itself when the first is closed.
+    await it.db.sql`select kairan.disconnect('42')`
+    for (const tab of tabs) await tab.status('closed')
+    await tabs[0]?.page.close()
+    await tabs[1]?.until(`navigator.locks.query().then(({ held }) => held.length === 1)`)
+    expect(await tabs[1]?.page.evaluate<unknown>('states.at(-1)')).toBe('closed revoked')
+    await tabs[1]?.page.evaluate('client.connect()')
+    await tabs[1]?.status('open')
   },
 )
 
