@@ -31,7 +31,11 @@ test('goes on with a new token when the old one has ended', async () => {
   using it = connect({ url: service.url, auth })
   const seen: unknown[] = []
   it.client.on('*', ({ payload }) => seen.push(payload.n))
-  await eventually(() => it.states.includes('waiting token_expired'))
+  await eventually(() => refreshes.length === 2 && it.client.status === 'open')
+  // Nothing of the old token is left.
+  const ended = Math.ceil(Date.now() / 1000 + 2) * 1000
+  await eventually(() => Date.now() > ended)
+  await eventually(() => it.client.status === 'open')
   await db.sql`select kairan.publish('user-42', '{"n": 1}')`
   await eventually(() => seen.length === 1)
   expect(refreshes).toEqual([false, true])

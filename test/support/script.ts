@@ -17,10 +17,13 @@ export const serveScript = () => {
       const headers = new Headers(request.headers)
       if (!path.endsWith('/stream')) {
         requests.push({ method, path, headers, body: await request.text() })
-        return Response.json({ unread: 3, code: 'not_found', detail: 'Nothing there.' }, { status })
+        if (status !== 200) return refuse(status)
+        return Response.json(
+          path.endsWith('/token') ? { expiresAt: '2026-01-01T00:00:00Z' } : { unread: 3 },
+        )
       }
       if (headers.get('authorization') === 'Bearer bad') {
-        return Response.json({ code: 'token_invalid' }, { status: 401 })
+        return refuse(401)
       }
       const body = new ReadableStream<Uint8Array>({
         start(controller) {
@@ -45,6 +48,12 @@ export const serveScript = () => {
     [Symbol.asyncDispose]: () => server.stop(true),
   }
 }
+
+const refuse = (status: number) =>
+  Response.json(
+    { type: 'about:blank', title: 'No', status, code: 'not_found', detail: 'Nothing there.' },
+    { status, headers: { 'content-type': 'application/problem+json' } },
+  )
 
 export const control = (type: string, more: object = {}) =>
   `event: control\ndata: ${JSON.stringify({ type, ...more })}\n\n`
