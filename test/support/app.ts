@@ -2,7 +2,7 @@ import { tokenFor } from './service.ts'
 
 /**
  * The page of an app on an origin of its own, which uses the browser client with a token. In its query:
- * `service`, `user`, and `options` of the client as JSON. What it hears is in `window.seen`, also over page
+ * `service`, `user`, `list` to begin with the inbox, and `options` of the client as JSON. What it hears is in `window.seen`, also over page
  * loads of its tab; the client is `window.client`, the control events are in `window.controls`.
  */
 export const serveApp = async () => {
@@ -67,6 +67,8 @@ window.client = createNotifications({
   },
   ...JSON.parse(query.get('options')),
 })
+// As an app does that shows the inbox: the stream has to begin where this page was read.
+if (query.has('list')) client.list({ limit: 100 }).then(page => { window.page = page })
 client.on('*', ({ payload, replayed, cursor, channel, id }) => {
   seen.push({ n: payload.n, replayed, cursor, channel, id })
 })
