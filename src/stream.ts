@@ -211,17 +211,13 @@ const taken = (queued: Queued[], subscription: Subscription, parts: StreamParts)
   parts.handed(queued)
 }
 
+/** Up to `head`, what follows was published before the stream began. */
 const readyFrame = (
   resumed: boolean,
   { id, position }: Pick<Subscription, 'id' | 'position'>,
-  { epoch }: Hub,
+  { epoch, head }: Hub,
 ) => {
   const cursor = { epoch, seq: position }
-  const data = { type: 'ready', resumed, cursor: formatCursor(cursor), streamId: id }
-  return controlFrame(data, cursor)
-/** Up to `head`, what follows was published before the stream began. */
-const readyFrame = (resumed: boolean, { position }: { position: number }, { epoch, head }: Hub) => {
-  const cursor = { epoch, seq: position }
   const places = { cursor: formatCursor(cursor), head: formatCursor({ epoch, seq: head }) }
-  return controlFrame({ type: 'ready', resumed, ...places }, cursor)
+  return controlFrame({ type: 'ready', resumed, ...places, streamId: id }, cursor)
 }

@@ -72,15 +72,13 @@ test('a stream that returns with its cursor gets what it missed, once', async ()
   await publish(4)
   const events = await client.atLeast(3)
   expect(events.map(({ payload }) => payload.number)).toEqual([2, 3, 4])
-  expect(client.controls).toEqual([
-    {
-      type: 'ready',
-      resumed: true,
-      cursor: expect.any(String),
-      streamId: expect.any(String),
-    },
-  ])
   // Up to its head, what comes was there before.
-  const ready = { type: 'ready', resumed: true, cursor: lastEventId, head: events[1]?.cursor }
+  const ready = {
+    type: 'ready',
+    resumed: true,
+    cursor: lastEventId,
+    head: events[1]?.cursor,
+    streamId: expect.any(String),
+  }
   expect<unknown>(client.controls).toEqual([ready])
 })

@@ -54,6 +54,7 @@ const check = async (method: string, pathname: string, response: Response) => {
   }
   const described = operation.responses[response.status]
   if (!described) return wrong.push(`${what} is not described`)
+  if (response.status === 304) return
   const content = described.content ?? {}
   if (type !== '' && !(type in content)) return wrong.push(`${what} ${type} is not described`)
   if (type !== 'application/json') return
