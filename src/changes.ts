@@ -1,4 +1,7 @@
-import { parseObject } from './json.ts'
+import { isObject, parseObject } from './json.ts'
+
+/** The `control` event that says what was read, and how much is not. */
+export type InboxControl = { type: 'read' | 'unread'; [key: string]: unknown }
 
 /** What an instance has to know of a user whose streams may be open here. */
 export type UserChange = { userId: string } & (
@@ -6,13 +9,17 @@ export type UserChange = { userId: string } & (
   | { action: 'disconnect' }
   | { action: 'replace'; streamId: string }
   | { action: 'extend'; streamId: string; expiresAt: number }
+  | { action: 'inbox'; control: InboxControl }
 )
 
 /** Reads what `kairan.tell` wrote or sent; null when it is not understood. */
 export const parseUserChange = (text: string): UserChange | null => {
-  const { action, userId, streamId, expiresAt } = parseObject(text) ?? {}
+  const { action, userId, streamId, expiresAt, control } = parseObject(text) ?? {}
   if (typeof userId !== 'string') return null
   if (action === 'reauthorize' || action === 'disconnect') return { userId, action }
+  if (action === 'inbox') {
+    return isInboxControl(control) ? { userId, action, control } : null
+  }
   if (typeof streamId !== 'string') return null
   if (action === 'replace') return { userId, action, streamId }
   if (action === 'extend' && typeof expiresAt === 'number') {
@@ -20,3 +27,6 @@ export const parseUserChange = (text: string): UserChange | null => {
   }
   return null
 }
+
+const isInboxControl = (value: unknown): value is InboxControl =>
+  isObject(value) && (value.type === 'read' || value.type === 'unread')

@@ -31,13 +31,17 @@ export type Frame = {
 /** Encodes an event. `seq` is where a client resumes that has read it: its own, unless told. */
 export const frameOf = (event: Event, epoch: string, seq = event.seq): Frame => {
   const id = seq === null ? '' : `id: ${formatCursor({ epoch, seq })}\n`
-  const payload = withDeliveryChannel(event)
-  const data =
-    `{"channel":${JSON.stringify(event.channel)},"payload":${payload},` +
-    `"id":${JSON.stringify(event.id)},"type":${JSON.stringify(event.type)},` +
-    `"createdAt":${JSON.stringify(event.createdAt)}}`
-  return { bytes: encode(`${id}data: ${data}\n\n`), event, recipients: 0 }
+  return { bytes: encode(`${id}data: ${jsonOf(event)}\n\n`), event, recipients: 0 }
 }
+
+/** An event as the JSON that clients get: on a stream, and in the inbox with these members more. */
+export const jsonOf = (event: Event, more: Record<string, unknown> = {}) =>
+  Object.entries(more).reduce(
+    (json, [name, value]) => withMember(json, `"${name}":${JSON.stringify(value)}`),
+    `{"channel":${JSON.stringify(event.channel)},"payload":${withDeliveryChannel(event)},` +
+      `"id":${JSON.stringify(event.id)},"type":${JSON.stringify(event.type)},` +
+      `"createdAt":${JSON.stringify(event.createdAt)}}`,
+  )
 
 /** A `control` event. With a cursor, it also moves the client's Last-Event-ID there. */
 export const controlFrame = (data: { type: string; [key: string]: unknown }, cursor?: Cursor) =>

@@ -16,6 +16,7 @@ import { metricsRoute } from './http/metrics.ts'
 import { openapiRoutes } from './http/openapi.ts'
 import { createOriginGuard } from './http/origins.ts'
 import { createHub } from './hub.ts'
+import { createReaderOf } from './inbox.ts'
 import { createLimits, createRefusals } from './limits.ts'
 import { createMetrics } from './metrics.ts'
 import { parseLive } from './notify.ts'
@@ -23,11 +24,13 @@ import { createAdminStore } from './postgres/admin.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
 import { createDispatcher } from './postgres/dispatcher.ts'
+import { createInbox } from './postgres/inbox.ts'
 import { createListener, queueUsage } from './postgres/listener.ts'
 import { createLog } from './postgres/log.ts'
 import { prepare } from './postgres/prepare.ts'
 import { createExtend, createPresence } from './postgres/presence.ts'
 import { createPublisher } from './postgres/publisher.ts'
+import { createReceipts } from './postgres/receipts.ts'
 import { createRetention } from './postgres/retention.ts'
 import { createRoles } from './postgres/roles.ts'
 import { createStatuses } from './postgres/statuses.ts'
@@ -121,14 +124,18 @@ export const createService = (
     list: () => streams.list(),
     facts: metrics.facts,
   })
+  const levelOf = createRoles(database, config.roleLevelQuery)
+  const receipts = createReceipts({ database, delayMs: 200, retryMs: 1000, report })
+  const inbox = createInbox(database, report)
   const streams = createStreams({
     ...config,
     hub,
     presence,
     metrics,
     log: createLog(database),
-    levelOf: createRoles(database, config.roleLevelQuery),
+    levelOf,
     handed: statuses.handed,
+    receipts,
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
   const dispatcher = createDispatcher({
@@ -261,10 +268,11 @@ export const createService = (
     await http?.stop()
     await presence.stop()
     await retention.stop()
+    inbox.stop()
     await listener.stop()
     await dispatcher.stop()
     // A database that does not answer must not keep the process: it is not needed any more.
-    await Promise.race([statuses.flush(), Bun.sleep(lastWriteMs)])
+    await Promise.race([Promise.all([statuses.flush(), receipts.flush()]), Bun.sleep(lastWriteMs)])
     await Promise.all([database.stop(), dispatcherDatabase.stop()])
   }
 
@@ -292,6 +300,9 @@ export const createService = (
             refusals,
             addressOf: createAddressOf(config.trustedProxies),
             extendElsewhere: createExtend(database),
+            inbox,
+            receipts,
+            readerOf: createReaderOf({ ...config, levelOf }),
             refusal,
             requireStarted,
             failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),

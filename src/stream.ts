@@ -112,6 +112,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   const { hub, log, writeBytes } = parts
   const { epoch, head } = hub
   subscription.position = head
+  subscription.since = head
   hub.join(subscription)
 
   const nothing: Page = { events: [], end: head, floor: 0 }
@@ -134,15 +135,26 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
     held = events.pop()
     const frames = events.map(event => frameOf(event, epoch))
     yield* write(frames, subscription, parts)
+    remember(events, subscription)
     sent += frames.length
     if (page.end >= head || sent >= parts.replayLimit) break
     page = await nextPending(page.end)
   }
   if (!held || !isOpenFor(held.channel, subscription)) return
   yield* write([frameOf(held, epoch, head)], subscription, parts)
+  remember([held], subscription)
   if (page.end < head) {
     // More is pending than is replayed at once. It stays pending.
     yield gapFrame({ reason: 'limit' }, { epoch, seq: page.end }, subscription, parts)
+  }
+}
+
+/** Beyond so many, what was pending is not confirmed by a cursor. */
+const mostRemembered = 1000
+
+const remember = (events: Event[], { pending }: Subscription) => {
+  for (const { seq } of events) {
+    if (seq !== null && pending.length < mostRemembered) pending.push(seq)
   }
 }
 
@@ -184,6 +196,7 @@ async function* catchUp(page: Page, subscription: Subscription, parts: StreamPar
 
 const skipToHead = (subscription: Subscription, hub: Hub) => {
   subscription.position = hub.head
+  subscription.since = hub.head
   hub.join(subscription)
 }
 

@@ -8,6 +8,7 @@ import { createJoin } from './join.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { OpenStream, Presence } from './presence.ts'
+import type { Receipts } from './receipts.ts'
 import type { LevelOf } from './roles.ts'
 import { jitter, stream } from './stream.ts'
 import type { Queued, Subscription } from './subscription.ts'
@@ -71,7 +72,9 @@ export type StreamsOptions = {
   maxStreamsPerUser: number
   presence: Presence
   metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
+  queueBytes: number
   handed(taken: Queued[]): void
+  receipts: Receipts
   failed(error: unknown): void
 }
 
@@ -89,6 +92,8 @@ type Connection = Pick<
   StreamRequest,
   'asked' | 'expiresAt' | 'address' | 'cut' | 'ended' | 'extended'
 > & {
+  /** Of which log it is. */
+  epoch: string
   openedAt: number
   endsAt: number
   /** When it is told that its token expires; null when it has been told. */
@@ -99,14 +104,6 @@ type Connection = Pick<
 export const createStreams = (options: StreamsOptions): Streams => {
   const { hub, heartbeatMs, retryMs } = options
   const connections = new WeakMap<Subscription, Connection>()
-  const ended = (subscription: Subscription) => {
-    options.presence.closed(subscription.id)
-    const connection = connections.get(subscription)
-    if (!connection) return
-    connection.ended()
-    options.metrics.streamEnded(subscription.reason, (Date.now() - connection.openedAt) / 1000)
-  }
-  const parts = { ...options, ended, writeBytes, join: createJoin() }
   let timer: ReturnType<typeof setInterval> | null = null
 
   const access = createAccess({
@@ -115,6 +112,21 @@ export const createStreams = (options: StreamsOptions): Streams => {
     unavailable: subscription => sendAway(subscription, 'unavailable'),
     revoke,
   })
+
+  const ended = (subscription: Subscription) => {
+    options.presence.closed(subscription.id)
+    const connection = connections.get(subscription)
+    if (!connection) return
+    connection.ended()
+    options.metrics.streamEnded(subscription.reason, (Date.now() - connection.openedAt) / 1000)
+    // What it brought is confirmed when its client returns. One that was for another log proves nothing.
+    const { userId, proven, pending, since, position } = subscription
+    const brought = position > since || pending.length > 0
+    if (brought && connection.epoch === hub.epoch) {
+      options.receipts.ended({ userId, channels: proven, pending, since, seq: position })
+    }
+  }
+  const parts = { ...options, ended, writeBytes, join: createJoin() }
 
   const sendAway = (subscription: Subscription, reason: string) =>
     subscription.close(reconnectFrame(reason, jitter(retryMs)), reason)
@@ -159,6 +171,17 @@ export const createStreams = (options: StreamsOptions): Streams => {
     for (const subscription of open.slice(0, -options.maxStreamsPerUser)) replace(subscription)
   }
 
+  /** Sends a `control` event to a user's streams. */
+  const tell = (userId: string, control: { type: string; [key: string]: unknown }) => {
+    const frame = controlFrame(control)
+    for (const subscription of hub.subscriptions(userId)) {
+      // It is nowhere else to be read. Whoever takes nothing has to look at the inbox when it returns.
+      if (subscription.queuedBytes + frame.length > options.queueBytes) {
+        sendAway(subscription, 'lagging')
+      } else subscription.pushControl(frame)
+    }
+  }
+
   const extend = (streamId: string, userId: string, expiresAt: number) => {
     const subscription = find(streamId, userId)
     const connection = subscription && connections.get(subscription)
@@ -182,6 +205,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       connections.set(subscription, {
         ...request,
         asked,
+        epoch: hub.epoch,
         openedAt: now,
         endsAt: now + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4),
         noticeAt: noticeBefore(request.expiresAt, now),
@@ -189,6 +213,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       endOldest(userId)
       options.presence.opened(describe(subscription))
       options.metrics.streamOpened()
+      if (cursor?.epoch === hub.epoch) options.receipts.returned(userId, cursor.seq)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', () => subscription.close(), { once: true })
       if (signal.aborted) subscription.close()
@@ -202,6 +227,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       if (change.action === 'reauthorize') void access.reauthorize(userId)
       else if (change.action === 'extend') extend(change.streamId, userId, change.expiresAt)
       else if (change.action === 'replace') replace(find(change.streamId, userId))
+      else if (change.action === 'inbox') tell(userId, change.control)
       else {
         for (const subscription of hub.subscriptions(userId)) revoke(subscription)
       }

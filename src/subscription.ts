@@ -14,6 +14,12 @@ export class Subscription {
   channels: readonly string[]
   /** The seq up to which its stream has taken all that is for it. */
   position: number
+  /** Its stream was handed all of `proven` above this seq. */
+  since: number
+  /** What was pending when it began, and was handed to it. */
+  pending: number[] = []
+  /** The channels that it had since it began. */
+  proven: readonly string[]
   /** Whether new events are pushed to it. If not, it reads the log until it has caught up. */
   live = false
   /** What its stream says before it ends, once it is closed. */
@@ -44,6 +50,8 @@ export class Subscription {
     this.userId = options.userId
     this.channels = options.channels
     this.position = options.position
+    this.since = options.position
+    this.proven = options.channels
     this.#queueBytes = options.queueBytes
   }
 
@@ -105,6 +113,7 @@ export class Subscription {
   /** Gives it other channels: it gets no further event of those it lost. */
   moveTo(channels: readonly string[]) {
     this.channels = channels
+    this.proven = this.proven.filter(channel => channels.includes(channel))
     this.#keep(queued => queued instanceof Uint8Array || channels.includes(queued.event.channel))
   }
 

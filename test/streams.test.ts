@@ -40,6 +40,7 @@ const setUp = () => {
     heartbeatMs: 10_000,
     retryMs: 1,
     maxStreamAgeMs: 60_000,
+    queueBytes: 1024 * 1024,
     replayLimit: 100,
     maxStreamsPerUser: 100,
     presence: { opened: () => undefined, closed: () => undefined },
@@ -50,6 +51,7 @@ const setUp = () => {
       lagging: () => undefined,
     },
     handed: () => undefined,
+    receipts: { ended: () => undefined, returned: () => undefined, confirm: async () => undefined },
     failed: () => undefined,
   })
   const open = (seq: number | null, asked?: string[]) =>

@@ -1,17 +1,20 @@
 import type { AnyElysia } from 'elysia'
+import type { Inbox, Reader } from '../inbox.ts'
 import type { Limits, Refusals } from '../limits.ts'
 import type { Publish } from '../publication.ts'
 import { createRate } from '../rate.ts'
+import type { Receipts } from '../receipts.ts'
 import type { Streams } from '../streams.ts'
 import type { Tickets } from '../tickets.ts'
 import type { AddressOf } from './address.ts'
 import type { Auth } from './auth.ts'
+import { inboxRoutes } from './inbox.ts'
 import { publishRoute } from './publish.ts'
 import { streamRoute } from './stream.ts'
 import { type ExtendElsewhere, streamTokenRoute } from './stream-token.ts'
 import { ticketRoute } from './tickets.ts'
 
-/** What programs and browsers use: publishing, tickets, streams. */
+/** What programs and browsers use: publishing, tickets, streams, the inbox. */
 export const apiRoutes = (options: {
   auth: Auth
   tickets: Tickets
@@ -21,6 +24,9 @@ export const apiRoutes = (options: {
   refusals: Refusals
   addressOf: AddressOf
   extendElsewhere: ExtendElsewhere
+  inbox: Inbox
+  receipts: Receipts
+  readerOf(userId: string): Promise<Reader>
   publishRate: number
   maxEventBytes: number
   retryMs: number
@@ -49,6 +55,10 @@ export const apiRoutes = (options: {
     streamTokenRoute({
       ...options,
       rate: createRate({ perSecond: 1, burst: 60, what: 'tokens' }),
+    }),
+    inboxRoutes({
+      ...options,
+      rate: createRate({ perSecond: 50, burst: 500, what: 'changes of the inbox' }),
     }),
   ]
 }

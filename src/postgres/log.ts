@@ -74,7 +74,8 @@ const sequence = (sql: Sql) => sql<State[]>`
     pg_backend_pid() as backend, pg_snapshot_xmin(pg_current_snapshot())::text as oldest
   from kairan.sequence(${turnRows}) s, kairan.log l`
 
-type Row = {
+/** A delivery with its notification, as `eventColumns` gives it. */
+export type EventRow = {
   seq: number
   channel: string
   id: string
@@ -85,12 +86,18 @@ type Row = {
   expired: boolean
   payload: string
   metadata: string | null
+}
+
+type Row = EventRow & {
   /** The bytes of the payloads up to this one. */
   total: number
 }
 
-// The payload goes as text, without its metadata, from here to the browser: see event.ts.
-const columns = (sql: Sql) => sql`
+/**
+ * The columns of an event, of a delivery `d` and its notification `n`. The payload goes as text, without its
+ * metadata, from here to the browser: see event.ts.
+ */
+export const eventColumns = (sql: Sql) => sql`
   d.seq, d.channel, n.id, n.type,
   to_char(n.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at,
   (extract(epoch from n.expires_at) * 1000)::float8 as expires_at,
@@ -109,7 +116,7 @@ const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: numbe
   from kairan.log l
   -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (
-    select ${columns(sql)}, d.total
+    select ${eventColumns(sql)}, d.total
     from (
       select d.seq, d.channel, d.notification_id, n.bytes,
         sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
@@ -178,7 +185,7 @@ const readChannels = (
   select l.floor, page.*
   from kairan.log l
   left join (
-    select ${columns(sql)}, d.total
+    select ${eventColumns(sql)}, d.total
     from (
       select d.*, sum(d.bytes) over (order by d.seq) as total
       from jsonb_array_elements_text(${sql.json([...channels])}) c
@@ -229,7 +236,7 @@ const toPage = (rows: Row[], maxRows: number, maxBytes: number) => {
   }
 }
 
-const toEvent = (row: Row): Event => ({
+export const toEvent = (row: EventRow): Event => ({
   seq: row.seq,
   id: row.id,
   channel: row.channel,

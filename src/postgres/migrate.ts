@@ -9,6 +9,7 @@ import tickets from './migrations/0006_tickets.sql' with { type: 'text' }
 import publishItems from './migrations/0007_publish_items.sql' with { type: 'text' }
 import restored from './migrations/0008_restored.sql' with { type: 'text' }
 import presence from './migrations/0009_presence.sql' with { type: 'text' }
+import inbox from './migrations/0010_inbox.sql' with { type: 'text' }
 import roles from './migrations/0011_roles.sql' with { type: 'text' }
 
 /** The migrations, in order. A file that was released never changes: add another one. */
@@ -22,6 +23,7 @@ const migrations = [
   { version: 7, name: 'publish_items', sql: publishItems },
   { version: 8, name: 'restored', sql: restored },
   { version: 9, name: 'presence', sql: presence },
+  { version: 10, name: 'inbox', sql: inbox },
   { version: 11, name: 'roles', sql: roles },
 ]
 

@@ -44,6 +44,7 @@ export const createRetention = (options: {
       while (
         (await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null
       )
+      while (await step(sql => sql`select kairan.prune_inbox() as n`));
     } catch (error) {
       report.warn(
         { error: messageOf(error) },

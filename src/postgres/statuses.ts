@@ -122,7 +122,7 @@ export const createStatuses = (options: {
 }
 
 /** Rows that are written together, and stay until they are. */
-const createBatch = <Row>(save: Save<Row>) => {
+export const createBatch = <Row>(save: Save<Row>) => {
   let rows: Row[] = []
   const counts = { waiting: 0, dropped: 0 }
 
@@ -162,7 +162,7 @@ const createBatch = <Row>(save: Save<Row>) => {
 }
 
 /** Writes rows, and resolves with those that have to wait. */
-type Save<Row> = (sql: Sql, rows: Row[]) => PromiseLike<Row[]>
+export type Save<Row> = (sql: Sql, rows: Row[]) => PromiseLike<Row[]>
 
 type Delivered = { seq: number; recipients: number }
 type DeliveredLive = { notificationId: string; channel: string; recipients: number }

@@ -1,0 +1,180 @@
+/**
+ * How long do a page of the inbox with its unread count, and a change, take for a user who has a million
+ * notifications? Over HTTP, one request after the other, and then how Postgres went about it. LOG_ROWS is
+ * how long the log is in all, such as 10000000 (minutes): every n-th delivery is the user's.
+ */
+
+import postgres from 'postgres'
+import { connect, type Sql } from '../src/postgres/connect.ts'
+import { migrate } from '../src/postgres/migrate.ts'
+import { eventually } from '../test/support/eventually.ts'
+import { benchService, ownDatabase, tokenFor } from './support/server.ts'
+import { printTable, quantile } from './support/table.ts'
+
+const mine = 1_000_000
+const every = Math.max(1, Math.round(Number(process.env.LOG_ROWS ?? mine) / mine))
+const head = mine * every
+const requests = Number(process.env.REQUESTS ?? 200)
+
+type Case = {
+  name: string
+  /** The ranges of what is read. */
+  read: string
+  query?: string
+  post?: (n: number) => object
+}
+
+const allRead = `{[0,${head + 1})}`
+const scattered = `(select '${allRead}'::int8multirange - range_agg(int8range(n * ${head / 1000}, n * ${head / 1000} + 1)) from generate_series(1, 999) n)`
+
+const fill = async (sql: Sql) => {
+  const id = `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`
+  // One in ten is for everyone.
+  const channel = `case when n % ${every} > 0 then 'user-' || 1000 + n % 10000
+    when n / ${every} % 10 = 0 then 'all-users' else 'user-42' end`
+  await sql.unsafe(`
+    alter table kairan.notifications disable trigger user;
+    insert into kairan.notifications (id, channels, payload, bytes, type, expires_at)
+    select ${id}, array[${channel}], '{"text": "${'x'.repeat(185)}"}', 200,
+      case when n / ${every} % 10000 = 0 then 'rare' else 't' || n / ${every} % 7 end,
+      case when n / ${every} % 10 = 3 then now() - interval '1 hour' end
+    from generate_series(1, ${head}) n;
+    alter table kairan.notifications enable trigger user;
+    insert into kairan.deliveries (notification_id, channel, seq, status, recipients)
+    select ${id}, ${channel}, n, 'delivered', 1 from generate_series(1, ${head}) n;
+    update kairan.log set head = ${head}, server_started = pg_postmaster_start_time();
+  `)
+  await sql.unsafe('vacuum analyze kairan.notifications')
+  await sql.unsafe('vacuum analyze kairan.deliveries')
+}
+
+const idsAt = async (sql: Sql) => {
+  const rows = await sql<{ id: string }[]>`
+    select notification_id as id from kairan.deliveries
+    where channel = 'user-42' and seq > 0 order by seq desc limit 20000`
+  return rows.map(({ id }) => id)
+}
+
+await using database = await ownDatabase({ shared_buffers: '512MB' })
+await migrate(database.url)
+const sql = connect(database.url, { max: 1, name: 'bench', direct: true })
+console.log(
+  `Filling: ${head.toLocaleString('en')} deliveries, ${mine.toLocaleString('en')} of one user`,
+)
+await fill(sql)
+const ids = await idsAt(sql)
+const middle = `${(await sql`select epoch from kairan.log`)[0]?.epoch}-${head / 2}`
+const cases: Case[] = [
+  { name: 'newest 50, none read', read: '{}', query: '?limit=50' },
+  { name: 'in the middle', read: '{}', query: `?limit=50&before=${middle}` },
+  { name: 'half read by upTo', read: `{[0,${head / 2})}`, query: '?limit=50' },
+  { name: 'all read by upTo', read: allRead, query: '?limit=50' },
+  { name: '… only unread', read: allRead, query: '?limit=50&unread=true' },
+  {
+    name: 'newest million read, only unread',
+    read: `{[${every * 100},${head + 1})}`,
+    query: '?limit=50&unread=true',
+  },
+  { name: '999 unread, each alone', read: scattered, query: '?limit=50&unread=true' },
+  { name: 'of a rare type', read: '{}', query: '?limit=50&type=rare' },
+  {
+    name: '… only unread, most are read',
+    read: `{[${head / 20},${head + 1})}`,
+    query: '?limit=50&type=rare&unread=true',
+  },
+  { name: 'of a common type', read: '{}', query: '?limit=50&type=t1' },
+  {
+    name: 'mark 20 ids, none read',
+    read: '{}',
+    post: n => ({ ids: ids.slice(n * 20, n * 20 + 20) }),
+  },
+  {
+    name: 'mark up to the middle',
+    read: '{}',
+    post: n => ({ upTo: middle.replace(/\d+$/, String(head / 2 + n)) }),
+  },
+  { name: 'mark all', read: '{}', post: () => ({ all: true }) },
+]
+
+const setRead = ({ read }: Case) =>
+  sql.unsafe(`
+    insert into kairan.inboxes values ('42', ${read.startsWith('(') ? read : `'${read}'`})
+    on conflict (user_id) do update set read = excluded.read`)
+
+const headers = { authorization: `Bearer ${await tokenFor('42')}` }
+const ask = async (url: string, { query = '', post }: Case, n: number) => {
+  const response = await (post
+    ? fetch(`${url}/notifications/read`, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify(post(n)),
+      })
+    : fetch(`${url}/notifications${query}`, { headers }))
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`)
+  return response.text()
+}
+
+const measure = async (url: string, each: Case) => {
+  await setRead(each)
+  const times: number[] = []
+  for (let n = 0; n < requests + 20; n++) {
+    const begin = performance.now()
+    await ask(url, each, n)
+    // The first ones make connections and plans; and a program may only mark so often.
+    if (n >= 20) times.push(performance.now() - begin)
+    if (each.post) await Bun.sleep(20)
+  }
+  const page: { unread: number; unreadIsLeast?: true; notifications?: unknown[] } = JSON.parse(
+    await ask(url, each, requests),
+  )
+  return [
+    each.name,
+    ...[0.5, 0.95].map(share => quantile(times, share).toFixed(1)),
+    page.notifications ? String(page.notifications.length) : '',
+    `${page.unread}${page.unreadIsLeast ? ' or more' : ''}`,
+  ]
+}
+
+{
+  await using service = await benchService(database.url)
+  const begin = performance.now()
+  await ask(service.url, { name: '', read: '', query: '?type=rare' }, 0)
+  await eventually(async () => {
+    const [row] =
+      await sql`select min(seq)::int as seq, count(*)::int as n from kairan.inbox_folded`
+    return row?.n === 2 && row.seq > head * 0.9
+  }, 600_000)
+  console.log(`The types were gathered within ${((performance.now() - begin) / 1000).toFixed(0)} s`)
+  const rows = []
+  for (const each of cases) rows.push(await measure(service.url, each))
+  console.log('\nMilliseconds for each request')
+  printTable(['', 'p50', 'p95', 'found', 'unread'], rows)
+}
+
+// As a connection through a pooler has it, without the service's settings: the functions bring their own.
+const explained: string[] = []
+const plain = postgres(database.url, {
+  max: 1,
+  onnotice: ({ message }) => explained.push(String(message)),
+})
+await plain.unsafe(`
+  load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_analyze = on;
+  set auto_explain.log_nested_statements = on; set auto_explain.log_timing = off; set client_min_messages = log`)
+for (const each of cases.filter(({ query }) => query)) {
+  await setRead(each)
+  const query = new URLSearchParams(each.query)
+  explained.length = 0
+  await plain`
+    select from kairan.inbox_page('42', '{user-42,all-users}', ${query.get('type') ? `{${query.get('type')}}` : null},
+      ${query.get('before') ? head / 2 : head + 1}, ${query.get('unread') === 'true'}, 50)`
+  const plans = explained.filter(text => / on (deliveries|notifications)\b/.test(text))
+  console.log(
+    `\n${each.name}: ${plans.length} statements, the last of them, what of it was carried out:`,
+  )
+  const plan = plans.at(-1)?.split('\n') ?? []
+  for (const line of plan.slice(plan.findIndex(text => /\(cost=/.test(text)))) {
+    if (!line.includes('never executed'))
+      console.log(`  ${line.replace(/\(cost=\S+ rows=\d+ width=\d+\) /, '')}`)
+  }
+}
+await Promise.all([sql.end(), plain.end()])

@@ -1,0 +1,68 @@
+import { Elysia } from 'elysia'
+import { formatCursor } from '../cursor.ts'
+import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from '../inbox.ts'
+import type { Rate } from '../rate.ts'
+import type { Receipts } from '../receipts.ts'
+import type { Auth } from './auth.ts'
+import { readJson } from './body.ts'
+
+type Options = {
+  auth: Auth
+  inbox: Inbox
+  receipts: Receipts
+  readerOf(userId: string): Promise<Reader>
+  rate: Rate
+  requireStarted(): void
+}
+
+/**
+ * The caller's inbox: `GET /notifications` is a page of it, `POST /notifications/read` marks, and
+ * `POST /notifications/receipts` says what has arrived.
+ */
+export const inboxRoutes = (options: Options) =>
+  new Elysia({ name: 'inbox' })
+    .get('/notifications', async ({ request }) => {
+      options.requireStarted()
+      const { userId } = await options.auth.identify(request)
+      const query = readInboxQuery(new URL(request.url).searchParams)
+      const page = await options.inbox.page(await options.readerOf(userId), query)
+      const { items, next, head, ...unread } = page
+      // The notifications are JSON already, and stay as they are: numbers keep all their digits.
+      const rest = JSON.stringify({
+        next: next && formatCursor(next),
+        ...unread,
+        cursor: formatCursor(head),
+      })
+      return new Response(`{"notifications":[${items.join(',')}],${rest.slice(1)}`, {
+        headers: { ...headers, 'content-type': 'application/json' },
+      })
+    })
+    .post(
+      '/notifications/read',
+      async ({ request }) => {
+        options.requireStarted()
+        const { userId } = await options.auth.identify(request)
+        const change = readInboxChange(await readJson(request, maxBytes))
+        options.rate(userId)
+        const unread = await options.inbox.mark(await options.readerOf(userId), change)
+        return Response.json(unread, { headers })
+      },
+      { parse: 'none' },
+    )
+    .post(
+      '/notifications/receipts',
+      async ({ request }) => {
+        options.requireStarted()
+        const { userId } = await options.auth.identify(request)
+        const ids = readReceipt(await readJson(request, maxBytes))
+        options.rate(userId)
+        await options.receipts.confirm(await options.readerOf(userId), ids)
+        return new Response(null, { status: 204, headers })
+      },
+      { parse: 'none' },
+    )
+
+const headers = { 'cache-control': 'private, no-store' }
+
+/** Of a body: a hundred ids, and some room. */
+const maxBytes = 16 * 1024

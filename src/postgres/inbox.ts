@@ -1,0 +1,149 @@
+import { type Cursor, formatCursor } from '../cursor.ts'
+import { KairanError, messageOf } from '../errors.ts'
+import { jsonOf } from '../event.ts'
+import type { Inbox, InboxChange, InboxQuery, Reader } from '../inbox.ts'
+import type { Report } from '../report.ts'
+import type { Sql } from './connect.ts'
+import type { Database } from './database.ts'
+import { type EventRow, eventColumns, toEvent } from './log.ts'
+import { runForClient } from './refusals.ts'
+
+/** About how many bytes of payloads one page has, at the most. */
+const pageBytes = 4 * 1024 * 1024
+
+/** The inbox in `kairan.inboxes`. `stop` ends what it does beside the answers. */
+export const createInbox = (database: Database, report: Report): Inbox & { stop(): void } => {
+  const folds = createFolds(database, report)
+  return {
+    stop: folds.stop,
+    async page(reader, query) {
+      const rows = await runForClient(database, sql => readPage(sql, reader, query))
+      const [first] = rows
+      if (!first) throw new Error('kairan.inbox_page gave no answer')
+      const { epoch, head } = first
+      requireSameLog(epoch, query.before)
+      if (query.types) for (const channel of reader.channels) folds.ask(channel)
+      const items = rows.filter(row => row.seq !== null)
+      const last = items.at(-1)
+      // A page that its bytes have cut off goes on after the last that is on it.
+      const next = last && items.length < first.found ? last.seq : first.next
+      return {
+        items: items.map(row =>
+          jsonOf(toEvent(row), { cursor: formatCursor({ epoch, seq: row.seq }), read: row.read }),
+        ),
+        next: next === null ? null : { epoch, seq: next },
+        head: { epoch, seq: head },
+        ...unreadOf(first),
+      }
+    },
+    async mark(reader, change) {
+      const [row] = await runForClient(database, sql => markIn(sql, reader, change))
+      if (!row) throw new Error('kairan.mark_inbox gave no answer')
+      requireSameLog(row.epoch, 'upTo' in change ? change.upTo : null)
+      return unreadOf(row)
+    },
+  }
+}
+
+type Counted = { unread: number; is_least: boolean }
+type PageRow = Counted & { epoch: string; head: number; next: number | null; found: number }
+type Item = EventRow & { read: boolean }
+
+// One statement, so one snapshot: the functions in it are stable, and see what it sees.
+const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => sql<
+  (PageRow & (Item | { seq: null }))[]
+>`
+  select page.epoch, page.head, page.unread, page.is_least, page.next, cardinality(page.seqs) as found, item.*
+  from kairan.inbox_page(
+    ${userId},
+    ${textArray(sql, channels)},
+    ${query.types === null ? null : textArray(sql, query.types)},
+    ${query.before?.seq ?? Number.MAX_SAFE_INTEGER},
+    ${query.unreadOnly},
+    ${query.limit}
+  ) page
+  left join lateral (
+    select ${eventColumns(sql)}, page.read @> d.seq as read
+    from (
+      select d.seq, d.channel, d.notification_id, sum(n.bytes) over (order by d.seq desc) - n.bytes as before
+      from unnest(page.seqs) s (seq)
+      join kairan.deliveries d on d.seq = s.seq
+      join kairan.notifications n on n.id = d.notification_id
+    ) d
+    join kairan.notifications n on n.id = d.notification_id
+    where d.before < ${pageBytes}
+  ) item on true
+  order by item.seq desc`
+
+const markIn = (sql: Sql, { userId, channels }: Reader, change: InboxChange) => sql<
+  (Counted & { epoch: string })[]
+>`
+  select epoch, unread, is_least
+  from kairan.mark_inbox(${userId}, ${textArray(sql, channels)}, ${sql.json(inSql(change))})`
+
+const inSql = (change: InboxChange) => {
+  if ('ids' in change) return change
+  if ('upTo' in change) return { upTo: change.upTo.seq, epoch: change.upTo.epoch }
+  return { all: true, upTo: Number.MAX_SAFE_INTEGER }
+}
+
+const textArray = (sql: Sql, values: readonly string[]) =>
+  sql`array(select jsonb_array_elements_text(${sql.json([...values])}))`
+
+const unreadOf = ({ unread, is_least }: Counted) => ({
+  unread,
+  ...(is_least ? { unreadIsLeast: true as const } : {}),
+})
+
+const requireSameLog = (epoch: string, cursor: Cursor | null) => {
+  if (cursor === null || cursor.epoch === epoch) return
+  throw new KairanError(
+    'bad_cursor',
+    'The cursor is of another log: the database was restored or replaced. Read the inbox anew.',
+  )
+}
+
+/**
+ * Prepares the filter by type for what has been added to long channels, one channel at a time. Whoever
+ * filters need not wait for it: a page shows what it finds in time, and where to go on.
+ */
+const createFolds = (database: Database, report: Report) => {
+  const waiting = new Set<string>()
+  let isRunning = false
+  let isStopped = false
+
+  const run = async () => {
+    isRunning = true
+    for (const channel of waiting) {
+      try {
+        while (!isStopped && (await fold(database, channel)) > 0);
+      } catch (error) {
+        report.warn({ error: messageOf(error) }, 'The types of a channel could not be gathered.')
+      }
+      waiting.delete(channel)
+    }
+    isRunning = false
+  }
+
+  return {
+    ask(channel: string) {
+      if (isStopped || waiting.size >= mostFolds) return
+      waiting.add(channel)
+      if (!isRunning) void run()
+    },
+    stop() {
+      isStopped = true
+      waiting.clear()
+    },
+  }
+}
+
+/** So many channels wait at the most; who comes then is served by asking again. */
+const mostFolds = 1000
+
+const fold = async (database: Database, channel: string) => {
+  const [row] = await database.run(
+    sql => sql<{ n: number }[]>`select kairan.fold_inbox(${channel}) as n`,
+  )
+  return row?.n ?? 0
+}

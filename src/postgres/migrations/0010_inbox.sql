@@ -1,0 +1,572 @@
+-- The inbox: pages of what a user may read, newest first, what of it was read, and how much was not.
+-- Publishing pays nothing for it: no index, column or trigger of it is on the tables that it writes.
+
+create table kairan.inboxes (
+  user_id text primary key,
+  read int8multirange not null default '{}'
+);
+comment on table kairan.inboxes is
+  'What each user has read, of all channels together. A user without a row has read nothing.';
+comment on column kairan.inboxes.user_id is 'The user''s id, as in the sub of the token.';
+comment on column kairan.inboxes.read is
+  'The positions in the log that count as read. A notification that is read takes those before it too, back to the one before on the user''s channels: so neighbours are one range, and who has read a million has as many ranges as there are unread stretches between them.';
+create index inboxes_read_up_to on kairan.inboxes (coalesce(upper(read), 0));
+comment on index kairan.inboxes_read_up_to is 'Finds those whose user has read nothing that is still there.';
+
+create table kairan.inbox_types (
+  channel text not null,
+  type text not null,
+  first_seq bigint not null,
+  last_seq bigint not null,
+  seqs bigint[] not null,
+  primary key (channel, type, first_seq)
+);
+comment on table kairan.inbox_types is
+  'Where the types of a long channel are, for who filters by type. Made later, by whoever asks: publishing has no part in it. What it names is looked up again, so it may name what has gone.';
+comment on column kairan.inbox_types.channel is 'The channel.';
+comment on column kairan.inbox_types.type is 'The type.';
+comment on column kairan.inbox_types.first_seq is 'The lowest of seqs.';
+comment on column kairan.inbox_types.last_seq is 'The highest of seqs.';
+comment on column kairan.inbox_types.seqs is 'The positions of the deliveries of this type, among up to 512 that follow each other on the channel.';
+create index inbox_types_last_seq on kairan.inbox_types (last_seq);
+comment on index kairan.inbox_types_last_seq is 'Finds what retention has passed.';
+
+create table kairan.inbox_folded (
+  channel text primary key,
+  seq bigint not null
+);
+comment on table kairan.inbox_folded is 'How far each channel''s deliveries are in kairan.inbox_types. Those above are looked through.';
+comment on column kairan.inbox_folded.channel is 'The channel.';
+comment on column kairan.inbox_folded.seq is 'The highest seq that has been looked at.';
+create index inbox_folded_seq on kairan.inbox_folded (seq);
+comment on index kairan.inbox_folded_seq is 'Finds what retention has passed.';
+
+-- The settings of a connection that goes through a pooler are not the service's: these functions bring their own.
+create function kairan.fold_inbox(channel text, batch int default 5000) returns int language plpgsql
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+#variable_conflict use_column
+declare
+  log kairan.log;
+  folded bigint;
+  reached bigint;
+  count int;
+begin
+  -- Whoever comes second has nothing to do: what it would add is being added.
+  if not pg_try_advisory_xact_lock(hashtextextended('kairan.inbox_types ' || fold_inbox.channel, 0)) then
+    return 0;
+  end if;
+  select * into log from kairan.log;
+  select greatest(max(f.seq), log.floor) into folded from kairan.inbox_folded f where f.channel = fold_inbox.channel;
+
+  select count(*), max(seq) into count, reached
+  from (
+    select seq from kairan.deliveries d
+    where (d.channel, d.seq) > (fold_inbox.channel, folded) and d.channel <= fold_inbox.channel and d.seq is not null
+    order by d.channel, d.seq limit batch
+  ) next;
+  if count < 512 then
+    return 0; -- They are looked through as fast.
+  end if;
+
+  insert into kairan.inbox_types (channel, type, first_seq, last_seq, seqs)
+  select fold_inbox.channel, n.type, min(d.seq), max(d.seq), array_agg(d.seq order by d.seq)
+  from (
+    select seq, notification_id, (row_number() over (order by seq) - 1) / 512 as part
+    from kairan.deliveries d
+    where (d.channel, d.seq) > (fold_inbox.channel, folded) and d.channel <= fold_inbox.channel and d.seq is not null
+    order by d.channel, d.seq limit batch
+  ) d
+  join kairan.notifications n on n.id = d.notification_id
+  where d.seq <= reached and n.type is not null
+  group by d.part, n.type
+  on conflict do nothing;
+
+  insert into kairan.inbox_folded (channel, seq) values (fold_inbox.channel, reached)
+  on conflict (channel) do update set seq = excluded.seq;
+  return count;
+end $$;
+comment on function kairan.fold_inbox(text, int) is
+  'Puts the types of the next `batch` deliveries of a channel into kairan.inbox_types. Returns how many there were: 0 when it is not worth it, or when somebody else is at it.';
+
+create function kairan.inbox_candidates(channels text[], below bigint, bottom bigint, most int)
+  returns table (seq bigint, notification_id uuid) language sql stable as $$
+  select d.seq, d.notification_id
+  from unnest(channels) c (name)
+  cross join lateral (
+    select d.seq, d.notification_id from kairan.deliveries d
+    -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
+    -- all, and walks along the whole log. A lower bound would not end such a scan, so it comes afterwards.
+    where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name and d.seq is not null
+    order by d.channel desc, d.seq desc limit most
+  ) d
+  where d.seq >= bottom
+  order by d.seq desc limit most
+$$;
+comment on function kairan.inbox_candidates(text[], bigint, bigint, int) is
+  'The newest deliveries of these channels from `bottom` to below `below`, at most `most`.';
+
+create function kairan.inbox_candidates_of(channels text[], types text[], below bigint, bottom bigint, most int)
+  returns table (seq bigint, notification_id uuid) language sql stable as $$
+  select d.seq, d.notification_id
+  from unnest(channels) c (name)
+  left join kairan.inbox_folded f on f.channel = c.name
+  cross join lateral (
+    (
+      select d.seq, d.notification_id
+      from (
+        select d.seq, d.notification_id from kairan.deliveries d
+        where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name and d.seq is not null
+        order by d.channel desc, d.seq desc limit most
+      ) d
+      where d.seq >= greatest(bottom, coalesce(f.seq, 0) + 1)
+    )
+    union all
+    (
+      -- One that has gone stays among them: fewer than `most` says that there are no more.
+      select s.seq, d.notification_id
+      from unnest(types) t (name)
+      cross join lateral (
+        select s.seq
+        from (
+          select p.seqs, sum(cardinality(p.seqs)) over (order by p.first_seq desc) - cardinality(p.seqs) as before
+          from (
+            select p.first_seq, p.seqs from kairan.inbox_types p
+            where p.channel = c.name and p.type = t.name and p.first_seq < below
+            order by p.first_seq desc limit most
+          ) p
+        ) p
+        cross join unnest(p.seqs) s (seq)
+        -- The first of them may begin below `below` and end above.
+        where p.before < most + 512 and s.seq < below and s.seq >= bottom
+        order by s.seq desc limit most
+      ) s
+      left join kairan.deliveries d on d.seq = s.seq and d.channel = c.name
+    )
+  ) d
+  order by d.seq desc limit most
+$$;
+comment on function kairan.inbox_candidates_of(text[], text[], bigint, bigint, int) is
+  'The same as kairan.inbox_candidates without those that are known to be of another type.';
+
+create function kairan.inbox_seqs(
+  channels text[],
+  types text[],
+  spans int8multirange,
+  floor bigint,
+  most int,
+  patience int,
+  out seqs bigint[],
+  out reached bigint
+) language plpgsql stable
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+declare
+  lows bigint[];
+  highs bigint[];
+  span int := 1;
+  below bigint;
+  bottom bigint;
+  first_size int := least(most, 1024);
+  size int := first_size;
+  looked_at int := 0;
+  fitting bigint[];
+  lowest bigint;
+  inside int;
+  candidates int;
+begin
+  select array_agg(s.low), array_agg(s.high), lower(spans), upper(spans) into lows, highs, bottom, below
+  from (select lower(s) as low, upper(s) as high from unnest(spans) s order by low desc) s;
+  seqs := '{}';
+
+  while span <= cardinality(lows) loop
+    if lows[span] >= below then
+      span := span + 1;
+      continue;
+    end if;
+    -- What lies between two spans is leapt over.
+    below := least(below, highs[span]);
+
+    select array_agg(c.seq order by c.seq desc) filter (where n.fits), min(c.seq), count(*) filter (where c.inside), count(*)
+      into fitting, lowest, inside, candidates
+    from (
+      select c.seq, c.notification_id, spans @> c.seq as inside
+      from (
+        select a.seq, a.notification_id from kairan.inbox_candidates(channels, below, bottom, size) a
+        where types is null
+        union all
+        select t.seq, t.notification_id from kairan.inbox_candidates_of(channels, types, below, bottom, least(size, 256)) t
+        where types is not null
+      ) c
+      offset 0
+    ) c
+    left join lateral (
+      select true as fits
+      from kairan.notifications n
+      where c.inside and n.id = c.notification_id
+        and (n.expires_at is null or n.expires_at > now())
+        and (types is null or n.type = any(types))
+        -- On several of the channels it is there once, as the first of its deliveries.
+        and (cardinality(n.channels) = 1 or not exists (
+          select from kairan.deliveries s
+          where s.notification_id = n.id and s.channel = any(inbox_seqs.channels) and s.seq < c.seq and s.seq > inbox_seqs.floor
+        ))
+      limit 1
+    ) n on true;
+
+    seqs := seqs || coalesce(fitting, '{}');
+    if cardinality(seqs) >= most then
+      seqs := seqs[1:most];
+      reached := seqs[most];
+      return;
+    end if;
+    if candidates < (case when types is null then size else least(size, 256) end) then
+      return; -- That was all.
+    end if;
+    below := lowest;
+    looked_at := looked_at + case when types is null then inside else candidates end;
+    if looked_at >= patience then
+      reached := below;
+      return;
+    end if;
+    -- Small steps where most of it is passed over, so that the next leap is not far.
+    size := case when inside * 2 >= candidates then least(size * 2, 1024) else 8 end;
+  end loop;
+end $$;
+comment on function kairan.inbox_seqs(text[], text[], int8multirange, bigint, int, int) is
+  'The newest `most` positions in `spans` of what these channels show: not expired, of one of `types` unless that is null, each notification once. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came.';
+
+create function kairan.count_unread(
+  channels text[],
+  read int8multirange,
+  log kairan.log,
+  out unread int,
+  out is_least boolean
+) language sql stable as $$
+  select least(cardinality(s.seqs), 1000), s.reached is not null
+  from kairan.inbox_seqs(
+    channels, null, int8multirange(int8range(log.floor + 1, log.head + 1)) - read, log.floor, 1001, 5000
+  ) s
+$$;
+comment on function kairan.count_unread(text[], int8multirange, kairan.log) is
+  'How many notifications on these channels are not read: exactly up to 1000. Beyond, and when more than 5000 deliveries had to be looked at, is_least says that there may be more.';
+
+create function kairan.inbox_page(
+  user_id text,
+  channels text[],
+  types text[],
+  before bigint,
+  unread_only boolean,
+  most int,
+  out epoch text,
+  out head bigint,
+  out unread int,
+  out is_least boolean,
+  out seqs bigint[],
+  out next bigint,
+  out read int8multirange
+) language plpgsql stable as $$
+#variable_conflict use_column
+declare
+  log kairan.log;
+  spans int8multirange;
+begin
+  select * into log from kairan.log;
+  inbox_page.epoch := log.epoch;
+  inbox_page.head := log.head;
+  inbox_page.read := coalesce(
+    (select i.read from kairan.inboxes i where i.user_id = inbox_page.user_id), '{}'
+  );
+  select c.unread, c.is_least into inbox_page.unread, inbox_page.is_least
+  from kairan.count_unread(inbox_page.channels, inbox_page.read, log) c;
+
+  spans := int8multirange(int8range(log.floor + 1, greatest(log.floor, least(inbox_page.before - 1, log.head)) + 1));
+  if inbox_page.unread_only then
+    spans := spans - inbox_page.read;
+  end if;
+  select s.seqs, s.reached into inbox_page.seqs, inbox_page.next
+  from kairan.inbox_seqs(inbox_page.channels, inbox_page.types, spans, log.floor, inbox_page.most + 1, 2000) s;
+  if cardinality(inbox_page.seqs) > inbox_page.most then
+    inbox_page.seqs := inbox_page.seqs[1:inbox_page.most];
+    inbox_page.next := inbox_page.seqs[inbox_page.most];
+  end if;
+  -- Only what the page needs to know.
+  inbox_page.read := inbox_page.read * int8multirange(
+    int8range(inbox_page.seqs[cardinality(inbox_page.seqs)], inbox_page.seqs[1], '[]')
+  );
+end $$;
+comment on function kairan.inbox_page(text, text[], text[], bigint, boolean, int) is
+  'A page of a user''s inbox below `before`, with how many are unread and where the log ends, all of the caller''s snapshot. `next` is where the next page begins; null when there is none.';
+
+create function kairan.mark_inbox(
+  user_id text,
+  channels text[],
+  change jsonb,
+  out epoch text,
+  out unread int,
+  out is_least boolean
+) language plpgsql
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+#variable_conflict use_column
+declare
+  log kairan.log;
+  before int8multirange;
+  after int8multirange;
+  named int8multirange;
+  stretches int;
+  ids uuid[];
+  told jsonb;
+begin
+  -- One change of a user's at a time. The row may go in between: what is read in it has.
+  loop
+    insert into kairan.inboxes (user_id) values (mark_inbox.user_id) on conflict do nothing;
+    select i.read into before from kairan.inboxes i where i.user_id = mark_inbox.user_id for update;
+    exit when found;
+  end loop;
+  select * into log from kairan.log;
+  mark_inbox.epoch := log.epoch;
+  if change ->> 'epoch' <> log.epoch then
+    return;
+  end if;
+
+  if change ? 'ids' then
+    select range_agg(int8range(coalesce(own.before, 0) + 1, own.seq, '[]')), array_agg(distinct own.notification_id)
+      into named, ids
+    from (
+      select d.notification_id, d.seq, (
+        -- Of all the user's channels, whatever the role level: what could not be read is not read.
+        select max(b.seq)
+        from unnest(array['user-' || mark_inbox.user_id, 'all-users', 'admin-dashboard']) c (name)
+        cross join lateral (
+          select b.seq from kairan.deliveries b
+          where (b.channel, b.seq) < (c.name, d.seq) and b.channel >= c.name and b.seq is not null
+          order by b.channel desc, b.seq desc limit 1
+        ) b
+      ) as before
+      from (select distinct i::uuid as id from jsonb_array_elements_text(change -> 'ids') i) i
+      join kairan.deliveries d on d.notification_id = i.id
+      where d.channel = any(mark_inbox.channels) and d.seq > log.floor
+    ) own;
+    named := coalesce(named, '{}');
+    told := jsonb_build_object('ids', ids);
+  else
+    named := int8multirange(int8range(0, least((change ->> 'upTo')::bigint, log.head), '[]'));
+    told := jsonb_build_object('upTo', mark_inbox.epoch || '-' || upper(named) - 1);
+    if change ? 'all' then
+      told := told || '{"all": true}';
+    end if;
+  end if;
+
+  after := case when change -> 'read' = 'false' then before - named else before + named end
+    + int8multirange(int8range(0, log.floor, '[]'));
+  -- A limit: with more unread stretches than these, the oldest of them count as read.
+  stretches := (select count(*) from unnest(after));
+  if stretches > 10000 then
+    after := after + (
+      select int8multirange(int8range(0, max(upper(r))))
+      from (select r from unnest(after) r order by lower(r) limit stretches - 9000) r
+    );
+  end if;
+
+  select c.unread, c.is_least into mark_inbox.unread, mark_inbox.is_least
+  from kairan.count_unread(mark_inbox.channels, after, log) c;
+  if after = before then
+    return;
+  end if;
+  update kairan.inboxes i set read = after where i.user_id = mark_inbox.user_id;
+  if named <> '{}' then
+    perform kairan.tell(jsonb_build_object('action', 'inbox', 'userId', mark_inbox.user_id, 'control',
+      told || jsonb_build_object(
+        'type', case when change -> 'read' = 'false' then 'unread' else 'read' end, 'unread', mark_inbox.unread
+      ) || case when mark_inbox.is_least then '{"unreadIsLeast": true}' else '{}'::jsonb end
+    ));
+  end if;
+end $$;
+comment on function kairan.mark_inbox(text, text[], jsonb) is
+  'Marks notifications of a user as read: {"ids": […]} (with "read": false as unread), {"upTo": seq} or {"all": true, "upTo": …}. At commit the user''s streams hear of it, on all instances. With an "epoch" that is not the log''s it does nothing.';
+
+create table kairan.receipts (
+  channel text not null,
+  user_id text not null,
+  since bigint not null,
+  seq bigint not null,
+  confirmed_at timestamptz not null default now(),
+  primary key (channel, user_id, seq, since)
+);
+comment on table kairan.receipts is
+  'What a user''s client has proven to have: by a cursor with which it returned, or by saying so. Not the same as a delivery''s status, which says what was handed to a connection. See kairan.confirmations.';
+comment on column kairan.receipts.channel is 'The channel.';
+comment on column kairan.receipts.user_id is 'The user.';
+comment on column kairan.receipts.since is 'All deliveries on the channel above this seq,';
+comment on column kairan.receipts.seq is 'and up to this one, have arrived.';
+comment on column kairan.receipts.confirmed_at is 'When that was proven.';
+create index receipts_seq on kairan.receipts (seq);
+comment on index kairan.receipts_seq is 'Finds what retention has passed.';
+
+create view kairan.confirmations as
+select d.notification_id, r.user_id, min(r.confirmed_at) as confirmed_at
+from kairan.deliveries d
+join kairan.receipts r on r.channel = d.channel and d.seq > r.since and d.seq <= r.seq
+group by d.notification_id, r.user_id;
+comment on view kairan.confirmations is
+  'Which user''s client has proven to have which notification, and when that was first proven.';
+
+create table kairan.handovers (
+  id bigint primary key generated always as identity,
+  user_id text not null,
+  channels text[],
+  pending bigint[] not null default '{}',
+  since bigint not null,
+  seq bigint not null,
+  lowest bigint not null generated always as (least(since, pending[1] - 1)) stored,
+  at timestamptz not null default now()
+);
+comment on table kairan.handovers is
+  'What streams that have ended were handed, until a client returns with a cursor that proves how much of it has arrived; and cursors, until the end of the stream that they are of is noticed.';
+comment on column kairan.handovers.id is 'Its number.';
+comment on column kairan.handovers.user_id is 'Whose stream it was.';
+comment on column kairan.handovers.channels is 'The channels that the stream had from its beginning to its end; null for a cursor.';
+comment on column kairan.handovers.pending is 'What the stream began with: the positions of what was pending, all of them up to since.';
+comment on column kairan.handovers.since is 'The stream was handed all above this seq,';
+comment on column kairan.handovers.seq is 'and up to this one; or the cursor.';
+comment on column kairan.handovers.lowest is 'A cursor above this can be of this stream.';
+comment on column kairan.handovers.at is 'When it was written.';
+create index handovers_user_id_lowest on kairan.handovers (user_id, lowest);
+comment on index kairan.handovers_user_id_lowest is 'Finds those of the users who return.';
+create index handovers_seq on kairan.handovers (seq);
+comment on index kairan.handovers_seq is 'Finds what retention has passed.';
+
+create function kairan.record_handovers(items jsonb) returns void language plpgsql as $$
+begin
+  -- One at a time: of two that each bring a half of a pair, neither would see the other's.
+  perform pg_advisory_xact_lock(kairan.handovers_lock());
+
+  insert into kairan.handovers (user_id, channels, pending, since, seq)
+  select distinct i."userId",
+    case when i.channels is not null then array(select jsonb_array_elements_text(i.channels)) end,
+    array(select p::bigint from jsonb_array_elements_text(coalesce(i.pending, '[]')) p),
+    i.since, i.seq
+  from jsonb_to_recordset(items) i ("userId" text, channels jsonb, pending jsonb, since bigint, seq bigint);
+
+  with pairs as (
+    -- A cursor is of a stream that had come so far. Of several, of the one of which it proves the least.
+    select c.id as cursor_id, c.seq as cursor, h.*
+    from (select distinct i."userId" from jsonb_to_recordset(items) i ("userId" text)) u
+    join kairan.handovers c on c.user_id = u."userId" and c.channels is null
+    cross join lateral (
+      select h.* from kairan.handovers h
+      where h.user_id = c.user_id and h.lowest < c.seq and h.seq >= c.seq and h.channels is not null
+      order by h.lowest desc limit 1
+    ) h
+  ),
+  used as (
+    delete from kairan.handovers h using pairs p where h.id in (p.id, p.cursor_id)
+  ),
+  proven as (
+    select name as channel, p.user_id, p.since, p.cursor as seq
+    from pairs p, unnest(p.channels) name
+    where p.cursor > p.since and exists (
+      select
+      from (
+        select d.seq from kairan.deliveries d
+        where (d.channel, d.seq) > (name, p.since) and d.channel <= name and d.seq is not null
+        order by d.channel, d.seq limit 1
+      ) d
+      where d.seq <= p.cursor
+    )
+    union all
+    select 'user-' || p.user_id, p.user_id, s - 1, s from pairs p, unnest(p.pending) s where s <= p.cursor
+  )
+  insert into kairan.receipts (channel, user_id, since, seq)
+  select distinct channel, user_id, since, seq from proven
+  on conflict do nothing;
+end $$;
+comment on function kairan.record_handovers(jsonb) is
+  'Takes down what streams that ended had been handed ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
+
+create function kairan.handovers_lock() returns bigint language sql immutable parallel safe as $$
+  select 118066125103475
+$$;
+comment on function kairan.handovers_lock() is 'The advisory lock of who brings handovers and cursors together.';
+
+create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language sql as $$
+  insert into kairan.receipts (channel, user_id, since, seq)
+  select d.channel, confirm.user_id, d.seq - 1, d.seq
+  from (select distinct i::uuid as id from jsonb_array_elements_text(ids) i) i
+  join kairan.deliveries d on d.notification_id = i.id
+  where d.channel = any(channels) and d.seq is not null
+  on conflict do nothing
+$$;
+comment on function kairan.confirm(text, text[], jsonb) is
+  'Confirms that a user has these notifications, as far as they are on these channels.';
+
+create function kairan.prune_inbox(batch int default 1000) returns int language plpgsql as $$
+declare
+  low bigint;
+  removed int;
+  total int := 0;
+begin
+  select l.floor into low from kairan.log l;
+  delete from kairan.inbox_types t
+  using (
+    select channel, type, first_seq from kairan.inbox_types where last_seq <= low order by last_seq limit batch
+    for update skip locked
+  ) late
+  where (t.channel, t.type, t.first_seq) = (late.channel, late.type, late.first_seq);
+  get diagnostics removed = row_count;
+  total := total + removed;
+
+  delete from kairan.inbox_folded f
+  using (
+    select channel from kairan.inbox_folded where seq <= low order by seq limit batch for update skip locked
+  ) late
+  where f.channel = late.channel;
+  get diagnostics removed = row_count;
+  total := total + removed;
+
+  delete from kairan.inboxes i
+  using (
+    select user_id from kairan.inboxes
+    where coalesce(upper(read), 0) <= low + 1 order by coalesce(upper(read), 0) limit batch
+    for update skip locked
+  ) late
+  where i.user_id = late.user_id;
+  get diagnostics removed = row_count;
+  total := total + removed;
+
+  delete from kairan.receipts r
+  using (
+    select ctid from kairan.receipts where seq <= low order by seq limit batch for update skip locked
+  ) late
+  where r.ctid = late.ctid;
+  get diagnostics removed = row_count;
+  total := total + removed;
+
+  delete from kairan.handovers h
+  using (
+    select id from kairan.handovers
+    where seq <= low or (channels is null and at < now() - interval '10 minutes') order by seq limit batch
+    for update skip locked
+  ) late
+  where h.id = late.id;
+  get diagnostics removed = row_count;
+  return total + removed;
+end $$;
+comment on function kairan.prune_inbox(int) is
+  'Removes what the inbox knows about what is below the floor, at most `batch` rows of each kind. Returns how many.';

@@ -1,0 +1,201 @@
+import { expect, test } from 'bun:test'
+import { type Client, openReady } from '../support/client.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { ask } from '../support/inbox.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+/** Who has confirmed which `n`, as `user:n`. */
+const confirmed = async ({ sql }: TestDatabase) => {
+  const rows = await sql`
+    select c.user_id || ':' || (n.payload ->> 'n') as pair
+    from kairan.confirmations c join kairan.notifications n on n.id = c.notification_id order by 1`
+  return rows.map(({ pair }) => String(pair))
+}
+
+/** Waits until what has ended and who has returned is written down, and brought together. */
+const settled = (db: TestDatabase, count: number) =>
+  eventually(async () => (await db.sql`select from kairan.handovers`).length === count)
+
+const publish = (db: TestDatabase, channel: string, n: number) =>
+  db.sql`select kairan.publish(${channel}, ${db.sql.json({ n })})`
+
+const cursorOf = (client: Client, n: number) =>
+  client.events.find(({ payload }) => payload.n === n)?.cursor ?? ''
+
+test('the cursor of a client that returns confirms what came before it, on the channels of its stream', async () => {
+  await using db = await database()
+  await using one = await serve(db)
+  await using two = await serve(db)
+  const token = await tokenFor('42')
+  await publish(db, 'all-users', 1) // Nobody was there.
+  await eventually(async () => (await db.sql`select from kairan.deliveries where seq > 0`).length)
+  const client = await openReady(one.url, { token })
+  await publish(db, 'user-42', 2)
+  await publish(db, 'all-users', 3)
+  await publish(db, 'user-42', 4)
+  await client.atLeast(3)
+  expect(await confirmed(db)).toEqual([])
+  await client[Symbol.asyncDispose]()
+  await settled(db, 1)
+  expect(await confirmed(db)).toEqual([])
+
+  // It has got no further than the third, though all were handed to its connection.
+  const back = await openReady(two.url, { token, lastEventId: cursorOf(client, 3) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+  expect(await confirmed(db)).toEqual(['42:2', '42:3'])
+  await back.atLeast(1)
+  await back[Symbol.asyncDispose]()
+  await settled(db, 1)
+  await using last = await openReady(one.url, { token, lastEventId: cursorOf(back, 4) })
+  await eventually(async () => (await confirmed(db)).length === 3)
+  expect(await confirmed(db)).toEqual(['42:2', '42:3', '42:4'])
+  expect(last.events).toEqual([])
+})
+
+test('a narrowed stream confirms only its channels, and a user only for himself', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  const client = await openReady(service.url, { token, query: '?channels=user-42' })
+  await publish(db, 'all-users', 1)
+  await publish(db, 'user-42', 2)
+  await client.atLeast(1)
+  await client[Symbol.asyncDispose]()
+  await settled(db, 1)
+  await using other = await openReady(service.url, {
+    token: await tokenFor('43'),
+    lastEventId: cursorOf(client, 2),
+  })
+  await using back = await openReady(service.url, { token, lastEventId: cursorOf(client, 2) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+  expect(await confirmed(db)).toEqual(['42:2'])
+  expect([...other.events, ...back.events]).toEqual([])
+})
+
+test('what was pending when a stream began is confirmed one by one', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  for (const n of [1, 2, 3]) await publish(db, 'user-42', n)
+  await publish(db, 'all-users', 4)
+  const client = await openReady(service.url, { token })
+  await client.atLeast(3)
+  await client[Symbol.asyncDispose]()
+  await settled(db, 1)
+  await using back = await openReady(service.url, { token, lastEventId: cursorOf(client, 2) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+  expect(await confirmed(db)).toEqual(['42:1', '42:2'])
+  expect(back.controls[0]).toMatchObject({ resumed: true })
+})
+
+test('a gap that was told is not confirmed, nor is a cursor of nowhere', async () => {
+  await using db = await database()
+  await using service = await serve(db, { REPLAY_LIMIT: '2' })
+  const token = await tokenFor('42')
+  const first = await openReady(service.url, { token })
+  const start = first.lastEventId ?? ''
+  await first[Symbol.asyncDispose]()
+  for (const n of [1, 2, 3, 4]) await publish(db, 'all-users', n)
+  await using other = await openReady(service.url, { token: await tokenFor('43') })
+  await eventually(async () => (await db.sql`select from kairan.deliveries where seq = 4`).length)
+  const late = await openReady(service.url, { token, lastEventId: start })
+  await late.control('gap')
+  await publish(db, 'all-users', 5)
+  await late.atLeast(1)
+  await late[Symbol.asyncDispose]()
+  await using back = await openReady(service.url, { token, lastEventId: cursorOf(late, 5) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+  expect(await confirmed(db)).toEqual(['42:5'])
+  expect([back.events, other.controls.length]).toEqual([[], 1])
+})
+
+test('it does not matter which is noticed first: the end of a stream, or the return of its client', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  const client = await openReady(service.url, { token })
+  await publish(db, 'user-42', 1)
+  await client.atLeast(1)
+  // As if the network had cut the first off without a word.
+  await using back = await openReady(service.url, { token, lastEventId: cursorOf(client, 1) })
+  await settled(db, 1)
+  expect(await confirmed(db)).toEqual([])
+  await client[Symbol.asyncDispose]()
+  await eventually(async () => (await confirmed(db)).length > 0)
+  expect(await confirmed(db)).toEqual(['42:1'])
+  expect(back.events).toEqual([])
+})
+
+test('a client can say so itself; who has not received a notice is one query', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await publish(db, 'all-users', 1)
+  await publish(db, 'user-43', 2)
+  await eventually(
+    async () => (await db.sql`select from kairan.deliveries where seq > 0`).length === 2,
+  )
+  const ids = (await db.sql`select id from kairan.notifications order by payload ->> 'n'`).map(
+    ({ id }) => id,
+  )
+  const confirm = async (post: unknown) => {
+    const { status, body } = await ask(service.url, '42', { post, path: '/receipts' })
+    return body.code === undefined ? [status] : [status, body.code]
+  }
+  for (const _ of [1, 2]) {
+    expect(await confirm({ ids: [...ids, crypto.randomUUID()] })).toEqual([204])
+    expect(await confirmed(db)).toEqual(['42:1'])
+  }
+  for (const bad of [{}, { ids: ['x'] }, { ids: [], all: true }, []]) {
+    expect(await confirm(bad)).toEqual([400, 'bad_request'])
+  }
+
+  await db.sql`create table users (id text primary key)`
+  await db.sql`insert into users values ('42'), ('43'), ('44')`
+  const missing = await db.sql`
+    select u.id from users u
+    where not exists (
+      select from kairan.confirmations c where c.notification_id = ${ids[0]} and c.user_id = u.id
+    ) order by 1`
+  expect(missing.map(({ id }) => id)).toEqual(['43', '44'])
+})
+
+test('retention takes receipts and what still waits for a cursor', async () => {
+  await using db = await database()
+  await using service = await serve(db, { RETENTION: '90s' })
+  const token = await tokenFor('42')
+  const client = await openReady(service.url, { token })
+  await publish(db, 'user-42', 1)
+  const [event] = await client.atLeast(1)
+  await ask(service.url, '42', { post: { ids: [event?.id] }, path: '/receipts' })
+  await client[Symbol.asyncDispose]()
+  await settled(db, 1)
+  await db.sql`update kairan.deliveries set created_at = now() - interval '1 hour'`
+  await settled(db, 0)
+  expect(await db.sql`select from kairan.receipts`).toHaveLength(0)
+})
+
+test('many who return at once are a few statements', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  await db.sql`create table said (n int)`
+  await db.sql.unsafe(`
+    create function said() returns trigger language plpgsql as
+      $$ begin insert into said values (1); return null; end $$;
+    create trigger said after insert on kairan.handovers for each statement execute function said()`)
+  const clients = await Promise.all(
+    Array.from({ length: 200 }, () => openReady(service.url, { token })),
+  )
+  await publish(db, 'user-42', 1)
+  await Promise.all(clients.map(client => client.atLeast(1)))
+  const cursor = clients[0]?.lastEventId ?? ''
+  await Promise.all(clients.map(client => client[Symbol.asyncDispose]()))
+  const back = await Promise.all(
+    clients.map(() => openReady(service.url, { token, lastEventId: cursor })),
+  )
+  await eventually(async () => (await confirmed(db)).length > 0)
+  await Promise.all(back.map(client => client[Symbol.asyncDispose]()))
+  const [statements] = await db.sql`select count(*)::int as n from said`
+  expect(statements?.n).toBeLessThan(20)
+})

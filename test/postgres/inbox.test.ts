@@ -1,0 +1,200 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import type { TestDatabase } from '../support/database.ts'
+import { migrated } from '../support/schema.ts'
+
+const own = 'user-42'
+const everyone = 'all-users'
+const admins = 'admin-dashboard'
+
+type Step =
+  | { do: 'publish'; channels: string[]; type: string; count: number }
+  | { do: 'mark'; picks: number[]; read: boolean }
+  | { do: 'upTo'; pick: number }
+  | { do: 'all' }
+  | { do: 'role' }
+  | { do: 'expire' | 'delete' | 'redeliver' | 'retain'; pick: number }
+
+const pick = fc.nat(1000)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('publish' as const),
+      channels: fc
+        .subarray([own, everyone, admins, 'user-43'], { minLength: 1 })
+        .chain(some => fc.shuffledSubarray(some, { minLength: some.length })),
+      type: fc.constantFrom('a', 'b'),
+      count: fc.integer({ min: 1, max: 20 }),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('mark' as const),
+      picks: fc.array(pick, { minLength: 1, maxLength: 5 }),
+      read: fc.boolean(),
+    }),
+  },
+  fc.record({ do: fc.constant('upTo' as const), pick }),
+  fc.constantFrom<Step>({ do: 'all' }, { do: 'role' }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        'expire' as const,
+        'delete' as const,
+        'redeliver' as const,
+        'retain' as const,
+      ),
+      pick,
+    }),
+  },
+)
+
+type Row = { seq: number; channel: string; id: string; type: string; expired: boolean }
+
+/** The log, and beside it which of its positions were read, kept one by one. */
+const naive = (db: TestDatabase) => {
+  const read = new Set<number>()
+  let channels = [own, everyone]
+  let floor = 0
+  let log: Row[] = []
+
+  const load = async () => {
+    log = await db.sql<Row[]>`
+      select d.seq::int, d.channel, n.id::text, n.type, coalesce(n.expires_at <= now(), false) as expired
+      from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+      where d.seq > (select l.floor from kairan.log l) order by d.seq`
+    const [row] = await db.sql`select floor::int from kairan.log`
+    floor = row?.floor
+  }
+  const at = (index: number) => log[index % Math.max(log.length, 1)]
+  const markIn = (change: object) =>
+    db.sql`select unread from kairan.mark_inbox('42', ${channels}::text[], ${db.sql.json({ ...change })})`
+
+  return {
+    read,
+    async take(step: Step) {
+      const { sql } = db
+      if (step.do === 'publish') {
+        await sql`
+          insert into kairan.notifications (channels, payload, type)
+          select ${step.channels}::text[], '{}', ${step.type} from generate_series(1, ${step.count}::int)`
+      } else if (step.do === 'role') {
+        channels = channels.includes(admins) ? [own, everyone] : [own, everyone, admins]
+      } else if (step.do === 'all') {
+        await markIn({ all: true, upTo: 1e15 })
+        for (const { seq } of log) read.add(seq)
+      } else if (step.do === 'upTo') {
+        const upTo = at(step.pick)?.seq ?? 0
+        await markIn({ upTo })
+        for (const { seq } of log) if (seq <= upTo) read.add(seq)
+      } else if (step.do === 'mark') {
+        const ids = [
+          ...new Set(step.picks.map(index => at(index)?.id).filter(id => id !== undefined)),
+        ]
+        await markIn({ ids, read: step.read })
+        for (const { seq, id, channel } of log) {
+          if (!ids.includes(id) || !channels.includes(channel)) continue
+          if (step.read) read.add(seq)
+          else read.delete(seq)
+        }
+      } else if (step.do === 'retain') {
+        const upTo = at(Math.floor(step.pick / 4))?.seq ?? 0
+        await sql`update kairan.deliveries set created_at = now() - interval '1 day' where seq <= ${upTo}`
+        await sql`select kairan.raise_floor('1 hour')`
+        if (step.pick % 2 === 0) await sql`select kairan.prune(), kairan.prune_inbox()`
+      } else {
+        const id = at(step.pick)?.id ?? null
+        if (step.do === 'expire')
+          await sql`update kairan.notifications set expires_at = now() where id = ${id}`
+        if (step.do === 'delete') await sql`delete from kairan.notifications where id = ${id}`
+        if (step.do === 'redeliver') await sql`select kairan.redeliver(${id}::uuid)`
+      }
+      await sql`select kairan.sequence()`
+      await load()
+    },
+    /** What the inbox has to show: each notification once, as its first delivery that can be read. */
+    shown() {
+      const first = new Map<string, Row>()
+      for (const row of log) {
+        if (row.seq > floor && channels.includes(row.channel) && !first.has(row.id))
+          first.set(row.id, row)
+      }
+      return [...first.values()].filter(({ expired }) => !expired).toSorted((a, b) => b.seq - a.seq)
+    },
+    page: async (types: string[] | null, unreadOnly: boolean) => {
+      const [page] = await db.sql`
+        select seqs::int[], unread, is_least,
+          array(select read @> s from unnest(seqs) with ordinality s (s, n) order by n) as read
+        from kairan.inbox_page('42', ${channels}::text[], ${types}::text[], ${1e15}, ${unreadOnly}, 100)`
+      return page
+    },
+  }
+}
+
+test('agrees with a naive inbox, whatever is done in whatever order', async () => {
+  await using db = await migrated()
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 30 }), async steps => {
+      await db.sql`delete from kairan.notifications`
+      await db.sql`truncate kairan.inboxes`
+      await db.sql`update kairan.log set floor = head`
+      const oracle = naive(db)
+      for (const each of steps) {
+        await oracle.take(each)
+        const shown = oracle.shown()
+        const unread = shown.filter(({ seq }) => !oracle.read.has(seq))
+        for (const [types, unreadOnly] of [
+          [null, false],
+          [null, true],
+          [['b'], false],
+          [['a', 'c'], true],
+        ] as const) {
+          const rows = (unreadOnly ? unread : shown)
+            .filter(({ type }) => types === null || (types as readonly string[]).includes(type))
+            .slice(0, 100)
+          expect(await oracle.page(types === null ? null : [...types], unreadOnly)).toEqual({
+            seqs: rows.map(({ seq }) => seq),
+            read: rows.map(({ seq }) => oracle.read.has(seq)),
+            unread: unread.length,
+            is_least: false,
+          })
+        }
+      }
+    }),
+    { numRuns: Number(process.env.RUNS ?? 25) },
+  )
+})
+
+test('stays exact where read and unread alternate, and keeps so many stretches at the most', async () => {
+  await using db = await migrated()
+  const { sql } = db
+  await sql`
+    insert into kairan.notifications (channels, payload)
+    select '{user-42}', '{}' from generate_series(1, 25000)`
+  await sql`select kairan.sequence(25000)`
+  const page = async () => {
+    const [row] = await sql`
+      select unread, is_least, cardinality(seqs) as found
+      from kairan.inbox_page('42', '{user-42}', null, 1000000, true, 100)`
+    return row
+  }
+  const fragments = async (every: number) => {
+    await sql`delete from kairan.inboxes`
+    await sql`
+      insert into kairan.inboxes (user_id, read)
+      select '42', '{[0,25001)}'::int8multirange - range_agg(int8range(n, n + 1))
+      from generate_series(1, 25000, ${every}::int) n`
+  }
+  await fragments(50)
+  expect(await page()).toEqual({ unread: 500, is_least: false, found: 100 })
+  await fragments(26)
+  expect(await page()).toEqual({ unread: 962, is_least: false, found: 100 })
+  await fragments(2)
+  expect(await page()).toEqual({ unread: 1000, is_least: true, found: 100 })
+  await sql`select kairan.mark_inbox('42', '{user-42}', '{"upTo": 1}')`
+  const [row] = await sql`select cardinality(array(select unnest(read))) as n from kairan.inboxes`
+  expect(row?.n).toBeWithin(9000, 10_001)
+})
