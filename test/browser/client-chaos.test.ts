@@ -46,7 +46,7 @@ test.skipIf(withoutBrowser)(
     let isOver = false
     const publishing = (async () => {
       while (!isOver) {
-        await db.sql`select kairan.publish('user-42', ${db.sql.json({ n: ++published })})`
+        await db.sql`select kairan.publish('all-users', ${db.sql.json({ n: ++published })})`
         if (published % 10 === 0) await Bun.sleep(random.between(0, 50))
       }
     })()

@@ -9,7 +9,7 @@ import { proxyTo } from '../support/proxy.ts'
 import { serve } from '../support/service.ts'
 import { openTab } from '../support/tab.ts'
 
-const publish = ({ sql }: TestDatabase, n: number, channel = 'user-42') =>
+const publish = ({ sql }: TestDatabase, n: number, channel = 'all-users') =>
   sql`select kairan.publish(${channel}, ${sql.json({ n })})`
 
 const quick = { RETRY_MS: '50', HEARTBEAT_MS: '200' }

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts'
 import { serve } from '../support/service.ts'
 import { openTab, tabOf } from '../support/tab.ts'
 
-const publish = ({ sql }: TestDatabase, n: number, channel = 'user-42') =>
+const publish = ({ sql }: TestDatabase, n: number, channel = 'all-users') =>
   sql`select kairan.publish(${channel}, ${sql.json({ n })})`
 
 const world = async () => {
@@ -87,7 +87,7 @@ test.skipIf(withoutBrowser)(
     const ben = await it.open('43')
     const alone = await it.open('42', { key: undefined })
     expect(it.streams).toBe(3)
-    await publish(it.db, 1)
+    await publish(it.db, 1, 'user-42')
     await publish(it.db, 2, 'user-43')
     expect(await aiko.numbers(1)).toEqual([1])
     expect(await alone.numbers(1)).toEqual([1])
@@ -95,8 +95,26 @@ test.skipIf(withoutBrowser)(
 
     const own = await it.open('42', { shareConnection: false })
     expect(it.streams).toBe(4)
-    await publish(it.db, 3)
+    await publish(it.db, 3, 'user-42')
     expect(await own.numbers(1)).toEqual([3])
+  },
+)
+
+test.skipIf(withoutBrowser)(
+  'a tab that does not hear all that the others say asks for what it has missed',
+  async () => {
+    await using it = await world()
+    // What browsers do not promise: that each message between tabs arrives.
+    await it.context.addInitScript(`globalThis.BroadcastChannel = class extends BroadcastChannel {
+      set onmessage(hear) {
+        super.onmessage = event => { if (Math.random() > 0.1) hear(event) }
+      }
+    }`)
+    const tabs = [await it.open(), await it.open(), await it.open()]
+    for (let n = 1; n <= 100; n++) await publish(it.db, n)
+    const expected = Array.from({ length: 100 }, (_, index) => index + 1)
+    for (const tab of tabs) expect(await tab.numbers(100)).toEqual(expected)
+    expect(it.streams).toBe(1)
   },
 )
 
