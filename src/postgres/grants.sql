@@ -153,7 +153,7 @@ begin
         ('routine', '^(publish|try_publish|published_as|examine|publish_row|fill_in|column_of)$', 'kairan_publisher', '{EXECUTE}'),
         ('routine', '^(publish|published_as|examine|publish_row|fill_in|column_of)$', trigger_role, '{EXECUTE}'),
 
-        ('table', '^(notifications|deliveries|presence)$', 'kairan_reader', '{SELECT}')
+        ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}')
     ),
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.

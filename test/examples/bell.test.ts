@@ -1,5 +1,4 @@
 import { expect, test } from 'bun:test'
-import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
@@ -20,12 +19,6 @@ const visit = async (page: Page, url: string, name: string) => {
 
 const complaints: string[] = []
 
-/** Both are parts of the service that the page needs. */
-const parts = ['src/http/client.ts', 'src/http/inbox.ts']
-const withoutParts = !parts.every(part => existsSync(part))
-if (withoutParts)
-  console.warn('No browser client or no inbox in this version: no test of the bell.')
-
 /** Waits until the bell says so many unread ones. */
 const bell = (page: Page, unread: number) =>
   page
@@ -35,7 +28,7 @@ const bell = (page: Page, unread: number) =>
     })
     .waitFor()
 
-test.skipIf(withoutBrowser || withoutParts)(
+test.skipIf(withoutBrowser)(
   'the bell, the badge and the toasts of two windows stay in step',
   async () => {
     await using shop = await openExample()

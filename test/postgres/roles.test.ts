@@ -34,7 +34,7 @@ test('a reader reads notifications, deliveries and who is online, and writes not
     select 'select ' || relname || '.' || attname as right
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
     where c.relnamespace = 'kairan'::regnamespace
-      and c.relname in ('notifications', 'deliveries', 'presence')`
+      and c.relname in ('notifications', 'deliveries', 'presence', 'confirmations')`
   expect(await rightsOf(db, reader)).toEqual(columns.map(({ right }) => right).toSorted())
 })
 
