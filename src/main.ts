@@ -3,11 +3,14 @@ import { messageOf } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { findPort } from './port.ts'
 import { migrate } from './postgres/migrate.ts'
+import { redactConfig } from './redact.ts'
 import type { Report } from './report.ts'
 import { createService } from './service.ts'
+import { version } from './version.ts'
 import { createWorkers } from './workers.ts'
 
-/** EX_CONFIG of sysexits.h. */
+/** EX_USAGE and EX_CONFIG of sysexits.h. */
+const exitUsage = 64
 const exitConfig = 78
 
 const usage = `Usage: kairan <command>
@@ -16,7 +19,12 @@ const usage = `Usage: kairan <command>
   dev          serve with a Postgres of its own, a demo page, and a restart at every change
                (in a checkout of the source)
   migrate      bring the schema up to date, and end
-  healthcheck  ask the service on HOST and PORT whether it is ready: exit code 0 or 1`
+  config       show the settings as they count, without secrets
+  healthcheck  ask the service on HOST and PORT whether it is ready: exit code 0 or 1
+  version      show the version
+  help         show this
+
+Settings come from the environment. All that are wrong are named at once, with exit code 78.`
 
 const main = async (command = 'start', ...options: string[]) => {
   switch (command) {
@@ -30,11 +38,19 @@ const main = async (command = 'start', ...options: string[]) => {
     }
     case 'migrate':
       return migrateOnly()
+    case 'config':
+      return showConfig()
+    case 'version':
+    case '--version':
+      return console.log(version)
+    case 'help':
+    case '--help':
+      return console.log(usage)
     case 'healthcheck':
       return process.exit((await isReady()) ? 0 : 1)
     default:
-      console.error(usage)
-      return process.exit(64)
+      console.error(`${usage}\n\nThere is no command "${command}".`)
+      return process.exit(exitUsage)
   }
 }
 
@@ -160,6 +176,11 @@ const optionOf = (options: string[], name: string) =>
 const migrateOnly = async () => {
   const applied = await migrate(readDatabaseUrl(process.env), note => console.warn(note))
   console.log(applied.length > 0 ? `Applied: ${applied.join(', ')}` : 'Nothing to apply.')
+}
+
+const showConfig = () => {
+  const settings = Object.entries(redactConfig(readConfig(process.env)))
+  console.log(settings.map(([name, value]) => `${name}=${value}`).join('\n'))
 }
 
 /** For a container's health check: the image has no shell and no curl. */

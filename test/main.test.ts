@@ -33,6 +33,21 @@ test('an unknown command gets the usage and 64', async () => {
   expect(await new Response(process.stderr).text()).toStartWith('Usage: kairan <command>')
 })
 
+test('shows the settings without their secrets, the version, and help', async () => {
+  const text = async (command: string, env = {}) => {
+    const process = run([compiled.path, command], env)
+    expect(await process.exited).toBe(0)
+    return new Response(process.stdout).text()
+  }
+  const DATABASE_URL = 'postgres://kairan:hidden-one@db.test/kairan'
+  const settings = await text('config', { DATABASE_URL, JWT_SECRET: secret, RETENTION: '2d' })
+  expect(settings).toContain('RETENTION_MS=172800000\n')
+  expect(settings).toContain('postgres://kairan:••••@db.test/kairan')
+  expect(settings).not.toMatch(/hidden-one|a-secret-of/)
+  expect(await text('--version')).toMatch(/^\d+\.\d+\.\d+\n$/)
+  expect(await text('--help')).toStartWith('Usage: kairan <command>')
+})
+
 test('the compiled binary migrates, serves, is healthy, delivers, and drains on SIGTERM', async () => {
   await using db = await database()
   const migrating = run([compiled.path, 'migrate'], { DATABASE_URL: db.url })
