@@ -49,6 +49,7 @@ export const keepConnection = (options: {
   let failures = 0
   let refusals = 0
   let isStale = false
+  let openId: unknown
 
   const run = async () => {
     if (options.isClosed) await wait()
@@ -134,7 +135,7 @@ export const keepConnection = (options: {
         refusals = 0
         isStale = false
         onStatus('open', null)
-        id = streamId
+        openId = streamId
         return
       case 'token_expiring':
         void renew()
@@ -149,13 +150,10 @@ export const keepConnection = (options: {
         return { reason: type, isFinal: true }
     }
   }
-  let id: unknown
 
+  /** If it can't be, the stream goes on until the old token ends, and a new one begins with a new token. */
   const renew = async () => {
-    const renewed = attempt
-    if (await options.renew(id).catch(() => false)) return
-    isStale = true
-    renewed.abort('token_expiring')
+    isStale = !(await options.renew(openId).catch(() => false))
   }
 
   void run()

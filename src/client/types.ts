@@ -79,8 +79,9 @@ export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
 export type State = {
   readonly status: Status
   /**
-   * Why it waits or is closed: `network`, `stalled`, `http_502`, `not_a_stream`, the reason of a `reconnect`
-   * (`draining`, `age`, …), `refused` (401 or 403), `replaced`, `revoked`, `ended` (204), `closed`.
+   * Why it waits: `network`, `stalled`, `http_502`, `not_a_stream`, `refused` (401 or 403), `token_expired`,
+   * `restarted`, `hidden` (the page was put away), or what a `reconnect` said (`draining`,
+   * `age`, …). Why it is closed: `refused`, `replaced`, `revoked`, `ended` (204), `closed` (by `close()`).
    */
   readonly reason: string | null
   /** How many notifications are unread; null until the inbox was asked. */

@@ -74,9 +74,12 @@ test('gives the stream a new token before the old one ends, or returns with one'
   expect(request?.headers.get('authorization')).toBe('Bearer token-2')
   expect(it.client.status).toBe('open')
 
-  // A service that does not know this.
+  // One that can't be renewed goes on until its token ends: whoever returned at once could be told so again.
   service.answerWith(404)
   service.streams[0]?.say(control('token_expiring', { expiresAt: '2026-01-01T00:00:00Z' }))
+  await eventually(() => service.requests.length === 2)
+  expect(it.client.status).toBe('open')
+  service.streams[0]?.say(control('token_expired'))
   await eventually(() => service.streams.length === 2)
   expect(service.streams[1]?.headers.get('authorization')).toBe('Bearer token-4')
   expect(service.streams[1]?.headers.get('last-event-id')).toBe('a-0')
