@@ -5,7 +5,11 @@ import { Glob } from 'bun'
 import { embed, pages } from '../../docs/embed.ts'
 
 const root = join(import.meta.dir, '../..')
-const all = [...pages(), join(root, 'README.md'), ...new Glob('examples/**/*.md').scanSync(root)]
+const all = [
+  ...pages(),
+  ...[...new Glob('*.md').scanSync(root)].map(page => join(root, page)),
+  ...new Glob('examples/**/*.md').scanSync(root),
+]
 
 test('each page shows the files as they are tested: else run `bun docs/embed.ts`', async () => {
   expect(pages().length).toBeGreaterThan(5)
