@@ -72,6 +72,8 @@ const readAll = (read: Reader) => ({
   livePath: read.onOff('LIVE_PATH', 'on'),
   retentionMs: read.duration('RETENTION', '7d'),
   drainMs: read.integer('DRAIN_MS', 10_000, 0, 3_600_000),
+  otelExporterOtlpEndpoint: read.httpUrl('OTEL_EXPORTER_OTLP_ENDPOINT'),
+  otelServiceName: read.text('OTEL_SERVICE_NAME', 'kairan'),
   logLevel: read.matching(
     'LOG_LEVEL',
     'info',
@@ -152,6 +154,14 @@ const createReader = (env: Environment, problems: string[]) => {
       const wrong = items.find(item => !isValid(item))
       if (wrong !== undefined) problems.push(`${name}: "${wrong}" is none of: ${what}, by commas.`)
       return items
+    },
+    httpUrl(name: string) {
+      const value = get(name)
+      if (value === undefined) return null
+      if (!/^https?:$/.test(URL.parse(value)?.protocol ?? '')) {
+        problems.push(`${name} is not a URL like http://otel-collector:4318.`)
+      }
+      return value
     },
     /** Who can change what is read from it can sign in as anybody: plain http only on this machine. */
     secureUrl(name: string) {

@@ -18,6 +18,8 @@ export type Event = {
   payload: string
   /** `payload.metadata` as the JSON text of an object, or null. */
   metadata: string | null
+  /** The trace that it belongs to, as its row says: see traces.ts. */
+  traceparent?: string | null
 }
 
 /** An event as bytes on the wire. Encoded once, and shared by every stream that carries it. */

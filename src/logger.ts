@@ -13,10 +13,13 @@ export const createLogger = async (options: {
   const { level, pretty, worker } = options
   const base = worker === undefined ? null : { worker }
   const report: Report = pretty
-    ? pino({ level, base }, await prettyStream())
-    : pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime })
+    ? pino({ level, base, redact }, await prettyStream())
+    : pino({ level, base, redact, timestamp: pino.stdTimeFunctions.isoTime })
   return report
 }
+
+/** Nothing of these is meant to be logged; should it be, it is not shown. */
+const redact = ['authorization', 'cookie', 'token', 'ticket', 'secret', 'password', 'payload']
 
 const prettyStream = async () => {
   const { default: create } = await import('pino-pretty')

@@ -16,11 +16,12 @@ export type Published = { id: string; repeated: boolean }
 
 /**
  * Publishes each of these, or says why not. The body is the JSON that has their payloads in it: it goes
- * to the table as text. Throws `bad_notification` when Postgres can't read it, or `unavailable`.
+ * to the table as text. They carry the trace context, if there is one. Throws `bad_notification` when Postgres can't read it, or `unavailable`.
  */
 export type Publish = (
   publications: Publication[],
   body: string,
+  traceparent?: string | null,
 ) => Promise<(Published | KairanError)[]>
 
 /** What one request asks to publish. What can't be published is there as the reason. */

@@ -39,6 +39,7 @@ import { redactConfig } from './redact.ts'
 import type { Report } from './report.ts'
 import { createStreams } from './streams.ts'
 import { createTickets } from './tickets.ts'
+import { noTraces } from './traces.ts'
 import { version } from './version.ts'
 
 export type Service = {
@@ -77,6 +78,8 @@ export const createService = (
     recentBytes: 16 * 1024 * 1024,
   })
   const begun = Promise.withResolvers<void>()
+  const instanceId = crypto.randomUUID()
+  let traces = noTraces
   const database = createDatabase(config.databaseUrl, {
     // Workers share what one instance would use.
     max: Math.max(2, Math.ceil(10 / config.workers)),
@@ -95,7 +98,10 @@ export const createService = (
     delayMs: 20,
     retryMs: 1000,
     report,
-    onTaken: event => metrics.taken(event),
+    onTaken(event) {
+      metrics.taken(event)
+      traces.taken(event)
+    },
     onDelivered: handovers => metrics.delivered(handovers),
   })
   const metrics = createMetrics({
@@ -118,7 +124,7 @@ export const createService = (
   const presence = createPresence({
     ...config,
     database,
-    instanceId: crypto.randomUUID(),
+    instanceId,
     everyMs: 2000,
     report,
     list: () => streams.list(),
@@ -149,6 +155,7 @@ export const createService = (
       begun.resolve()
     },
     onEvents(events, head) {
+      traces.dispatched(events)
       hub.dispatch(events, head)
       metrics.dispatched(events.length)
     },
@@ -273,11 +280,17 @@ export const createService = (
     await dispatcher.stop()
     // A database that does not answer must not keep the process: it is not needed any more.
     await Promise.race([Promise.all([statuses.flush(), receipts.flush()]), Bun.sleep(lastWriteMs)])
-    await Promise.all([database.stop(), dispatcherDatabase.stop()])
+    await Promise.all([database.stop(), dispatcherDatabase.stop(), traces.stop()])
   }
 
   return {
     async start() {
+      const { otelExporterOtlpEndpoint: endpoint, otelServiceName: serviceName } = config
+      if (endpoint !== null) {
+        // Loaded only then: it is as much code as the rest.
+        const { createOtelTraces } = await import('./otel.ts')
+        traces = createOtelTraces({ endpoint, serviceName, version, instanceId })
+      }
       http = serve({
         ...config,
         sharesPort: config.workers > 1,
@@ -295,6 +308,7 @@ export const createService = (
             auth,
             tickets,
             publish: createPublisher(database),
+            traces,
             streams,
             limits,
             refusals,

@@ -6,6 +6,7 @@ import { createRate } from '../rate.ts'
 import type { Receipts } from '../receipts.ts'
 import type { Streams } from '../streams.ts'
 import type { Tickets } from '../tickets.ts'
+import type { Traces } from '../traces.ts'
 import type { AddressOf } from './address.ts'
 import type { Auth } from './auth.ts'
 import { inboxRoutes } from './inbox.ts'
@@ -19,6 +20,7 @@ export const apiRoutes = (options: {
   auth: Auth
   tickets: Tickets
   publish: Publish
+  traces: Traces
   streams: Streams
   limits: Limits
   refusals: Refusals

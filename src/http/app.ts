@@ -92,7 +92,13 @@ const crossOrigin = (origins: readonly string[]) => {
     origin: request => listed.has(request.headers.get('origin') ?? ''),
     credentials: true,
     methods: ['GET', 'POST'],
-    allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID'],
+    allowedHeaders: [
+      'Authorization',
+      'Content-Type',
+      'Idempotency-Key',
+      'Last-Event-ID',
+      'traceparent',
+    ],
     exposeHeaders: ['Retry-After'],
     maxAge: 600,
   })

@@ -9,6 +9,7 @@ import {
   readJsonRequest,
 } from '../publication.ts'
 import type { Rate } from '../rate.ts'
+import type { Traces } from '../traces.ts'
 import type { Auth } from './auth.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
 import { problemOf } from './problem.ts'
@@ -21,6 +22,7 @@ export const publishRoute = (options: {
   auth: Auth
   publish: Publish
   rate: Rate
+  traces: Traces
   maxEventBytes: number
   requireStarted(): void
 }) => {
@@ -40,7 +42,13 @@ export const publishRoute = (options: {
       const { isBatch, items, body } = await readRequest(request, maxBytes)
       options.rate(identity.userId, items.length)
       const allowed = items.map(item => allow(item, identity))
-      const results = await publishAll(allowed, body, options.publish)
+      const span = options.traces.publishing(request.headers.get('traceparent'))
+      const publish: Publish = (good, text) => options.publish(good, text, span.traceparent)
+      const results = await publishAll(allowed, body, publish).catch(error => {
+        span.end(error)
+        throw error
+      })
+      span.end()
       if (isBatch) return Response.json({ results: results.map(resultOf) }, { headers })
       const [result] = results
       if (!result || result instanceof KairanError) throw result

@@ -158,7 +158,7 @@ begin
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.
       select 'notifications', format(' (%s)', c), g, 'INSERT'
-      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'created_at']) c,
+      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'created_at', 'traceparent']) c,
         unnest(array['kairan_publisher', trigger_role]) g
       union all
       select 'notifications', ' (id)', g, 'SELECT' from unnest(array['kairan_publisher', trigger_role]) g

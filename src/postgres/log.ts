@@ -86,6 +86,7 @@ export type EventRow = {
   expired: boolean
   payload: string
   metadata: string | null
+  traceparent: string | null
 }
 
 type Row = EventRow & {
@@ -105,7 +106,8 @@ export const eventColumns = (sql: Sql) => sql`
   (n.payload - 'metadata')::text as payload,
   case when jsonb_typeof(n.payload -> 'metadata') = 'object'
     then ((n.payload -> 'metadata') - 'deliveryChannel')::text
-  end as metadata`
+  end as metadata,
+  n.traceparent`
 
 type Changed = { changed: boolean }
 
@@ -245,4 +247,5 @@ export const toEvent = (row: EventRow): Event => ({
   expiresAt: row.expires_at,
   payload: row.payload,
   metadata: row.metadata,
+  traceparent: row.traceparent,
 })

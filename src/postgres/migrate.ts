@@ -11,6 +11,7 @@ import restored from './migrations/0008_restored.sql' with { type: 'text' }
 import presence from './migrations/0009_presence.sql' with { type: 'text' }
 import inbox from './migrations/0010_inbox.sql' with { type: 'text' }
 import roles from './migrations/0011_roles.sql' with { type: 'text' }
+import traceparent from './migrations/0012_traceparent.sql' with { type: 'text' }
 
 /** The migrations, in order. A file that was released never changes: add another one. */
 const migrations = [
@@ -25,6 +26,7 @@ const migrations = [
   { version: 9, name: 'presence', sql: presence },
   { version: 10, name: 'inbox', sql: inbox },
   { version: 11, name: 'roles', sql: roles },
+  { version: 12, name: 'traceparent', sql: traceparent },
 ]
 
 /**

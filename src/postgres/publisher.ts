@@ -13,12 +13,17 @@ type Row = {
 /** Publishes with `kairan.publish_items`: one statement, so one commit, for all of them. */
 export const createPublisher =
   (database: Database): Publish =>
-  async (publications, body) => {
+  async (publications, body, traceparent = null) => {
     const rows = await runForClient(
       database,
       sql => sql<Row[]>`
         select id, repeated, code, message, hint
-        from kairan.publish_items(${sql.json(publications)}, ${body}::text::jsonb) order by place`,
+        from (select set_config('kairan.traceparent', ${traceparent ?? ''}, true) as traceparent) t
+        -- It takes part, so that it comes first.
+        cross join lateral kairan.publish_items(
+          case when t.traceparent is not null then ${sql.json(publications)}::jsonb end, ${body}::text::jsonb
+        )
+        order by place`,
     )
     return rows.map(({ id, repeated, code, message, hint }) => {
       if (code === null || message === null) return { id, repeated }

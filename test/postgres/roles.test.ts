@@ -21,6 +21,7 @@ test('a publisher can publish, and nothing else', async () => {
     'insert notifications.expires_at',
     'insert notifications.id',
     'insert notifications.payload',
+    'insert notifications.traceparent',
     'insert notifications.type',
     'read max_event_bytes',
     'select notifications.id',

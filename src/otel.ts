@@ -1,0 +1,120 @@
+import { context, type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api'
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { createBoundedMap } from './bounded.ts'
+import { messageOf } from './errors.ts'
+import type { Event } from './event.ts'
+import { contextOf, type TraceContext, type Traces } from './traces.ts'
+
+/** So many dispatched events are remembered until a stream takes them. */
+const mostWaiting = 10_000
+/** How long the last spans may take to be sent when the service stops. */
+const lastSendMs = 3000
+
+/**
+ * Sends the way of traced notifications to an OTLP endpoint: `kairan.publish` → `kairan.dispatch` →
+ * `kairan.deliver`. There is none for a stream, which would be as long as the stream. An endpoint that is away
+ * costs spans, and nothing else.
+ */
+export const createOtelTraces = (options: {
+  endpoint: string
+  serviceName: string
+  version: string
+  instanceId: string
+}): Traces => {
+  const provider = new BasicTracerProvider({
+    resource: resourceFromAttributes({
+      'service.name': options.serviceName,
+      'service.version': options.version,
+      'service.instance.id': options.instanceId,
+    }),
+    spanProcessors: [
+      new BatchSpanProcessor(
+        new OTLPTraceExporter({ url: `${options.endpoint.replace(/\/$/, '')}/v1/traces` }),
+        { scheduledDelayMillis: 1000, maxQueueSize: 10_000 },
+      ),
+    ],
+  })
+  const tracer = provider.getTracer('kairan', options.version)
+  /** When each was dispatched, and as which span. */
+  const waiting = createBoundedMap<{ span: Span; at: number }>(mostWaiting)
+
+  const start = (
+    name: string,
+    {
+      kind,
+      at,
+      parent,
+      event,
+    }: { kind: SpanKind; at: number; parent: TraceContext | Span; event?: Event },
+  ) => {
+    const spanContext =
+      'spanContext' in parent
+        ? parent.spanContext()
+        : {
+            traceId: parent.traceId,
+            spanId: parent.spanId,
+            traceFlags: parent.isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+            isRemote: true,
+          }
+    return tracer.startSpan(
+      name,
+      {
+        kind,
+        startTime: at,
+        attributes: event ? attributesOf(event) : { 'messaging.system': 'kairan' },
+      },
+      trace.setSpanContext(context.active(), spanContext),
+    )
+  }
+
+  return {
+    publishing(text) {
+      const parent = contextOf(text)
+      if (!parent?.isSampled) return { traceparent: parent?.text ?? null, end: () => undefined }
+      const span = start('kairan.publish', { kind: SpanKind.PRODUCER, at: Date.now(), parent })
+      const { traceId, spanId } = span.spanContext()
+      return {
+        traceparent: `00-${traceId}-${spanId}-01`,
+        end(error) {
+          if (error !== undefined) {
+            span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) })
+          }
+          span.end()
+        },
+      }
+    },
+    dispatched(events) {
+      for (const event of events) {
+        const parent = contextOf(event.traceparent)
+        if (!parent?.isSampled) continue
+        const published = Date.parse(event.createdAt)
+        const now = Date.now()
+        const at = Number.isFinite(published) ? Math.min(published, now) : now
+        const span = start('kairan.dispatch', { kind: SpanKind.CONSUMER, at, parent, event })
+        span.end(now)
+        waiting.set(`${event.seq}`, { span, at: now })
+      }
+    },
+    taken(event) {
+      if (!event.traceparent) return
+      const dispatched = waiting.get(`${event.seq}`)
+      if (!dispatched) return
+      waiting.delete(`${event.seq}`)
+      const { span, at } = dispatched
+      start('kairan.deliver', { kind: SpanKind.INTERNAL, at, parent: span, event }).end()
+    },
+    async stop() {
+      await Promise.race([provider.shutdown().catch(() => undefined), Bun.sleep(lastSendMs)])
+    },
+  }
+}
+
+/** Messaging conventions of OpenTelemetry. Never the channel of a user: there are as many as users. */
+const attributesOf = ({ id, channel, type }: Event) => ({
+  'messaging.system': 'kairan',
+  'messaging.destination.template': channel.startsWith('user-') ? 'user-{id}' : channel,
+  ...(id === null ? {} : { 'messaging.message.id': id }),
+  ...(type === null ? {} : { 'kairan.type': type }),
+})
