@@ -143,7 +143,8 @@ test.skipIf(withoutBrowser)(
     expect({ ...total, streams, seed }).toEqual({
       ...{ missed: 0, repeated: 0, disordered: 0, streams: 1, seed },
     })
-    expect(heard).toBeGreaterThan(published)
+    // Each of several tabs hears all that comes while it is there.
+    expect(heard).toBeGreaterThan(published / 2)
   },
   (seconds + 60) * 1000,
 )
