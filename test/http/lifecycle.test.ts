@@ -77,7 +77,7 @@ test('a stream that returns with its cursor gets what it missed, once', async ()
     type: 'ready',
     resumed: true,
     cursor: lastEventId,
-    head: events[1]?.cursor,
+    head: expect.any(String),
     streamId: expect.any(String),
   }
   expect<unknown>(client.controls).toEqual([ready])

@@ -64,7 +64,7 @@ test('answers the question that browsers ask before', async () => {
   expect(corsOf(yes)).toEqual({ origin: app, credentials: 'true', vary: 'Origin' })
   expect(yes.headers.get('access-control-allow-methods')).toBe('GET, POST')
   expect(yes.headers.get('access-control-allow-headers')).toBe(
-    'Authorization, Content-Type, Idempotency-Key, Last-Event-ID',
+    'Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent',
   )
   expect(yes.headers.get('access-control-max-age')).toBe('600')
   expect(corsOf(await preflight('https://evil.test')).origin).toBeNull()
