@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { type Binary, compile, fromSource } from './support/binary.ts'
 import { openReady } from './support/client.ts'
+import { collector } from './support/collector.ts'
 import { database } from './support/database.ts'
 import { eventually } from './support/eventually.ts'
 import { freePort } from './support/port.ts'
@@ -55,7 +56,11 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
   expect(await new Response(migrating.stdout).text()).toStartWith('Applied: 1 tables')
 
   const port = String(await freePort())
-  const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '0' }
+  await using otlp = collector()
+  const env = {
+    ...{ DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '0' },
+    OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url,
+  }
   const healthy = async () =>
     (await run([compiled.path, 'healthcheck'], { PORT: port }).exited) === 0
   expect(await healthy()).toBe(false)
@@ -65,11 +70,19 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
     await using client = await openReady(`http://127.0.0.1:${port}`, {
       token: await tokenFor('42'),
     })
-    await db.sql`select kairan.publish('user-42', '{}')`
+    const traceparent = `00-${'ab'.repeat(16)}-${'cd'.repeat(8)}-01`
+    await db.sql`
+      insert into kairan.notifications (channels, payload, traceparent)
+      values ('{user-42}', '{}', ${traceparent})`
     await client.atLeast(1)
-    // It was bundled when the binary was compiled: there is no source here.
-    const module = await (await fetch(`http://127.0.0.1:${port}/client.js`)).text()
-    expect(module).toContain('createNotifications')
+    // These were bundled when the binary was compiled: there is no source here.
+    const text = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text()
+    expect(await text('/client.js')).toContain('createNotifications')
+    expect(await text('/dashboard')).toContain('dashboard.js')
+    expect(await text('/dashboard.js')).toContain('Users online')
+    expect(await text('/dashboard.css')).toContain('.uplot')
+    expect(JSON.parse(await text('/openapi.json')).openapi).toStartWith('3.2')
+    expect(await text('/metrics')).toContain('kairan_streams 1')
 
     service.kill('SIGTERM')
     await client.control('reconnect')
@@ -77,6 +90,10 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
     // What was handed over is written before the process ends.
     const [row] = await db.sql`select status from kairan.deliveries`
     expect(row?.status).toBe('delivered')
+    expect(otlp.spans.map(({ name }) => name).toSorted()).toEqual([
+      'kairan.deliver',
+      'kairan.dispatch',
+    ])
   } finally {
     service.kill('SIGKILL')
   }
