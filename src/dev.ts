@@ -71,6 +71,7 @@ const greet = async (
   const auth = createAuth({ secrets: [secret], issuer, audience, cookie: '' })
   console.log(`
   Demo page   ${url}/
+  Dashboard   ${url}/dashboard (be Chidi on the demo page first)
   Postgres    psql '${DATABASE_URL}'
   Publish     select kairan.publish('user-1', '{"text": "Hello"}', 'demo.hello');
   Stream      curl -N -H 'Authorization: Bearer ${await auth.sign('1', 30 * 86_400)}' ${url}/notifications/stream
