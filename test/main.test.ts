@@ -53,7 +53,7 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
   await using db = await database()
   const migrating = run([compiled.path, 'migrate'], { DATABASE_URL: db.url })
   expect(await migrating.exited).toBe(0)
-  expect(await new Response(migrating.stdout).text()).toStartWith('Applied: 1 tables')
+  expect(await new Response(migrating.stdout).text()).toStartWith('Applied: 1 schema')
 
   const port = String(await freePort())
   await using otlp = collector()

@@ -1,55 +1,63 @@
 import { connect, type Sql } from './connect.ts'
 import { grantRoles } from './grants.ts'
-import tables from './migrations/0001_tables.sql' with { type: 'text' }
-import publish from './migrations/0002_publish.sql' with { type: 'text' }
-import log from './migrations/0003_log.sql' with { type: 'text' }
-import retention from './migrations/0004_retention.sql' with { type: 'text' }
-import awake from './migrations/0005_awake.sql' with { type: 'text' }
-import tickets from './migrations/0006_tickets.sql' with { type: 'text' }
-import publishItems from './migrations/0007_publish_items.sql' with { type: 'text' }
-import restored from './migrations/0008_restored.sql' with { type: 'text' }
-import presence from './migrations/0009_presence.sql' with { type: 'text' }
-import inbox from './migrations/0010_inbox.sql' with { type: 'text' }
-import roles from './migrations/0011_roles.sql' with { type: 'text' }
-import traceparent from './migrations/0012_traceparent.sql' with { type: 'text' }
+import inbox from './schema/inbox.sql' with { type: 'text' }
+import log from './schema/log.sql' with { type: 'text' }
+import presence from './schema/presence.sql' with { type: 'text' }
+import publish from './schema/publish.sql' with { type: 'text' }
+import publishRow from './schema/publish-row.sql' with { type: 'text' }
+import receipts from './schema/receipts.sql' with { type: 'text' }
+import retention from './schema/retention.sql' with { type: 'text' }
+import roles from './schema/roles.sql' with { type: 'text' }
+import tables from './schema/tables.sql' with { type: 'text' }
+import tickets from './schema/tickets.sql' with { type: 'text' }
+import users from './schema/users.sql' with { type: 'text' }
 
-/** The migrations, in order. A file that was released never changes: add another one. */
-const migrations = [
-  { version: 1, name: 'tables', sql: tables },
-  { version: 2, name: 'publish', sql: publish },
-  { version: 3, name: 'log', sql: log },
-  { version: 4, name: 'retention', sql: retention },
-  { version: 5, name: 'awake', sql: awake },
-  { version: 6, name: 'tickets', sql: tickets },
-  { version: 7, name: 'publish_items', sql: publishItems },
-  { version: 8, name: 'restored', sql: restored },
-  { version: 9, name: 'presence', sql: presence },
-  { version: 10, name: 'inbox', sql: inbox },
-  { version: 11, name: 'roles', sql: roles },
-  { version: 12, name: 'traceparent', sql: traceparent },
-]
+/** The schema, each file after those whose tables and functions it uses. */
+const schema = [
+  tables,
+  publish,
+  publishRow,
+  log,
+  retention,
+  tickets,
+  users,
+  roles,
+  presence,
+  inbox,
+  receipts,
+].join('\n')
+
+type Migration = { version: number; name: string; sql: string }
+
+/**
+ * The migrations, in order. Until the first release there is one, and it may change; one that was
+ * released never changes: add another one.
+ */
+export const migrations: Migration[] = [{ version: 1, name: 'schema', sql: schema }]
 
 /**
  * Brings the schema `kairan` and who may do what in it up to date, and returns the names of the
  * migrations that it applied. `onNote` hears what the operator should know. Where there is nothing to
  * apply, a login that may only read `kairan.migrations` will do.
  * Instances that start together wait for each other. A database that is ahead of this program is left
- * alone: its migrations only ever add, so that the older program still works.
+ * alone: its migrations only ever add, so that the older program still works. Rejects when the schema was
+ * made by a version from before the first release, which has other migrations.
  */
 export const migrate = async (
   url: string,
   onNote: (note: string) => void = () => undefined,
+  list: Migration[] = migrations,
 ): Promise<string[]> => {
   const sql = connect(url, { max: 1, name: 'kairan migrate' })
   try {
     const applied: string[] = []
-    let done = await appliedVersions(sql)
-    for (const migration of migrations) {
+    let done = await appliedVersions(sql, list)
+    for (const migration of list) {
       if (done.has(migration.version)) continue
-      if (await apply(sql, migration)) applied.push(`${migration.version} ${migration.name}`)
-      else done = await appliedVersions(sql)
+      if (await apply(sql, list, migration)) applied.push(`${migration.version} ${migration.name}`)
+      else done = await appliedVersions(sql, list)
     }
-    if (!isAhead(done)) {
+    if (!isAhead(done, list)) {
       const note = await grantRoles(sql, lockKey)
       if (note !== null) onNote(note)
     }
@@ -66,20 +74,39 @@ export const migrate = async (
 }
 
 /** A newer Kairan may have granted what this one does not know of. */
-const isAhead = (done: Set<number>) => Math.max(...done) > (migrations.at(-1)?.version ?? 0)
+const isAhead = (done: Set<number>, list: Migration[]) =>
+  Math.max(...done) > (list.at(-1)?.version ?? 0)
 
-const appliedVersions = async (sql: Sql) => {
+const appliedVersions = async (sql: Sql, list: Migration[]) => {
   const [table] = await sql`select to_regclass('kairan.migrations') is not null as there`
   if (!table?.there) return new Set<number>()
-  const rows = await sql<{ version: number }[]>`select version from kairan.migrations`
+  // As JSON: the oldest have no digest.
+  const rows = await sql<{ version: number; name: string; digest: string | null }[]>`
+    select version, name, to_jsonb(m) ->> 'digest' as digest from kairan.migrations m order by version`
+  const other = rows.find(({ version, digest }) =>
+    list.some(known => known.version === version && digestOf(known) !== digest),
+  )
+  if (other) throw new Error(otherSchema(other))
   return new Set(rows.map(({ version }) => version))
 }
+
+/** What tells a migration from one of another version of Kairan that has its number. */
+const digestOf = ({ sql }: Migration) =>
+  // A checkout on Windows may have other line ends.
+  new Bun.CryptoHasher('sha256').update(sql.replaceAll('\r\n', '\n')).digest('hex').slice(0, 16)
+
+const otherSchema = ({ version, name }: { version: number; name: string }) =>
+  `The schema kairan in this database was made by an unreleased version of Kairan, whose migration ${version} ` +
+  `(${name}) is not the one of this version. It can't be brought up to date. Use a new database, or remove the ` +
+  'schema, with all notifications in it and the triggers that use it, and start again: drop schema kairan cascade; ' +
+  '(The database of `bun run dev` is in the folder .kairan, which can be removed.)'
 
 /**
  * Applies one migration; false when another process was faster. One simple query, so one transaction
  * without a round trip inside: a lost connection leaves nothing half done.
  */
-const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)[number]) => {
+const apply = async (sql: Sql, list: Migration[], migration: Migration) => {
+  const { version, name, sql: text } = migration
   try {
     await sql.unsafe(`
       begin;
@@ -89,13 +116,16 @@ const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)
         if to_regnamespace('kairan') is null then create schema kairan; end if;
       end $$;
       create table if not exists kairan.migrations (
-        version int primary key, name text not null, applied_at timestamptz not null default now()
+        version int primary key, name text not null, digest text,
+        applied_at timestamptz not null default now()
       );
       comment on table kairan.migrations is 'Which changes of this schema have been made.';
-      comment on column kairan.migrations.version is 'The number of its file.';
-      comment on column kairan.migrations.name is 'What its file is called.';
+      comment on column kairan.migrations.version is 'Its number.';
+      comment on column kairan.migrations.name is 'Its name.';
+      comment on column kairan.migrations.digest is 'Of its text: the same number may be another migration in an unreleased version.';
       comment on column kairan.migrations.applied_at is 'When it was made.';
-      insert into kairan.migrations (version, name) values (${version}, '${name}');
+      insert into kairan.migrations (version, name, digest)
+        values (${version}, '${name}', '${digestOf(migration)}');
       ${text}
       commit;
     `)
@@ -103,7 +133,7 @@ const apply = async (sql: Sql, { version, name, sql: text }: (typeof migrations)
   } catch (error) {
     await sql.unsafe('rollback')
     // Asked, not guessed from the error: a unique violation can come from the migration itself.
-    if ((await appliedVersions(sql)).has(version)) return false
+    if ((await appliedVersions(sql, list)).has(version)) return false
     if (error instanceof Error) {
       error.message = `Migration ${version} (${name}) failed, nothing of it is kept: ${error.message}`
     }

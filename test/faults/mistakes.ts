@@ -8,12 +8,12 @@ type Edit = { file: string; from: string; to: string }
 export const mistakes: Record<string, Edit[]> = {
   'naive cursor': [
     {
-      file: 'postgres/migrations/0005_awake.sql',
+      file: 'postgres/schema/log.sql',
       from: 'set seq = log.head + numbered.place',
       to: 'set seq = d.id',
     },
     {
-      file: 'postgres/migrations/0005_awake.sql',
+      file: 'postgres/schema/log.sql',
       from: 'sequence.head := log.head + sequence.assigned;',
       to: 'sequence.head := greatest(log.head, (select max(seq) from kairan.deliveries));',
     },

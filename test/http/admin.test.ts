@@ -308,6 +308,6 @@ test('tells of its settings, and none of their secrets', async () => {
   expect(text).not.toContain(secret)
   const { password } = new URL(db.url)
   if (password) expect(text).not.toContain(password)
-  expect(system.migrations.length).toBeGreaterThan(8)
+  expect(system.migrations[0]).toMatchObject({ version: 1, name: 'schema' })
   expect(system.tables.map(({ name }: { name: string }) => name)).toContain('deliveries')
 })

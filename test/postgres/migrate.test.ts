@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
-import { migrate } from '../../src/postgres/migrate.ts'
+import { migrate, migrations } from '../../src/postgres/migrate.ts'
+import { fromSource } from '../support/binary.ts'
 import { database } from '../support/database.ts'
 import { migrated } from '../support/schema.ts'
+import { secret } from '../support/service.ts'
 
 const versions = async ({ sql }: Awaited<ReturnType<typeof database>>) =>
   (await sql`select version || ' ' || name as applied from kairan.migrations order by version`).map(
@@ -27,7 +29,7 @@ test('a migration that fails leaves nothing half done, and says which one and wh
   await db.sql.unsafe('create schema kairan; create table kairan.roles (other int)')
   await expect(migrate(db.url)).rejects.toMatchObject({
     code: '42P07',
-    message: 'Migration 1 (tables) failed, nothing of it is kept: relation "roles" already exists',
+    message: 'Migration 1 (schema) failed, nothing of it is kept: relation "roles" already exists',
   })
   expect(await tables(db)).toEqual(['roles'])
 
@@ -35,18 +37,50 @@ test('a migration that fails leaves nothing half done, and says which one and wh
   expect(await migrate(db.url)).toEqual(await versions(db))
 })
 
+test('a schema of an unreleased version is refused, with what to do, and left alone', async () => {
+  await using old = await database()
+  await old.sql.unsafe(`
+    create schema kairan;
+    create table kairan.migrations (version int primary key, name text not null, applied_at timestamptz);
+    insert into kairan.migrations values (1, 'tables'), (2, 'publish')`)
+  await using other = await migrated()
+  await other.sql`update kairan.migrations set digest = 'of another text'`
+
+  for (const { db, name } of [
+    { db: old, name: 'tables' },
+    { db: other, name: 'schema' },
+  ]) {
+    const before = await tables(db)
+    for (const command of ['migrate', 'start']) {
+      await using child = Bun.spawn([...fromSource, command], {
+        env: { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: '0' },
+        stdout: 'ignore',
+        stderr: 'pipe',
+      })
+      expect(await child.exited).toBe(1)
+      const message = await new Response(child.stderr).text()
+      expect(message).toContain(`whose migration 1 (${name}) is not the one of this version`)
+      expect(message).toContain('drop schema kairan cascade;')
+    }
+    expect(await tables(db)).toEqual(before)
+  }
+
+  await old.sql.unsafe('drop schema kairan cascade')
+  expect(await migrate(old.url)).toEqual(await versions(old))
+})
+
 test('keeps what was applied before the one that fails, and goes on from there', async () => {
   await using db = await database()
-  await db.sql.unsafe(`
-    create schema kairan;
-    create function kairan.fan_out() returns int language sql as 'select 1'`)
-  await expect(migrate(db.url)).rejects.toThrow('Migration 2 (publish) failed')
-  expect(await versions(db)).toEqual(['1 tables'])
-  const [found] = await db.sql`select to_regproc('kairan.is_channel') as is_channel`
-  expect(found?.is_channel).toBeNull()
+  const sql = 'create table kairan.more (id int); comment on table kairan.more is null;'
+  const list = [...migrations, { version: 2, name: 'more', sql }]
+  await migrate(db.url)
+  await db.sql`create table kairan.more (other int)`
+  await expect(migrate(db.url, undefined, list)).rejects.toThrow('Migration 2 (more) failed')
+  expect(await versions(db)).toEqual(['1 schema'])
 
-  await db.sql`drop function kairan.fan_out`
-  expect(['1 tables', ...(await migrate(db.url))]).toEqual(await versions(db))
+  await db.sql`drop table kairan.more`
+  expect(await migrate(db.url, undefined, list)).toEqual(['2 more'])
+  expect(await versions(db)).toEqual(['1 schema', '2 more'])
 })
 
 test('does not take a unique violation of a migration for that of another instance', async () => {

@@ -1,5 +1,3 @@
--- The log: committed deliveries get their position, in the order in which they become visible.
-
 create function kairan.sequence(
   batch int default 1000,
   out assigned int,
@@ -40,19 +38,22 @@ begin
   update kairan.deliveries d
   set seq = log.head + numbered.place
   from (
-    select waiting.id, row_number() over (order by waiting.id) as place
+    select waiting.ctid, row_number() over (order by waiting.id) as place
     from (
-      select id from kairan.deliveries where seq is null order by id limit batch
+      select ctid, id from kairan.deliveries where seq is null order by id limit batch
       for no key update skip locked
     ) waiting
   ) numbered
-  where d.id = numbered.id and d.seq is null;
+  where d.ctid = numbered.ctid and d.seq is null;
   get diagnostics sequence.assigned = row_count;
 
   if sequence.assigned > 0 then
     sequence.head := log.head + sequence.assigned;
     update kairan.log set head = sequence.head, server_started = pg_postmaster_start_time();
-    perform pg_notify('kairan_log', sequence.head::text);
+    -- Whoever is present shares this lock, also the one who asks: then only others are in the way.
+    if not pg_try_advisory_xact_lock(kairan.present_lock()) then
+      perform pg_notify('kairan_log', sequence.head::text);
+    end if;
   end if;
 end $$;
 comment on function kairan.sequence(int) is
@@ -69,36 +70,52 @@ begin
     and (redeliver.channel is null or d.channel = redeliver.channel);
   get diagnostics changed = row_count;
   if changed > 0 then
-    perform pg_notify('kairan_log', '');
+    perform kairan.ring();
   end if;
   return changed;
 end $$;
 comment on function kairan.redeliver(uuid, text) is
   'Puts the deliveries of a notification (on one channel, or on all) back to pending, at a new position in the log. Returns how many.';
 
-create function kairan.reauthorize(user_id text) returns void language sql as $$
-  select pg_notify('kairan_users', jsonb_build_object('action', 'reauthorize', 'userId', user_id)::text)
+create function kairan.begin_anew(old_epoch text) returns void language sql as $$
+  update kairan.log set epoch = substr(md5(random()::text || clock_timestamp()::text), 1, 8) where epoch = old_epoch
 $$;
-comment on function kairan.reauthorize(text) is
-  'At commit, every open stream of this user gets the channels of the role level that the user has then.';
+comment on function kairan.begin_anew(text) is
+  'Gives the log another epoch: the cursors of the old one are answered with a gap. For a log that was restored to an earlier state, whose numbers are given again.';
 
-create function kairan.disconnect(user_id text) returns void language sql as $$
-  select pg_notify('kairan_users', jsonb_build_object('action', 'disconnect', 'userId', user_id)::text)
+-- Publishing without the bell: a NOTIFY in a transaction takes one lock of the whole cluster at commit and
+-- holds it until the commit is on disk. While an instance is awake anyway, nobody has to ring.
+
+create function kairan.awake_lock() returns bigint language sql immutable parallel safe as $$
+  select 118066125103471 -- "kairan" in ASCII, and one: the migrations' lock is next to it.
 $$;
-comment on function kairan.disconnect(text) is 'At commit, ends every open stream of this user.';
+comment on function kairan.awake_lock() is
+  'The advisory lock that an instance holds while it numbers without being asked. It goes with the connection that holds it.';
 
-create function kairan.role_changed() returns trigger language plpgsql as $$
+create function kairan.present_lock() returns bigint language sql immutable parallel safe as $$
+  select 118066125103472
+$$;
+comment on function kairan.present_lock() is
+  'The advisory lock that every instance shares. Who gets it alone has nobody to tell what was numbered.';
+
+create function kairan.ring() returns void language plpgsql as $$
 begin
-  if tg_op <> 'INSERT' then
-    perform kairan.reauthorize(old.user_id);
+  -- Only looked at, not held until commit: a publisher that stays open would keep everyone from going to
+  -- sleep or waking up. One that sees an instance awake and commits when it no longer is, is waited for:
+  -- see kairan.fall_asleep.
+  if pg_try_advisory_lock_shared(kairan.awake_lock()) and pg_advisory_unlock_shared(kairan.awake_lock()) then
+    -- No data in it: what a lost or folded NOTIFY would have carried is in the table.
+    perform pg_notify('kairan_log', '');
   end if;
-  if tg_op <> 'DELETE' then
-    perform kairan.reauthorize(new.user_id);
-  end if;
-  return null;
 end $$;
-comment on function kairan.role_changed() is 'Trigger: a changed role level reaches the open streams of its user.';
+comment on function kairan.ring() is 'Wakes an instance when your transaction commits, unless one is awake.';
 
-create trigger role_changed after insert or update or delete on kairan.roles
-  for each row execute function kairan.role_changed();
-comment on trigger role_changed on kairan.roles is 'A changed role level reaches the open streams of its user.';
+create function kairan.fall_asleep() returns xid8 language plpgsql as $$
+begin
+  -- In this order, and the id a new one: whoever still saw the lock has changed a row before, so it has an
+  -- id, which is below.
+  perform pg_advisory_unlock(kairan.awake_lock());
+  return pg_current_xact_id();
+end $$;
+comment on function kairan.fall_asleep() is
+  'Gives back kairan.awake_lock. Transactions below the id that it returns may commit without ringing: look again until none of them is in progress.';

@@ -20,8 +20,12 @@ comment on column kairan.tickets.ends_at is 'Until when it can be spent; once it
 
 create index tickets_ends_at on kairan.tickets (ends_at);
 comment on index kairan.tickets_ends_at is 'Finds what can be removed.';
+
 create index tickets_proof on kairan.tickets (proof) where proof is not null;
 comment on index kairan.tickets_proof is 'Finds the ticket whose proof was shown where it may be read by others.';
+
+create index tickets_user_id on kairan.tickets (user_id);
+comment on index kairan.tickets_user_id is 'Finds the tickets of a user who is disconnected.';
 
 create function kairan.prune_tickets(batch int default 1000) returns int language plpgsql as $$
 declare

@@ -1,14 +1,25 @@
 -- Kairan's tables. Services write `notifications`; everything else is written by Kairan.
 
 create table kairan.notifications (
-  id uuid primary key,
+  -- What kairan.uuid_v7 does, written out: a default is evaluated as the role that inserts, which then needs
+  -- no right to call a function of Kairan's.
+  id uuid primary key default encode(
+    set_bit(set_bit(
+      overlay(
+        uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+        from 1 for 6
+      ), 52, 1), 53, 1),
+    'hex')::uuid,
   channels text[] not null,
   payload jsonb not null,
   type text,
   dedupe_key text,
   expires_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
-  bytes int not null
+  bytes int not null,
+  -- Without the setting it is null, and null takes no room in a row.
+  traceparent text default nullif(pg_catalog.current_setting('kairan.traceparent', true), '')
 );
 comment on table kairan.notifications is
   'What someone should hear of. Insert here, or call kairan.publish: it goes out when the transaction commits.';
@@ -19,17 +30,22 @@ comment on column kairan.notifications.type is 'What happened, for example order
 comment on column kairan.notifications.dedupe_key is 'At most one notification is kept with this key: a repeated publish returns the first one''s id. At most 200 characters.';
 comment on column kairan.notifications.expires_at is 'From then on it is not sent any more: its pending deliveries become failed, with the error "expired".';
 comment on column kairan.notifications.created_at is 'When it was published; its place in the order is the seq of its deliveries.';
-
 comment on column kairan.notifications.bytes is 'The size of the payload''s text, filled in by a trigger. Whoever reads the log takes as many at once as fit into its memory.';
+comment on column kairan.notifications.traceparent is
+  'The W3C trace context of who published it, if that is traced: by default the setting kairan.traceparent of the transaction. What is none is ignored.';
 
 create unique index notifications_dedupe_key on kairan.notifications (dedupe_key) where dedupe_key is not null;
 comment on index kairan.notifications_dedupe_key is 'Finds the notification that was already published with a dedupe_key.';
+
+create index notifications_expires_at on kairan.notifications (expires_at) where expires_at is not null;
+comment on index kairan.notifications_expires_at is 'Finds what has expired since it was last looked for.';
 
 create table kairan.deliveries (
   id bigint generated always as identity,
   notification_id uuid not null,
   channel text not null,
-  status text not null default 'pending' check (status in ('pending', 'delivered', 'failed')),
+  -- Only Kairan writes it. A check constraint would be read from its text at each insert.
+  status text not null default 'pending',
   error text,
   recipients int not null default 0,
   seq bigint,
@@ -56,11 +72,15 @@ comment on column kairan.deliveries.delivered_at is 'When it was first handed to
 
 create unique index deliveries_seq on kairan.deliveries (seq) where seq is not null;
 comment on index kairan.deliveries_seq is 'Each instance reads the log along this.';
+
 create index deliveries_channel_seq on kairan.deliveries (channel, seq) where seq is not null;
 comment on index kairan.deliveries_channel_seq is 'A returning stream reads what its channels have missed along this.';
+
 create index deliveries_unsequenced on kairan.deliveries (id) where seq is null;
 comment on index kairan.deliveries_unsequenced is 'kairan.sequence finds what it has to number.';
-create index deliveries_pending on kairan.deliveries (channel, seq) where status = 'pending';
+
+-- Not before it has its seq: nobody looks for it until then, and publishing would pay for it.
+create index deliveries_pending on kairan.deliveries (channel, seq) where status = 'pending' and seq is not null;
 comment on index kairan.deliveries_pending is 'A user who connects without a cursor is first sent what is pending.';
 
 create table kairan.log (
@@ -76,21 +96,10 @@ comment on column kairan.log.epoch is 'Which log this is. It is part of every cu
 comment on column kairan.log.head is 'The seq given last.';
 comment on column kairan.log.floor is 'Deliveries up to this seq may be gone. A cursor below it has a gap.';
 comment on column kairan.log.server_started is 'When the Postgres that gave the head was started. Another value means that numbers may have been lost.';
+
 insert into kairan.log default values;
 
-create table kairan.settings (
-  one boolean primary key default true check (one),
-  max_event_bytes int not null default 65536
-);
-comment on table kairan.settings is 'One row: the service''s settings that publishing has to know. Written by the service when it starts.';
-comment on column kairan.settings.one is 'Keeps it at one row.';
-comment on column kairan.settings.max_event_bytes is 'MAX_EVENT_BYTES: the largest payload, in bytes of its text.';
-insert into kairan.settings default values;
-
-create table kairan.roles (
-  user_id text primary key,
-  role_level int not null default 0
-);
-comment on table kairan.roles is 'The role level of each user that has one. ROLE_LEVEL_QUERY can read it from a table of your own instead.';
-comment on column kairan.roles.user_id is 'The user''s id, as in the sub of the token.';
-comment on column kairan.roles.role_level is 'From ADMIN_ROLE_LEVEL on, the user reads admin-dashboard.';
+create sequence kairan.max_event_bytes as int minvalue 1;
+select setval('kairan.max_event_bytes', 65536);
+comment on sequence kairan.max_event_bytes is
+  'MAX_EVENT_BYTES: the largest payload, in bytes of its text. Written by the service when it starts. A sequence, because its value can be had without a query: reading a table took a sixth of a publish.';

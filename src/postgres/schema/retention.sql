@@ -1,7 +1,5 @@
--- Retention: the floor is raised first, then what lies below it is removed, both in small steps.
-
-create index notifications_expires_at on kairan.notifications (expires_at) where expires_at is not null;
-comment on index kairan.notifications_expires_at is 'Finds what has expired since it was last looked for.';
+-- Retention: the floor is raised first, then what lies below it is removed, both in small steps, by one
+-- instance at a time.
 
 create function kairan.raise_floor(keep interval, batch int default 1000) returns bigint language plpgsql as $$
 declare
@@ -28,11 +26,18 @@ end $$;
 comment on function kairan.raise_floor(interval, int) is
   'Gives up deliveries that are older than `keep`, at most `batch` of them; null when there are none. From its commit on, a cursor below has a gap; kairan.prune removes the rows.';
 
+-- Retention by one instance at a time and in bounded steps, and a log that was restored from a backup.
+
 create function kairan.prune(batch int default 1000) returns int language plpgsql as $$
 declare
   removed int;
   notifications uuid[];
 begin
+  -- Two at a time could each remove one of the last two deliveries of a notification, see the other's still
+  -- there, and leave the notification for ever, with its dedupe_key.
+  if not pg_try_advisory_xact_lock(kairan.prune_lock()) then
+    return 0;
+  end if;
   with gone as (
     delete from kairan.deliveries d
     using (
@@ -54,20 +59,39 @@ end $$;
 comment on function kairan.prune(int) is
   'Removes at most `batch` deliveries below the floor, and the notifications that have none left. Returns how many.';
 
-create function kairan.expire(since timestamptz, batch int default 1000) returns int language plpgsql as $$
-declare
-  changed int;
+create function kairan.prune_lock() returns bigint language sql immutable parallel safe as $$
+  select 118066125103473
+$$;
+comment on function kairan.prune_lock() is 'The advisory lock of who removes what is old.';
+
+create function kairan.expire_after(
+  since timestamptz,
+  batch int default 1000,
+  out changed int,
+  out reached timestamptz
+) language plpgsql as $$
 begin
-  with late as (
-    select d.seq
-    from kairan.notifications n join kairan.deliveries d on d.notification_id = n.id
-    where n.expires_at > since and n.expires_at <= now() and d.status = 'pending' and d.seq is not null
-    order by d.seq limit batch
-    for update of d skip locked
-  )
-  update kairan.deliveries d set status = 'failed', error = 'expired' from late where d.seq = late.seq;
+  select max(expires_at) into reached
+  from (
+    select expires_at from kairan.notifications
+    where expires_at > since and expires_at <= now() order by expires_at limit batch
+  ) next;
+
+  -- From the notifications to their deliveries: the other way round it reads all that is pending.
+  update kairan.deliveries d set status = 'failed', error = 'expired'
+  from (
+    select late.seq
+    from (
+      select id from kairan.notifications n where expires_at > since and expires_at <= reached
+    ) expired
+    cross join lateral (
+      select d.seq from kairan.deliveries d
+      where d.notification_id = expired.id and d.status = 'pending' and d.seq is not null
+      for update skip locked
+    ) late
+  ) late
+  where d.seq = late.seq;
   get diagnostics changed = row_count;
-  return changed;
 end $$;
-comment on function kairan.expire(timestamptz, int) is
-  'Marks at most `batch` pending deliveries as failed that expired after `since`. Returns how many.';
+comment on function kairan.expire_after(timestamptz, int) is
+  'Marks the pending deliveries of the next `batch` notifications that expired after `since` as failed. Returns how many, and how far it came: null when there were none.';

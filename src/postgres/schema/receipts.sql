@@ -1,0 +1,119 @@
+-- Receipts: what a client has proven to have, which a delivery's status can not say.
+
+create table kairan.receipts (
+  channel text not null,
+  user_id text not null,
+  since bigint not null,
+  seq bigint not null,
+  confirmed_at timestamptz not null default now(),
+  primary key (channel, user_id, seq, since)
+);
+comment on table kairan.receipts is
+  'What a user''s client has proven to have: by a cursor with which it returned, or by saying so. Not the same as a delivery''s status, which says what was handed to a connection. See kairan.confirmations.';
+comment on column kairan.receipts.channel is 'The channel.';
+comment on column kairan.receipts.user_id is 'The user.';
+comment on column kairan.receipts.since is 'All deliveries on the channel above this seq,';
+comment on column kairan.receipts.seq is 'and up to this one, have arrived.';
+comment on column kairan.receipts.confirmed_at is 'When that was proven.';
+
+create index receipts_seq on kairan.receipts (seq);
+comment on index kairan.receipts_seq is 'Finds what retention has passed.';
+
+create view kairan.confirmations as
+select d.notification_id, r.user_id, min(r.confirmed_at) as confirmed_at
+from kairan.deliveries d
+join kairan.receipts r on r.channel = d.channel and d.seq > r.since and d.seq <= r.seq
+group by d.notification_id, r.user_id;
+comment on view kairan.confirmations is
+  'Which user''s client has proven to have which notification, and when that was first proven.';
+
+create table kairan.handovers (
+  id bigint primary key generated always as identity,
+  user_id text not null,
+  channels text[],
+  pending bigint[] not null default '{}',
+  since bigint not null,
+  seq bigint not null,
+  lowest bigint not null generated always as (least(since, pending[1] - 1)) stored,
+  at timestamptz not null default now()
+);
+comment on table kairan.handovers is
+  'What streams that have ended were handed, until a client returns with a cursor that proves how much of it has arrived; and cursors, until the end of the stream that they are of is noticed.';
+comment on column kairan.handovers.id is 'Its number.';
+comment on column kairan.handovers.user_id is 'Whose stream it was.';
+comment on column kairan.handovers.channels is 'The channels that the stream had from its beginning to its end; null for a cursor.';
+comment on column kairan.handovers.pending is 'What the stream began with: the positions of what was pending, all of them up to since.';
+comment on column kairan.handovers.since is 'The stream was handed all above this seq,';
+comment on column kairan.handovers.seq is 'and up to this one; or the cursor.';
+comment on column kairan.handovers.lowest is 'A cursor above this can be of this stream.';
+comment on column kairan.handovers.at is 'When it was written.';
+
+create index handovers_user_id_lowest on kairan.handovers (user_id, lowest);
+comment on index kairan.handovers_user_id_lowest is 'Finds those of the users who return.';
+
+create index handovers_seq on kairan.handovers (seq);
+comment on index kairan.handovers_seq is 'Finds what retention has passed.';
+
+create function kairan.record_handovers(items jsonb) returns void language plpgsql as $$
+begin
+  -- One at a time: of two that each bring a half of a pair, neither would see the other's.
+  perform pg_advisory_xact_lock(kairan.handovers_lock());
+
+  insert into kairan.handovers (user_id, channels, pending, since, seq)
+  select distinct i."userId",
+    case when i.channels is not null then array(select jsonb_array_elements_text(i.channels)) end,
+    array(select p::bigint from jsonb_array_elements_text(coalesce(i.pending, '[]')) p),
+    i.since, i.seq
+  from jsonb_to_recordset(items) i ("userId" text, channels jsonb, pending jsonb, since bigint, seq bigint);
+
+  with pairs as (
+    -- A cursor is of a stream that had come so far. Of several, of the one of which it proves the least.
+    select c.id as cursor_id, c.seq as cursor, h.*
+    from (select distinct i."userId" from jsonb_to_recordset(items) i ("userId" text)) u
+    join kairan.handovers c on c.user_id = u."userId" and c.channels is null
+    cross join lateral (
+      select h.* from kairan.handovers h
+      where h.user_id = c.user_id and h.lowest < c.seq and h.seq >= c.seq and h.channels is not null
+      order by h.lowest desc limit 1
+    ) h
+  ),
+  used as (
+    delete from kairan.handovers h using pairs p where h.id in (p.id, p.cursor_id)
+  ),
+  proven as (
+    select name as channel, p.user_id, p.since, p.cursor as seq
+    from pairs p, unnest(p.channels) name
+    where p.cursor > p.since and exists (
+      select
+      from (
+        select d.seq from kairan.deliveries d
+        where (d.channel, d.seq) > (name, p.since) and d.channel <= name and d.seq is not null
+        order by d.channel, d.seq limit 1
+      ) d
+      where d.seq <= p.cursor
+    )
+    union all
+    select 'user-' || p.user_id, p.user_id, s - 1, s from pairs p, unnest(p.pending) s where s <= p.cursor
+  )
+  insert into kairan.receipts (channel, user_id, since, seq)
+  select distinct channel, user_id, since, seq from proven
+  on conflict do nothing;
+end $$;
+comment on function kairan.record_handovers(jsonb) is
+  'Takes down what streams that ended had been handed ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
+
+create function kairan.handovers_lock() returns bigint language sql immutable parallel safe as $$
+  select 118066125103475
+$$;
+comment on function kairan.handovers_lock() is 'The advisory lock of who brings handovers and cursors together.';
+
+create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language sql as $$
+  insert into kairan.receipts (channel, user_id, since, seq)
+  select d.channel, confirm.user_id, d.seq - 1, d.seq
+  from (select distinct i::uuid as id from jsonb_array_elements_text(ids) i) i
+  join kairan.deliveries d on d.notification_id = i.id
+  where d.channel = any(channels) and d.seq is not null
+  on conflict do nothing
+$$;
+comment on function kairan.confirm(text, text[], jsonb) is
+  'Confirms that a user has these notifications, as far as they are on these channels.';

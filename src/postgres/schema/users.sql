@@ -1,0 +1,55 @@
+-- What instances have to know of a user: a role that has changed, a stream that has to end.
+
+create table kairan.user_changes (
+  id bigint generated always as identity primary key,
+  xid xid8 not null default pg_current_xact_id(),
+  change jsonb not null,
+  created_at timestamptz not null default now()
+);
+comment on table kairan.user_changes is
+  'What the instances have to know of users whose streams are open. Each reads what is new before it reads the log, so an event that was published later never overtakes a change, also while LISTEN is down.';
+comment on column kairan.user_changes.id is 'The order in which they were told.';
+comment on column kairan.user_changes.xid is 'The transaction: new is what was not visible in the snapshot of the last look.';
+comment on column kairan.user_changes.change is '{"action", "userId", …}: see src/changes.ts.';
+comment on column kairan.user_changes.created_at is 'After an hour it can be removed.';
+
+create index user_changes_xid on kairan.user_changes (xid);
+comment on index kairan.user_changes_xid is 'Finds what is new.';
+
+create index user_changes_created_at on kairan.user_changes (created_at);
+comment on index kairan.user_changes_created_at is 'Finds what can be removed.';
+
+create function kairan.tell(change jsonb) returns void language plpgsql as $$
+begin
+  insert into kairan.user_changes (change) values (tell.change);
+  perform pg_notify('kairan_users', change::text);
+end $$;
+comment on function kairan.tell(jsonb) is 'Tells every instance, at commit, something about a user. At most about 7 kB.';
+
+create function kairan.prune_user_changes(batch int default 1000) returns int language plpgsql as $$
+declare
+  removed int;
+begin
+  delete from kairan.user_changes c
+  using (
+    select id from kairan.user_changes where created_at < now() - interval '1 hour' order by created_at limit batch
+    for update skip locked
+  ) old
+  where c.id = old.id;
+  get diagnostics removed = row_count;
+  return removed;
+end $$;
+comment on function kairan.prune_user_changes(int) is 'Removes at most `batch` changes that every instance has read. Returns how many.';
+
+create function kairan.reauthorize(user_id text) returns void language sql as $$
+  select kairan.tell(jsonb_build_object('action', 'reauthorize', 'userId', user_id))
+$$;
+comment on function kairan.reauthorize(text) is
+  'At commit, every open stream of this user gets the channels of the role level that the user has then.';
+
+create function kairan.disconnect(user_id text) returns void language sql as $$
+  delete from kairan.tickets t where t.user_id = disconnect.user_id;
+  select kairan.tell(jsonb_build_object('action', 'disconnect', 'userId', user_id))
+$$;
+comment on function kairan.disconnect(text) is
+  'At commit, ends every open stream of this user, and every ticket. Who has a token that is valid can come back.';
