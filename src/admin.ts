@@ -1,5 +1,5 @@
 import { isChannel, isUserId } from './channels.ts'
-import { KairanError } from './errors.ts'
+import { KairanError } from './lib/errors.ts'
 import type { Facts } from './metrics.ts'
 import { isUuid } from './notify.ts'
 

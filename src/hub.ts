@@ -1,5 +1,5 @@
 import { type Event, type Frame, frameOf, heartbeatFrame } from './event.ts'
-import { Members } from './members.ts'
+import { Members } from './lib/multi-map.ts'
 import { createRecent, type Recent } from './recent.ts'
 import { Subscription } from './subscription.ts'
 

@@ -1,12 +1,12 @@
 import { type Config, ConfigError, readConfig, readDatabaseUrl } from './config.ts'
-import { messageOf } from './errors.ts'
+import { messageOf } from './lib/errors.ts'
+import type { Report } from './lib/report.ts'
+import { version } from './lib/version.ts'
 import { createLogger } from './logger.ts'
 import { findPort } from './port.ts'
 import { migrate } from './postgres/migrate.ts'
 import { redactConfig } from './redact.ts'
-import type { Report } from './report.ts'
 import { createService } from './service.ts'
-import { version } from './version.ts'
 import { createWorkers } from './workers.ts'
 
 /** EX_USAGE and EX_CONFIG of sysexits.h. */

@@ -1,6 +1,6 @@
-import { messageOf } from './errors.ts'
-import type { Report } from './report.ts'
-import { backoffMs, createPause } from './wait.ts'
+import { backoffMs, createPause } from './lib/backoff.ts'
+import { messageOf } from './lib/errors.ts'
+import type { Report } from './lib/report.ts'
 
 export type Workers = {
   /**

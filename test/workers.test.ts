@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { Report } from '../src/report.ts'
+import type { Report } from '../src/lib/report.ts'
 import { createWorkers } from '../src/workers.ts'
 import { type Binary, compile, fromSource } from './support/binary.ts'
 import { type Client, openReady } from './support/client.ts'

@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
-import { KairanError } from '../errors.ts'
-import { isObject } from '../json.ts'
+import { KairanError } from '../lib/errors.ts'
+import { isObject } from '../lib/json.ts'
 import type { Auth } from './auth.ts'
 import { readJson } from './body.ts'
 import { isSameOrigin } from './origins.ts'

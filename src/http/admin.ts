@@ -7,9 +7,9 @@ import {
   readStreamFilter,
 } from '../admin.ts'
 import { isChannel, isUserId } from '../channels.ts'
-import { KairanError } from '../errors.ts'
 import { explain } from '../explain.ts'
-import { isObject } from '../json.ts'
+import { KairanError } from '../lib/errors.ts'
+import { isObject } from '../lib/json.ts'
 import { isUuid } from '../notify.ts'
 import { type Publish, readJsonRequest } from '../publication.ts'
 import type { Auth } from './auth.ts'

@@ -1,8 +1,8 @@
 import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
-import { KairanError, messageOf } from '../errors.ts'
 import { createHostCheck } from '../hosts.ts'
-import type { Report } from '../report.ts'
+import { KairanError, messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import { problem, toKairanError } from './problem.ts'
 
 export type HttpServer = {

@@ -1,7 +1,7 @@
 import { jwt } from '@elysiajs/jwt'
 import type { JWTVerifyGetKey } from 'jose'
-import { KairanError } from '../errors.ts'
 import type { Identity } from '../identity.ts'
+import { KairanError } from '../lib/errors.ts'
 import { createOriginGuard, type OriginGuard } from './origins.ts'
 import { rememberTokens } from './token-cache.ts'
 import { createTokenCheck } from './tokens.ts'

@@ -1,4 +1,4 @@
-import { KairanError } from '../errors.ts'
+import { KairanError } from '../lib/errors.ts'
 
 /**
  * The text of a body of at most `limit` bytes. Throws `body_too_large` as soon as it is known to be

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import html from '../demo/index.html' with { type: 'text' }
 import type { DemoStore } from '../demo.ts'
-import { KairanError } from '../errors.ts'
+import { KairanError } from '../lib/errors.ts'
 import type { Auth } from './auth.ts'
 import { readJson } from './body.ts'
 import { isSameOrigin } from './origins.ts'

@@ -1,6 +1,6 @@
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose'
-import { KairanError, messageOf } from '../errors.ts'
-import type { Report } from '../report.ts'
+import { KairanError, messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 
 /** In milliseconds. */
 const defaults = {

@@ -1,4 +1,4 @@
-import { KairanError } from '../errors.ts'
+import { KairanError } from '../lib/errors.ts'
 
 /**
  * Throws `origin_forbidden` unless a request comes from a page that may act with the cookies of whoever

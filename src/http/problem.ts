@@ -1,4 +1,4 @@
-import { type Code, KairanError } from '../errors.ts'
+import { type Code, KairanError } from '../lib/errors.ts'
 
 /** An error as the members of a problem (RFC 9457), with Kairan's `code`. */
 export const problemOf = (error: KairanError) => ({

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
-import { KairanError } from '../errors.ts'
 import { type Identity, mayPublish, publishScope } from '../identity.ts'
+import { KairanError } from '../lib/errors.ts'
+import type { Rate } from '../lib/rate-limit.ts'
 import {
   type Publication,
   type Publish,
@@ -8,7 +9,6 @@ import {
   readFormRequest,
   readJsonRequest,
 } from '../publication.ts'
-import type { Rate } from '../rate.ts'
 import type { Traces } from '../traces.ts'
 import type { Auth } from './auth.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
-import { KairanError } from '../errors.ts'
+import { KairanError } from '../lib/errors.ts'
+import type { Rate } from '../lib/rate-limit.ts'
 import { isUuid } from '../notify.ts'
-import type { Rate } from '../rate.ts'
 import type { Streams } from '../streams.ts'
 import type { Auth } from './auth.ts'
 

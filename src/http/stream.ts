@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
-import { KairanError } from '../errors.ts'
 import { reconnectFrame } from '../event.ts'
+import { KairanError } from '../lib/errors.ts'
 import type { Limits, Refusals } from '../limits.ts'
 import { proofFrame, withProof } from '../proof.ts'
 import { jitter } from '../stream.ts'

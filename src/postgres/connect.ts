@@ -1,6 +1,6 @@
 import { connect as connectSocket } from 'node:net'
 import postgres from 'postgres'
-import { backoffMs } from '../wait.ts'
+import { backoffMs } from '../lib/backoff.ts'
 
 export type Sql = postgres.Sql<{ bigint: number }>
 

@@ -1,5 +1,5 @@
 import type { Event } from '../event.ts'
-import { createGather } from '../gather.ts'
+import { createGather } from '../lib/batch-lookup.ts'
 import type { Log, Page, Survey } from '../log.ts'
 import { type Snapshot, unseen } from './changes.ts'
 import type { Sql } from './connect.ts'

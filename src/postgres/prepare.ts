@@ -1,6 +1,6 @@
-import { messageOf } from '../errors.ts'
-import type { Report } from '../report.ts'
-import { backoffMs } from '../wait.ts'
+import { backoffMs } from '../lib/backoff.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import { connect } from './connect.ts'
 import { migrate } from './migrate.ts'
 

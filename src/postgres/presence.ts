@@ -1,7 +1,7 @@
-import { messageOf } from '../errors.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import type { Facts } from '../metrics.ts'
 import type { OpenStream, Presence } from '../presence.ts'
-import type { Report } from '../report.ts'
 import type { Database } from './database.ts'
 import { runForClient } from './refusals.ts'
 

@@ -1,6 +1,6 @@
-import { messageOf } from '../errors.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import type { Handover, Receipts } from '../receipts.ts'
-import type { Report } from '../report.ts'
 import type { Database } from './database.ts'
 import { runForClient } from './refusals.ts'
 import { createBatch, type Save } from './statuses.ts'

@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { KairanError } from '../errors.ts'
+import { KairanError } from '../lib/errors.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
 

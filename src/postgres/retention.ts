@@ -1,5 +1,5 @@
-import { messageOf } from '../errors.ts'
-import type { Report } from '../report.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
 

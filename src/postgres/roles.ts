@@ -1,4 +1,4 @@
-import { createGather } from '../gather.ts'
+import { createGather } from '../lib/batch-lookup.ts'
 import { defaultRoleLevelQuery, type LevelOf } from '../roles.ts'
 import type { Database } from './database.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import { statuses } from '../../src/errors.ts'
+import { statuses } from '../../src/lib/errors.ts'
 import { database } from '../support/database.ts'
 import { serve } from '../support/service.ts'
 

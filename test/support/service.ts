@@ -1,6 +1,6 @@
 import { readConfig } from '../../src/config.ts'
 import { createAuth } from '../../src/http/auth.ts'
-import type { Report } from '../../src/report.ts'
+import type { Report } from '../../src/lib/report.ts'
 import { createService, type Service } from '../../src/service.ts'
 import { eventually } from './eventually.ts'
 

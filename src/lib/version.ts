@@ -1,4 +1,4 @@
-import { version as packageVersion } from '../package.json'
+import { version as packageVersion } from '../../package.json'
 
 /** Which version of Kairan this is. */
 export const version: string = packageVersion

@@ -1,4 +1,4 @@
-import { createBoundedMap } from './bounded.ts'
+import { createBoundedMap } from './bounded-map.ts'
 import { KairanError } from './errors.ts'
 
 /** Takes `count` from what a key has left. Throws `rate_limited` when that is less. */
