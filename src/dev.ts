@@ -1,8 +1,8 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { startEmbedded } from './dev/postgres/embedded.ts'
 import { createAuth } from './http/auth.ts'
 import { findPort } from './port.ts'
-import { startEmbedded } from './postgres/embedded.ts'
 
 type Environment = Record<string, string | undefined>
 

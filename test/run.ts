@@ -5,7 +5,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startEmbedded } from '../src/postgres/embedded.ts'
+import { startEmbedded } from '../src/dev/postgres/embedded.ts'
 
 const run = async (testDatabaseUrl: string) => {
   const tests = Bun.spawn(

@@ -2,9 +2,9 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readConfig } from '../../src/config.ts'
+import { startEmbedded } from '../../src/dev/postgres/embedded.ts'
 import { createLogger } from '../../src/logger.ts'
 import { findPort } from '../../src/port.ts'
-import { startEmbedded } from '../../src/postgres/embedded.ts'
 import { createService } from '../../src/service.ts'
 import { createShop } from './shop.ts'
 

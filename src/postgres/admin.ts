@@ -8,7 +8,7 @@ import type {
 } from '../admin.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
-import { runForClient } from './refusals.ts'
+import { runForClient } from './errors.ts'
 
 /** So many rows of the log are looked through for one page, whatever fits: a filter can't cost more. */
 const rowsLookedAt = 5000

@@ -1,6 +1,6 @@
 import type { DemoDelivery, DemoStore } from '../demo.ts'
 import type { Database } from './database.ts'
-import { runForClient } from './refusals.ts'
+import { runForClient } from './errors.ts'
 
 /** What the demo page does in the database. */
 export const createDemoStore = (database: Database): DemoStore => ({

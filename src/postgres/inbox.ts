@@ -5,8 +5,8 @@ import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'
+import { runForClient } from './errors.ts'
 import { type EventRow, eventColumns, toEvent } from './log.ts'
-import { runForClient } from './refusals.ts'
 
 /** About how many bytes of payloads one page has, at the most. */
 const pageBytes = 4 * 1024 * 1024

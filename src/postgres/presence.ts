@@ -3,7 +3,7 @@ import type { Report } from '../lib/report.ts'
 import type { Facts } from '../metrics.ts'
 import type { OpenStream, Presence } from '../presence.ts'
 import type { Database } from './database.ts'
-import { runForClient } from './refusals.ts'
+import { runForClient } from './errors.ts'
 
 export type InstancePresence = Presence & {
   start(): void

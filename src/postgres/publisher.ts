@@ -1,6 +1,6 @@
 import type { Publish } from '../publication.ts'
 import type { Database } from './database.ts'
-import { refusalOf, runForClient } from './refusals.ts'
+import { refusalOf, runForClient } from './errors.ts'
 
 type Row = {
   id: string

@@ -2,7 +2,7 @@ import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Handover, Receipts } from '../receipts.ts'
 import type { Database } from './database.ts'
-import { runForClient } from './refusals.ts'
+import { runForClient } from './errors.ts'
 import { createBatch, type Save } from './statuses.ts'
 
 /**

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import postgres from 'postgres'
-import { type Access, database, urlOf, user } from './embedded-access.ts'
-import { type Home, handOver } from './embedded-home.ts'
+import { type Access, database, urlOf, user } from './access.ts'
+import { type Home, handOver } from './home.ts'
 
 /** Messages in English, so that the log can be searched; nothing else of our environment. */
 const environment = { LC_ALL: 'C', TZ: 'UTC' }

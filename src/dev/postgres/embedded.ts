@@ -2,17 +2,10 @@ import { Database, SQLiteError } from 'bun:sqlite'
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  type Access,
-  accessFile,
-  freePort,
-  readAccess,
-  urlOf,
-  writeAccess,
-} from './embedded-access.ts'
-import { exists, type Home, makeHome } from './embedded-home.ts'
-import { endOrphan } from './embedded-orphan.ts'
-import { end, initialize, startServer } from './embedded-server.ts'
+import { type Access, accessFile, freePort, readAccess, urlOf, writeAccess } from './access.ts'
+import { exists, type Home, makeHome } from './home.ts'
+import { endOrphan } from './orphan.ts'
+import { end, initialize, startServer } from './server.ts'
 
 export type EmbeddedPostgres = {
   /** For any program on this machine. */

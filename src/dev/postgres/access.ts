@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { exists } from './embedded-home.ts'
+import { exists } from './home.ts'
 
 /** How to reach the server, and the process that started it. Kept between runs, for its owner only. */
 export type Access = { port: number; password: string; startedBy: number }

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { exists, type Home } from './embedded-home.ts'
+import { exists, type Home } from './home.ts'
 
 /**
  * Stops the server that a process which was killed has left running. The caller has the claim. A server
