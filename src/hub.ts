@@ -1,6 +1,6 @@
-import { type Event, type Frame, frameOf, heartbeatFrame } from './event.ts'
 import { Members } from './lib/multi-map.ts'
-import { createRecent, type Recent } from './recent.ts'
+import { type Event, type Frame, frameOf, heartbeatFrame } from './log/event.ts'
+import { createRecent, type Recent } from './log/recent.ts'
 import { Subscription } from './subscription.ts'
 
 export type Hub = {

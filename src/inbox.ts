@@ -1,7 +1,7 @@
 import { readableChannels } from './channels.ts'
-import { type Cursor, parseCursor } from './cursor.ts'
 import { KairanError } from './lib/errors.ts'
 import { isObject } from './lib/json.ts'
+import { type Cursor, parseCursor } from './log/cursor.ts'
 import { isUuid } from './notify.ts'
 import type { LevelOf } from './roles.ts'
 

@@ -1,6 +1,6 @@
 import { isChannel } from './channels.ts'
-import type { Event } from './event.ts'
 import { isObject, parseObject } from './lib/json.ts'
+import type { Event } from './log/event.ts'
 
 /**
  * Reads what a program sent on the live path: `{"channel", "payload", "notificationId"?, "type"?}`.

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { frameOf } from '../src/event.ts'
 import { createJoin } from '../src/join.ts'
+import { frameOf } from '../src/log/event.ts'
 
 const frame = (seq: number) =>
   frameOf(

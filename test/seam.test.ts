@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import type { Event } from '../src/event.ts'
 import { createHub } from '../src/hub.ts'
 import { createJoin } from '../src/join.ts'
-import type { Log } from '../src/log.ts'
+import type { Event } from '../src/log/event.ts'
+import type { Log } from '../src/log/log.ts'
 import { stream } from '../src/stream.ts'
 
 /**

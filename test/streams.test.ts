@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
-import type { Event } from '../src/event.ts'
 import { createHub } from '../src/hub.ts'
-import type { Log, Page } from '../src/log.ts'
+import type { Event } from '../src/log/event.ts'
+import type { Log, Page } from '../src/log/log.ts'
 import { createStreams } from '../src/streams.ts'
 
 const admin = (seq: number): Event => ({

@@ -1,5 +1,5 @@
+import { advance } from '../../src/log/log-store.ts'
 import { connect, type Sql } from '../../src/postgres/connect.ts'
-import { advance } from '../../src/postgres/log.ts'
 import { migrate } from '../../src/postgres/migrate.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { fill } from './fill.ts'

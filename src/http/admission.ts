@@ -1,5 +1,5 @@
 import { chooseChannels, parseChannels } from '../channels.ts'
-import { type Cursor, parseCursor } from '../cursor.ts'
+import { type Cursor, parseCursor } from '../log/cursor.ts'
 import { splitProof } from '../proof.ts'
 import type { Tickets } from '../tickets.ts'
 import type { Auth } from './auth.ts'

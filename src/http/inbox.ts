@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
-import { formatCursor } from '../cursor.ts'
 import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from '../inbox.ts'
 import type { Rate } from '../lib/rate-limit.ts'
+import { formatCursor } from '../log/cursor.ts'
 import type { Receipts } from '../receipts.ts'
 import type { Auth } from './auth.ts'
 import { readJson } from './body.ts'

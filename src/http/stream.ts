@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
-import { reconnectFrame } from '../event.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Limits, Refusals } from '../limits.ts'
+import { reconnectFrame } from '../log/event.ts'
 import { proofFrame, withProof } from '../proof.ts'
 import { jitter } from '../stream.ts'
 import type { Streams } from '../streams.ts'

@@ -1,6 +1,6 @@
-import type { Event, Frame } from '../event.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import type { Event, Frame } from '../log/event.ts'
 import type { Queued } from '../subscription.ts'
 import type { Sql } from './connect.ts'
 import type { Database } from './database.ts'

@@ -1,5 +1,5 @@
-import { parseUserChange, type UserChange } from '../changes.ts'
-import type { Sql } from './connect.ts'
+import type { Sql } from '../postgres/connect.ts'
+import { parseUserChange, type UserChange } from './user-change.ts'
 
 /** A snapshot of Postgres', as text: which transactions had been committed when it was taken. */
 export type Snapshot = string

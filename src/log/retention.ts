@@ -1,7 +1,7 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
 
 export type Retention = { start(): void; stop(): Promise<void> }
 

@@ -1,12 +1,12 @@
-import type { UserChange } from '../changes.ts'
-import type { Event } from '../event.ts'
 import { createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { type Look, lookAtChanges, type Snapshot } from './changes.ts'
-import type { Database } from './database.ts'
-import { type Advance, advance } from './log.ts'
-import { createVigil } from './vigil.ts'
+import type { Database } from '../postgres/database.ts'
+import { createVigil } from './bell.ts'
+import type { Event } from './event.ts'
+import { type Advance, advance } from './log-store.ts'
+import type { UserChange } from './user-change.ts'
+import { type Look, lookAtChanges, type Snapshot } from './user-change-store.ts'
 
 export type Dispatcher = {
   /** Begins at the head of the log, and goes on until it is stopped. */

@@ -1,8 +1,8 @@
 import { backoffMs, createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { connect, type Sql } from './connect.ts'
-import type { Database } from './database.ts'
+import { connect, type Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
 
 export type Listener = {
   start(): void

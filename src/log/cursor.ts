@@ -1,4 +1,4 @@
-import { KairanError } from './lib/errors.ts'
+import { KairanError } from '../lib/errors.ts'
 
 /**
  * A position in the log: everything up to `seq` is known. On the wire it is the event's `id`,

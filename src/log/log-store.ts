@@ -1,9 +1,9 @@
-import type { Event } from '../event.ts'
 import { createGather } from '../lib/batch-lookup.ts'
-import type { Log, Page, Survey } from '../log.ts'
-import { type Snapshot, unseen } from './changes.ts'
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
+import type { Event } from './event.ts'
+import type { Log, Page, Survey } from './log.ts'
+import { type Snapshot, unseen } from './user-change-store.ts'
 
 /** What one turn of the dispatcher found. */
 export type Advance = {

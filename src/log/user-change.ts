@@ -1,4 +1,4 @@
-import { isObject, parseObject } from './lib/json.ts'
+import { isObject, parseObject } from '../lib/json.ts'
 
 /** The `control` event that says what was read, and how much is not. */
 export type InboxControl = { type: 'read' | 'unread'; [key: string]: unknown }

@@ -1,6 +1,6 @@
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
-import type { Advance } from './log.ts'
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
+import type { Advance } from './log-store.ts'
 
 /** Whether this instance numbers without being asked, so that publishers need not ring. */
 export type Vigil = {
