@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { isHostName, isLoopback, isOrigin } from './hosts.ts'
+import { isHostName, isLoopback, isOrigin } from './http/hosts.ts'
 import { defaultRoleLevelQuery } from './roles.ts'
 
 /** Every setting, checked. Times are in milliseconds. */

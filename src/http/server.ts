@@ -1,8 +1,8 @@
 import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
-import { createHostCheck } from '../hosts.ts'
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import { createHostCheck } from './hosts.ts'
 import { problem, toKairanError } from './problem.ts'
 
 export type HttpServer = {
