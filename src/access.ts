@@ -1,6 +1,6 @@
-import { readableChannels } from './channels.ts'
+import { readableChannels } from './auth/channels.ts'
+import type { LevelOf } from './auth/roles.ts'
 import type { Hub } from './hub.ts'
-import type { LevelOf } from './roles.ts'
 import type { Subscription } from './subscription.ts'
 
 /** Which channels the users of open streams may read, kept true while role levels change. */

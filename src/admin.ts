@@ -1,4 +1,4 @@
-import { isChannel, isUserId } from './channels.ts'
+import { isChannel, isUserId } from './auth/channels.ts'
 import { KairanError } from './lib/errors.ts'
 import type { Facts } from './metrics.ts'
 import { isUuid } from './notify.ts'

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
+import { defaultRoleLevelQuery } from './auth/roles.ts'
 import { isHostName, isLoopback, isOrigin } from './http/hosts.ts'
-import { defaultRoleLevelQuery } from './roles.ts'
 
 /** Every setting, checked. Times are in milliseconds. */
 export type Config = ReturnType<typeof readAll>

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createAuth } from './auth/auth.ts'
 import { startEmbedded } from './dev/postgres/embedded.ts'
-import { createAuth } from './http/auth.ts'
 import { findPort } from './port.ts'
 
 type Environment = Record<string, string | undefined>

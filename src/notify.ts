@@ -1,4 +1,4 @@
-import { isChannel } from './channels.ts'
+import { isChannel } from './auth/channels.ts'
 import { isObject, parseObject } from './lib/json.ts'
 import type { Event } from './log/event.ts'
 

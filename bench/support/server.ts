@@ -1,8 +1,8 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createAuth } from '../../src/auth/auth.ts'
 import { startEmbedded } from '../../src/dev/postgres/embedded.ts'
-import { createAuth } from '../../src/http/auth.ts'
 import { freePort } from '../../test/support/port.ts'
 import { isReady } from '../../test/support/process.ts'
 

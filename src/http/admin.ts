@@ -6,13 +6,13 @@ import {
   readQuestion,
   readStreamFilter,
 } from '../admin.ts'
-import { isChannel, isUserId } from '../channels.ts'
+import type { Auth } from '../auth/auth.ts'
+import { isChannel, isUserId } from '../auth/channels.ts'
 import { explain } from '../explain.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
 import { isUuid } from '../notify.ts'
 import { type Publish, readJsonRequest } from '../publication.ts'
-import type { Auth } from './auth.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
 
 /**

@@ -1,8 +1,8 @@
-import { chooseChannels, parseChannels } from '../channels.ts'
+import type { Auth } from '../auth/auth.ts'
+import { chooseChannels, parseChannels } from '../auth/channels.ts'
+import type { Tickets } from '../auth/tickets.ts'
 import { type Cursor, parseCursor } from '../log/cursor.ts'
 import { splitProof } from '../proof.ts'
-import type { Tickets } from '../tickets.ts'
-import type { Auth } from './auth.ts'
 
 /** What a request for a stream asks for. */
 export type Wish = {

@@ -1,19 +1,19 @@
 import type { AnyElysia } from 'elysia'
+import type { Auth } from '../auth/auth.ts'
+import type { Tickets } from '../auth/tickets.ts'
+import { ticketRoute } from '../auth/tickets-routes.ts'
 import type { Inbox, Reader } from '../inbox.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Limits, Refusals } from '../limits.ts'
 import type { Publish } from '../publication.ts'
 import type { Receipts } from '../receipts.ts'
 import type { Streams } from '../streams.ts'
-import type { Tickets } from '../tickets.ts'
 import type { Traces } from '../traces.ts'
 import type { AddressOf } from './address.ts'
-import type { Auth } from './auth.ts'
 import { inboxRoutes } from './inbox.ts'
 import { publishRoute } from './publish.ts'
 import { streamRoute } from './stream.ts'
 import { type ExtendElsewhere, streamTokenRoute } from './stream-token.ts'
-import { ticketRoute } from './tickets.ts'
 
 /** What programs and browsers use: publishing, tickets, streams, the inbox. */
 export const apiRoutes = (options: {

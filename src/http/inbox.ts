@@ -1,9 +1,9 @@
 import { Elysia } from 'elysia'
+import type { Auth } from '../auth/auth.ts'
 import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from '../inbox.ts'
 import type { Rate } from '../lib/rate-limit.ts'
 import { formatCursor } from '../log/cursor.ts'
 import type { Receipts } from '../receipts.ts'
-import type { Auth } from './auth.ts'
 import { readJson } from './body.ts'
 
 type Options = {

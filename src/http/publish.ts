@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
-import { type Identity, mayPublish, publishScope } from '../identity.ts'
+import type { Auth } from '../auth/auth.ts'
+import { type Identity, mayPublish, publishScope } from '../auth/identity.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Rate } from '../lib/rate-limit.ts'
 import {
@@ -10,7 +11,6 @@ import {
   readJsonRequest,
 } from '../publication.ts'
 import type { Traces } from '../traces.ts'
-import type { Auth } from './auth.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
 import { problemOf } from './problem.ts'
 

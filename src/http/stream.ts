@@ -1,14 +1,14 @@
 import { Elysia } from 'elysia'
+import type { Auth } from '../auth/auth.ts'
+import type { Tickets } from '../auth/tickets.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Limits, Refusals } from '../limits.ts'
 import { reconnectFrame } from '../log/event.ts'
 import { proofFrame, withProof } from '../proof.ts'
 import { jitter } from '../stream.ts'
 import type { Streams } from '../streams.ts'
-import type { Tickets } from '../tickets.ts'
 import type { AddressOf } from './address.ts'
 import { type Admission, admit, readWish } from './admission.ts'
-import type { Auth } from './auth.ts'
 import { explainStream } from './explain.ts'
 
 const headers = {

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { SignJWT } from 'jose'
-import { createRemoteKeys } from '../../src/http/keys.ts'
+import { createRemoteKeys } from '../../src/auth/jwks.ts'
 import { open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isChannel } from '../../src/channels.ts'
+import { isChannel } from '../../src/auth/channels.ts'
 import { migrated } from '../support/schema.ts'
 
 test('every object of the schema says what it is for', async () => {

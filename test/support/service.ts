@@ -1,5 +1,5 @@
+import { createAuth } from '../../src/auth/auth.ts'
 import { readConfig } from '../../src/config.ts'
-import { createAuth } from '../../src/http/auth.ts'
 import type { Report } from '../../src/lib/report.ts'
 import { createService, type Service } from '../../src/service.ts'
 import { eventually } from './eventually.ts'

@@ -1,5 +1,5 @@
+import { KairanError } from '../lib/errors.ts'
 import { isUserId } from './channels.ts'
-import { KairanError } from './lib/errors.ts'
 
 /** Who makes a request, as a valid token says. */
 export type Identity = {

@@ -1,5 +1,5 @@
+import { KairanError } from '../lib/errors.ts'
 import type { Identity } from './identity.ts'
-import { KairanError } from './lib/errors.ts'
 
 /** What a ticket lets in. */
 export type Grant = {

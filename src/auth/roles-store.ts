@@ -1,6 +1,6 @@
 import { createGather } from '../lib/batch-lookup.ts'
-import { defaultRoleLevelQuery, type LevelOf } from '../roles.ts'
-import type { Database } from './database.ts'
+import type { Database } from '../postgres/database.ts'
+import { defaultRoleLevelQuery, type LevelOf } from './roles.ts'
 
 /** Looks up role levels: with a query of the operator's for each, or many at once in kairan.roles. */
 export const createRoles = (database: Database, query: string): LevelOf => {

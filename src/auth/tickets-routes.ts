@@ -1,10 +1,10 @@
 import { Elysia } from 'elysia'
-import { isChannel } from '../channels.ts'
+import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Rate } from '../lib/rate-limit.ts'
-import type { Tickets } from '../tickets.ts'
 import type { Auth } from './auth.ts'
-import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
+import { isChannel } from './channels.ts'
+import type { Tickets } from './tickets.ts'
 
 /** `POST /notifications/tickets`: a one-time ticket for a stream of the caller, to be sent as `?ticket=`. */
 export const ticketRoute = (options: {

@@ -1,4 +1,4 @@
-import { KairanError } from './lib/errors.ts'
+import { KairanError } from '../lib/errors.ts'
 
 export const everyone = 'all-users'
 export const admins = 'admin-dashboard'

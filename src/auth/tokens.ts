@@ -1,6 +1,6 @@
 import { decodeProtectedHeader, errors, type JWTVerifyGetKey, jwtVerify } from 'jose'
-import { type Identity, readIdentity, tokenExpired } from '../identity.ts'
 import { KairanError } from '../lib/errors.ts'
+import { type Identity, readIdentity, tokenExpired } from './identity.ts'
 
 /** How far the clock of whoever signs may be ahead of ours, in seconds: for nbf only. */
 const clockTolerance = 5

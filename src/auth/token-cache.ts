@@ -1,6 +1,6 @@
-import { type Identity, tokenExpired } from '../identity.ts'
 import { createBoundedMap } from '../lib/bounded-map.ts'
 import { KairanError } from '../lib/errors.ts'
+import { type Identity, tokenExpired } from './identity.ts'
 
 /** A key that was withdrawn, or a new one, is noticed after so long. */
 const goodMs = 60_000

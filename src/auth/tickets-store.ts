@@ -1,7 +1,7 @@
-import type { Grant, TicketStore } from '../tickets.ts'
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
-import { runForClient } from './errors.ts'
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
+import type { Grant, TicketStore } from './tickets.ts'
 
 /** Keeps tickets in `kairan.tickets`, for all instances, by the database's clock. */
 export const createTicketStore = (database: Database): TicketStore => ({

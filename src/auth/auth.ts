@@ -1,12 +1,12 @@
 import { jwt } from '@elysiajs/jwt'
 import type { JWTVerifyGetKey } from 'jose'
-import type { Identity } from '../identity.ts'
 import { KairanError } from '../lib/errors.ts'
+import type { Identity } from './identity.ts'
 import { createOriginGuard, type OriginGuard } from './origins.ts'
 import { rememberTokens } from './token-cache.ts'
 import { createTokenCheck } from './tokens.ts'
 
-export type { Identity } from '../identity.ts'
+export type { Identity } from './identity.ts'
 
 export type Auth = {
   /**
