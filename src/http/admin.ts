@@ -11,8 +11,8 @@ import { isChannel, isUserId } from '../auth/channels.ts'
 import { explain } from '../explain.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
-import { isUuid } from '../notify.ts'
-import { type Publish, readJsonRequest } from '../publication.ts'
+import { isUuid } from '../publish/live-event.ts'
+import { type Publish, readJsonRequest } from '../publish/request.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
 
 /**

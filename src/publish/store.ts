@@ -1,6 +1,6 @@
-import type { Publish } from '../publication.ts'
-import type { Database } from './database.ts'
-import { refusalOf, runForClient } from './errors.ts'
+import type { Database } from '../postgres/database.ts'
+import { refusalOf, runForClient } from '../postgres/errors.ts'
+import type { Publish } from './request.ts'
 
 type Row = {
   id: string

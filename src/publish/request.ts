@@ -1,4 +1,4 @@
-import { KairanError } from './lib/errors.ts'
+import { KairanError } from '../lib/errors.ts'
 
 /** A notification to be published. */
 export type Publication = {

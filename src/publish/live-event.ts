@@ -1,6 +1,6 @@
-import { isChannel } from './auth/channels.ts'
-import { isObject, parseObject } from './lib/json.ts'
-import type { Event } from './log/event.ts'
+import { isChannel } from '../auth/channels.ts'
+import { isObject, parseObject } from '../lib/json.ts'
+import type { Event } from '../log/event.ts'
 
 /**
  * Reads what a program sent on the live path: `{"channel", "payload", "notificationId"?, "type"?}`.

@@ -1,18 +1,18 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { type Identity, mayPublish, publishScope } from '../auth/identity.ts'
+import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
+import { problemOf } from '../http/problem.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Rate } from '../lib/rate-limit.ts'
+import type { Traces } from '../traces.ts'
 import {
   type Publication,
   type Publish,
   type Published,
   readFormRequest,
   readJsonRequest,
-} from '../publication.ts'
-import type { Traces } from '../traces.ts'
-import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
-import { problemOf } from './problem.ts'
+} from './request.ts'
 
 /**
  * `POST /notifications`: publishes one notification, or a batch with a result for each. What is wrong
