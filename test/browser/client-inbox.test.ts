@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts'
 import { serve } from '../support/service.ts'
 import { openTab, type Tab } from '../support/tab.ts'
 
-const withoutInbox = !(await Bun.file('src/http/inbox.ts').exists())
+const withoutInbox = !(await Bun.file('src/inbox/routes.ts').exists())
 
 const publish = async ({ sql }: TestDatabase, n: number): Promise<string> => {
   const [row] = await sql`select kairan.publish('user-42', ${sql.json({ n })}) as id`

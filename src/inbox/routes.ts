@@ -1,10 +1,10 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
-import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from '../inbox.ts'
+import { readJson } from '../http/body.ts'
 import type { Rate } from '../lib/rate-limit.ts'
 import { formatCursor } from '../log/cursor.ts'
-import type { Receipts } from '../receipts.ts'
-import { readJson } from './body.ts'
+import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from './inbox.ts'
+import type { Receipts } from './receipts.ts'
 
 type Options = {
   auth: Auth

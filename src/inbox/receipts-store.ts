@@ -1,9 +1,9 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import type { Handover, Receipts } from '../receipts.ts'
-import type { Database } from './database.ts'
-import { runForClient } from './errors.ts'
-import { createBatch, type Save } from './statuses.ts'
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
+import { createBatch, type Save } from '../postgres/statuses.ts'
+import type { Handover, Receipts } from './receipts.ts'
 
 /**
  * Writes to `kairan.handovers` in batches, `delayMs` after the first: thousands who come back at once

@@ -1,12 +1,12 @@
-import type { Inbox, InboxChange, InboxQuery, Reader } from '../inbox.ts'
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import { type Cursor, formatCursor } from '../log/cursor.ts'
 import { jsonOf } from '../log/event.ts'
 import { type EventRow, eventColumns, toEvent } from '../log/log-store.ts'
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
-import { runForClient } from './errors.ts'
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
+import type { Inbox, InboxChange, InboxQuery, Reader } from './inbox.ts'
 
 /** About how many bytes of payloads one page has, at the most. */
 const pageBytes = 4 * 1024 * 1024
