@@ -6,14 +6,14 @@ import type { Inbox, Reader } from '../inbox/inbox.ts'
 import type { Receipts } from '../inbox/receipts.ts'
 import { inboxRoutes } from '../inbox/routes.ts'
 import { createRate } from '../lib/rate-limit.ts'
-import type { Limits, Refusals } from '../limits.ts'
 import type { Publish } from '../publish/request.ts'
 import { publishRoute } from '../publish/routes.ts'
-import type { Streams } from '../streams.ts'
+import type { Limits, Refusals } from '../stream/limits.ts'
+import { streamRoute } from '../stream/routes.ts'
+import type { Streams } from '../stream/streams.ts'
+import { type ExtendElsewhere, streamTokenRoute } from '../stream/token-routes.ts'
 import type { Traces } from '../traces.ts'
 import type { AddressOf } from './address.ts'
-import { streamRoute } from './stream.ts'
-import { type ExtendElsewhere, streamTokenRoute } from './stream-token.ts'
 
 /** What programs and browsers use: publishing, tickets, streams, the inbox. */
 export const apiRoutes = (options: {

@@ -2,7 +2,7 @@ import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
-import { createBatch, type Save } from '../postgres/statuses.ts'
+import { createBatch, type Save } from '../stream/statuses.ts'
 import type { Handover, Receipts } from './receipts.ts'
 
 /**

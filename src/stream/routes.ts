@@ -1,15 +1,15 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import type { Tickets } from '../auth/tickets.ts'
+import type { AddressOf } from '../http/address.ts'
 import { KairanError } from '../lib/errors.ts'
-import type { Limits, Refusals } from '../limits.ts'
 import { reconnectFrame } from '../log/event.ts'
-import { proofFrame, withProof } from '../proof.ts'
-import { jitter } from '../stream.ts'
-import type { Streams } from '../streams.ts'
-import type { AddressOf } from './address.ts'
 import { type Admission, admit, readWish } from './admission.ts'
-import { explainStream } from './explain.ts'
+import { explainStream } from './explain-page.ts'
+import type { Limits, Refusals } from './limits.ts'
+import { jitter } from './stream.ts'
+import type { Streams } from './streams.ts'
+import { proofFrame, withProof } from './ticket-proof.ts'
 
 const headers = {
   'content-type': 'text/event-stream; charset=utf-8',

@@ -2,7 +2,7 @@ import type { Auth } from '../auth/auth.ts'
 import { chooseChannels, parseChannels } from '../auth/channels.ts'
 import type { Tickets } from '../auth/tickets.ts'
 import { type Cursor, parseCursor } from '../log/cursor.ts'
-import { splitProof } from '../proof.ts'
+import { splitProof } from './ticket-proof.ts'
 
 /** What a request for a stream asks for. */
 export type Wish = {

@@ -1,6 +1,6 @@
+import type { Cursor } from '../log/cursor.ts'
+import type { Log } from '../log/log.ts'
 import type { Hub } from './hub.ts'
-import type { Cursor } from './log/cursor.ts'
-import type { Log } from './log/log.ts'
 
 /** Why a stream can't go on at its cursor. */
 export type Gap = {

@@ -1,5 +1,5 @@
-import { readableChannels } from './auth/channels.ts'
-import type { LevelOf } from './auth/roles.ts'
+import { readableChannels } from '../auth/channels.ts'
+import type { LevelOf } from '../auth/roles.ts'
 import type { Hub } from './hub.ts'
 import type { Subscription } from './subscription.ts'
 

@@ -1,4 +1,4 @@
-import { type Cursor, formatCursor } from './log/cursor.ts'
+import { type Cursor, formatCursor } from '../log/cursor.ts'
 
 /**
  * What a browser sends back in Last-Event-ID: the cursor, and on a stream that a ticket has opened also

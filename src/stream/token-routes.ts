@@ -3,7 +3,7 @@ import type { Auth } from '../auth/auth.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Rate } from '../lib/rate-limit.ts'
 import { isUuid } from '../publish/live-event.ts'
-import type { Streams } from '../streams.ts'
+import type { Streams } from './streams.ts'
 
 /** Tells the instance that has a stream of this user when its token ends; false when nobody has it. */
 export type ExtendElsewhere = (

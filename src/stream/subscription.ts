@@ -1,4 +1,4 @@
-import type { Frame } from './log/event.ts'
+import type { Frame } from '../log/event.ts'
 
 /** What waits in a queue: an event's frame, or the bytes of a control event or a heartbeat. */
 export type Queued = Frame | Uint8Array

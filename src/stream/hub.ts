@@ -1,6 +1,6 @@
-import { Members } from './lib/multi-map.ts'
-import { type Event, type Frame, frameOf, heartbeatFrame } from './log/event.ts'
-import { createRecent, type Recent } from './log/recent.ts'
+import { Members } from '../lib/multi-map.ts'
+import { type Event, type Frame, frameOf, heartbeatFrame } from '../log/event.ts'
+import { createRecent, type Recent } from '../log/recent.ts'
 import { Subscription } from './subscription.ts'
 
 export type Hub = {

@@ -1,9 +1,9 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Event, Frame } from '../log/event.ts'
-import type { Queued } from '../subscription.ts'
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
+import type { Queued } from './subscription.ts'
 
 export type Statuses = {
   /** A stream has taken this: the events in it are delivered. */

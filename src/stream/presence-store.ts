@@ -1,9 +1,9 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Facts } from '../metrics.ts'
-import type { OpenStream, Presence } from '../presence.ts'
-import type { Database } from './database.ts'
-import { runForClient } from './errors.ts'
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
+import type { OpenStream, Presence } from './presence.ts'
 
 export type InstancePresence = Presence & {
   start(): void

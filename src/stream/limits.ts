@@ -1,4 +1,4 @@
-import type { Report } from './lib/report.ts'
+import type { Report } from '../lib/report.ts'
 
 /** A place for one stream. The holder owes `leave`, once. */
 export type Place = { leave(): void }
