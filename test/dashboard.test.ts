@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Instance, Overview } from '../src/admin.ts'
+import type { Instance, Overview } from '../src/admin/admin.ts'
 import { createFigures, quantile } from '../src/dashboard/figures.ts'
 import { problemsOf } from '../src/dashboard/problems.ts'
 

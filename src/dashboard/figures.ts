@@ -1,4 +1,4 @@
-import type { Overview } from '../admin.ts'
+import type { Overview } from '../admin/admin.ts'
 
 /** What the charts show of one moment. */
 export type Sample = {

@@ -1,4 +1,4 @@
-import type { Overview } from '../admin.ts'
+import type { Overview } from '../admin/admin.ts'
 
 /** What is wrong, and what to do about it. */
 export type Problem = { what: string; remedy: string }

@@ -1,5 +1,5 @@
 import { computed, signal } from '@preact/signals'
-import type { Overview } from '../admin.ts'
+import type { Overview } from '../admin/admin.ts'
 import { get, Refusal } from './api.ts'
 import { createFigures, type Sample } from './figures.ts'
 import { type Problem, problemsOf } from './problems.ts'

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { Explanation } from '../../explain.ts'
+import type { Explanation } from '../../admin/explain.ts'
 import { get } from '../api.ts'
 import { Badge, Complaint, Field } from '../parts.tsx'
 import { route } from '../state.ts'

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { DeliveryRow, NotificationDetail, Step } from '../../admin.ts'
+import type { DeliveryRow, NotificationDetail, Step } from '../../admin/admin.ts'
 import { get, post } from '../api.ts'
 import { bytes, time } from '../format.ts'
 import { usePages } from '../pages.ts'

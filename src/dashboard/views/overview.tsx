@@ -1,4 +1,4 @@
-import type { Instance } from '../../admin.ts'
+import type { Instance } from '../../admin/admin.ts'
 import { Chart } from '../chart.tsx'
 import { rate, seconds, short, since } from '../format.ts'
 import { Tile } from '../parts.tsx'

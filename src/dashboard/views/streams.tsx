@@ -1,4 +1,4 @@
-import type { StreamRow } from '../../admin.ts'
+import type { StreamRow } from '../../admin/admin.ts'
 import { post } from '../api.ts'
 import { since, time } from '../format.ts'
 import { usePages } from '../pages.ts'

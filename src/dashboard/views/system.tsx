@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { Step, SystemFacts } from '../../admin.ts'
+import type { Step, SystemFacts } from '../../admin/admin.ts'
 import { get, post } from '../api.ts'
 import { ago, bytes, short, since, time } from '../format.ts'
 import { Complaint, Progress, Tile } from '../parts.tsx'

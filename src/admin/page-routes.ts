@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import uplotStyle from 'uplot/dist/uPlot.min.css' with { type: 'text' }
 import html from '../dashboard/index.html' with { type: 'text' }
 import style from '../dashboard/style.css' with { type: 'text' }
-import { bundle } from './bundle.ts' with { type: 'macro' }
+import { bundle } from '../http/bundle.ts' with { type: 'macro' }
 
 const script = bundle('../dashboard/main.tsx')
 

@@ -1,3 +1,6 @@
+import type { Sql } from '../postgres/connect.ts'
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
 import type {
   AdminStore,
   DeliveryFilter,
@@ -5,10 +8,7 @@ import type {
   Instance,
   OnlineUser,
   StreamRow,
-} from '../admin.ts'
-import type { Sql } from './connect.ts'
-import type { Database } from './database.ts'
-import { runForClient } from './errors.ts'
+} from './admin.ts'
 
 /** So many rows of the log are looked through for one page, whatever fits: a filter can't cost more. */
 const rowsLookedAt = 5000

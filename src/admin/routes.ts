@@ -1,19 +1,19 @@
 import { Elysia } from 'elysia'
+import type { Auth } from '../auth/auth.ts'
+import { isChannel, isUserId } from '../auth/channels.ts'
+import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
+import { KairanError } from '../lib/errors.ts'
+import { isObject } from '../lib/json.ts'
+import { isUuid } from '../publish/live-event.ts'
+import { type Publish, readJsonRequest } from '../publish/request.ts'
 import {
   type AdminStore,
   readDeliveryFilter,
   readOnlinePage,
   readQuestion,
   readStreamFilter,
-} from '../admin.ts'
-import type { Auth } from '../auth/auth.ts'
-import { isChannel, isUserId } from '../auth/channels.ts'
-import { explain } from '../explain.ts'
-import { KairanError } from '../lib/errors.ts'
-import { isObject } from '../lib/json.ts'
-import { isUuid } from '../publish/live-event.ts'
-import { type Publish, readJsonRequest } from '../publish/request.ts'
-import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from './body.ts'
+} from './admin.ts'
+import { explain } from './explain.ts'
 
 /**
  * What the dashboard asks, for users of the admin role level: `GET /admin/…` looks, `POST /admin/…` changes

@@ -1,9 +1,9 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { isSameOrigin } from '../auth/origins.ts'
+import { readJson } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
-import { readJson } from './body.ts'
 
 /**
  * Signs in to the dashboard who has a token and no cookie: `POST /admin/session` puts a token that is valid here
