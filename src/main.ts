@@ -2,7 +2,7 @@ import { type Config, ConfigError, readConfig, readDatabaseUrl } from './config.
 import { messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
-import { createLogger } from './logger.ts'
+import { createLogger } from './observe/logger.ts'
 import { findPort } from './port.ts'
 import { migrate } from './postgres/migrate.ts'
 import { redactConfig } from './redact.ts'

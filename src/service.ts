@@ -14,7 +14,6 @@ import { apiRoutes } from './http/api.ts'
 import { clientRoutes } from './http/client-assets.ts'
 import { demoRoutes } from './http/demo.ts'
 import { healthRoutes } from './http/health.ts'
-import { metricsRoute } from './http/metrics.ts'
 import { openapiRoutes } from './http/openapi.ts'
 import { type HttpServer, serve } from './http/server.ts'
 import { createReaderOf } from './inbox/inbox.ts'
@@ -28,7 +27,9 @@ import { createListener, queueUsage } from './log/listener.ts'
 import { createLog } from './log/log-store.ts'
 import { createRetention } from './log/retention.ts'
 import { parseUserChange } from './log/user-change.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { metricsRoute } from './observe/metrics-routes.ts'
+import { noTraces } from './observe/traces.ts'
 import { createDatabase } from './postgres/database.ts'
 import { createDemoStore } from './postgres/demo.ts'
 import { prepare } from './postgres/prepare.ts'
@@ -40,7 +41,6 @@ import { createLimits, createRefusals } from './stream/limits.ts'
 import { createExtend, createPresence } from './stream/presence-store.ts'
 import { createStatuses } from './stream/statuses.ts'
 import { createStreams } from './stream/streams.ts'
-import { noTraces } from './traces.ts'
 
 export type Service = {
   /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
@@ -288,7 +288,7 @@ export const createService = (
       const { otelExporterOtlpEndpoint: endpoint, otelServiceName: serviceName } = config
       if (endpoint !== null) {
         // Loaded only then: it is as much code as the rest.
-        const { createOtelTraces } = await import('./otel.ts')
+        const { createOtelTraces } = await import('./observe/otel.ts')
         traces = createOtelTraces({ endpoint, serviceName, version, instanceId })
       }
       http = serve({

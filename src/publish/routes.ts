@@ -5,7 +5,7 @@ import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/
 import { problemOf } from '../http/problem.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Rate } from '../lib/rate-limit.ts'
-import type { Traces } from '../traces.ts'
+import type { Traces } from '../observe/traces.ts'
 import {
   type Publication,
   type Publish,

@@ -1,6 +1,6 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import type { Facts } from '../metrics.ts'
+import type { Facts } from '../observe/metrics.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
 import type { OpenStream, Presence } from './presence.ts'

@@ -1,7 +1,7 @@
 import { type Cursor, formatCursor } from '../log/cursor.ts'
 import { controlFrame, type Event, frameOf, openingFrame, reconnectFrame } from '../log/event.ts'
 import type { Log, Page } from '../log/log.ts'
-import type { Metrics } from '../metrics.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { Join } from './coalesce.ts'
 import { type Gap, gapAfter } from './gap.ts'
 import type { Hub } from './hub.ts'

@@ -1,7 +1,7 @@
 /** The alert rules and the Grafana dashboard ask for metrics that exist, in PromQL that parses. */
 import { expect, test } from 'bun:test'
 import { parser } from '@prometheus-io/lezer-promql'
-import { createMetrics } from '../../src/metrics.ts'
+import { createMetrics } from '../../src/observe/metrics.ts'
 
 const metrics = createMetrics({
   version: '0',

@@ -2,9 +2,9 @@ import { context, type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from 
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
-import { createBoundedMap } from './lib/bounded-map.ts'
-import { messageOf } from './lib/errors.ts'
-import type { Event } from './log/event.ts'
+import { createBoundedMap } from '../lib/bounded-map.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Event } from '../log/event.ts'
 import { contextOf, type TraceContext, type Traces } from './traces.ts'
 
 /** So many dispatched events are remembered until a stream takes them. */

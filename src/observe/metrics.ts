@@ -1,5 +1,5 @@
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Event } from './log/event.ts'
+import type { Event } from '../log/event.ts'
 
 /** What parts of the service count, and `GET /metrics` and the dashboard show. Nothing in it names a user or a channel. */
 export type Metrics = {

@@ -1,4 +1,4 @@
-import type { Event } from './log/event.ts'
+import type { Event } from '../log/event.ts'
 
 /** The way of traced notifications, for OpenTelemetry. Of one that is not traced nothing is kept, and nothing is sent. */
 export type Traces = {

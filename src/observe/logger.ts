@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import type { Report } from './lib/report.ts'
+import type { Report } from '../lib/report.ts'
 
 /**
  * One JSON line on stdout for each report, with the worker's number if it is one; in `dev` a readable one.

@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import type { Metrics } from '../metrics.ts'
+import type { Metrics } from './metrics.ts'
 
 /** `GET /metrics`: for Prometheus, in its text format. Totals only: nothing about any user. */
 export const metricsRoute = (
