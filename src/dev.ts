@@ -2,7 +2,7 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createAuth } from './auth/auth.ts'
 import { startEmbedded } from './dev/postgres/embedded.ts'
-import { findPort } from './port.ts'
+import { findPort } from './process/port.ts'
 
 type Environment = Record<string, string | undefined>
 

@@ -3,11 +3,11 @@ import { messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import { createLogger } from './observe/logger.ts'
-import { findPort } from './port.ts'
 import { migrate } from './postgres/migrate.ts'
+import { findPort } from './process/port.ts'
+import { createWorkers } from './process/workers.ts'
 import { redactConfig } from './redact.ts'
 import { createService } from './service.ts'
-import { createWorkers } from './workers.ts'
 
 /** EX_USAGE and EX_CONFIG of sysexits.h. */
 const exitUsage = 64

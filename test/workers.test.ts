@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Report } from '../src/lib/report.ts'
-import { createWorkers } from '../src/workers.ts'
+import { createWorkers } from '../src/process/workers.ts'
 import { type Binary, compile, fromSource } from './support/binary.ts'
 import { type Client, openReady } from './support/client.ts'
 import { database, type TestDatabase } from './support/database.ts'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { readConfig } from '../../src/config.ts'
 import { startEmbedded } from '../../src/dev/postgres/embedded.ts'
 import { createLogger } from '../../src/observe/logger.ts'
-import { findPort } from '../../src/port.ts'
+import { findPort } from '../../src/process/port.ts'
 import { createService } from '../../src/service.ts'
 import { createShop } from './shop.ts'
 

@@ -1,6 +1,6 @@
-import { backoffMs, createPause } from './lib/backoff.ts'
-import { messageOf } from './lib/errors.ts'
-import type { Report } from './lib/report.ts'
+import { backoffMs, createPause } from '../lib/backoff.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 
 export type Workers = {
   /**
