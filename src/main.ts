@@ -33,7 +33,7 @@ const main = async (command = 'start', ...options: string[]) => {
     case 'worker':
       return work(options)
     case 'dev': {
-      const { dev } = await import('./dev.ts')
+      const { dev } = await import('./dev/dev.ts')
       return process.exit(await dev(process))
     }
     case 'migrate':

@@ -1,6 +1,6 @@
-import type { DemoDelivery, DemoStore } from '../demo.ts'
-import type { Database } from './database.ts'
-import { runForClient } from './errors.ts'
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
+import type { DemoDelivery, DemoStore } from './demo.ts'
 
 /** What the demo page does in the database. */
 export const createDemoStore = (database: Database): DemoStore => ({

@@ -1,8 +1,8 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createAuth } from './auth/auth.ts'
-import { startEmbedded } from './dev/postgres/embedded.ts'
-import { findPort } from './process/port.ts'
+import { createAuth } from '../auth/auth.ts'
+import { findPort } from '../process/port.ts'
+import { startEmbedded } from './postgres/embedded.ts'
 
 type Environment = Record<string, string | undefined>
 

@@ -1,10 +1,10 @@
 import { Elysia, t } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { isSameOrigin } from '../auth/origins.ts'
-import html from '../demo/index.html' with { type: 'text' }
-import type { DemoStore } from '../demo.ts'
+import { readJson } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
-import { readJson } from './body.ts'
+import html from './demo.html' with { type: 'text' }
+import type { DemoStore } from './demo.ts'
 
 /** Who can sign in here. */
 const users = [
