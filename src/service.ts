@@ -7,18 +7,19 @@ import { createRemoteKeys } from './auth/jwks.ts'
 import { createOriginGuard } from './auth/origins.ts'
 import { createRoles } from './auth/roles-store.ts'
 import { createTickets } from './auth/tickets.ts'
+import { ticketRoute } from './auth/tickets-routes.ts'
 import { createTicketStore } from './auth/tickets-store.ts'
 import type { Config } from './config.ts'
 import { demoRoutes } from './dev/demo-routes.ts'
 import { createDemoStore } from './dev/demo-store.ts'
 import { createAddressOf } from './http/address.ts'
-import { apiRoutes } from './http/api.ts'
 import { clientRoutes } from './http/client-assets.ts'
 import { healthRoutes } from './http/health.ts'
 import { openapiRoutes } from './http/openapi.ts'
 import { type HttpServer, serve } from './http/server.ts'
 import { createReaderOf } from './inbox/inbox.ts'
 import { createReceipts } from './inbox/receipts-store.ts'
+import { inboxRoutes } from './inbox/routes.ts'
 import { createInbox } from './inbox/store.ts'
 import { KairanError, messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
@@ -34,13 +35,16 @@ import { noTraces } from './observe/traces.ts'
 import { createDatabase } from './postgres/database.ts'
 import { prepare } from './postgres/prepare.ts'
 import { parseLive } from './publish/live-event.ts'
+import { publishRoute } from './publish/routes.ts'
 import { createPublisher } from './publish/store.ts'
 import { redactConfig } from './redact.ts'
 import { createHub } from './stream/hub.ts'
 import { createLimits, createRefusals } from './stream/limits.ts'
 import { createExtend, createPresence } from './stream/presence-store.ts'
+import { streamRoute } from './stream/routes.ts'
 import { createStatuses } from './stream/statuses.ts'
 import { createStreams } from './stream/streams.ts'
+import { streamTokenRoute } from './stream/token-routes.ts'
 
 export type Service = {
   /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
@@ -303,23 +307,37 @@ export const createService = (
           metricsRoute(metrics, options.worker?.others ?? (() => [])),
           ...dashboard(),
           clientRoutes(),
-          ...apiRoutes({
+          publishRoute({
             ...config,
             auth,
-            tickets,
             publish: createPublisher(database),
             traces,
+            requireStarted,
+          }),
+          ticketRoute({ auth, tickets, requireStarted }),
+          streamRoute({
+            auth,
+            tickets,
             streams,
             limits,
             refusals,
             addressOf: createAddressOf(config.trustedProxies),
+            retryMs: config.retryMs,
+            refusal,
+            failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
+          }),
+          streamTokenRoute({
+            auth,
+            streams,
             extendElsewhere: createExtend(database),
+            requireStarted,
+          }),
+          inboxRoutes({
+            auth,
             inbox,
             receipts,
             readerOf: createReaderOf({ ...config, levelOf }),
-            refusal,
             requireStarted,
-            failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
           }),
         ],
       })

@@ -1,38 +1,105 @@
 import { expect, test } from 'bun:test'
+import { dirname, join } from 'node:path'
 import { Glob } from 'bun'
 
+/** Each file of src with the files of src that it imports, as paths below src. */
 const sources = await Promise.all(
-  [...new Glob('**/*.ts').scanSync('src')].map(async path => ({
-    path,
-    text: await Bun.file(`src/${path}`).text(),
-  })),
+  [...new Glob('**/*.{ts,tsx}').scanSync('src')]
+    .filter(path => !path.endsWith('.d.ts'))
+    .map(async path => {
+      const text = await Bun.file(`src/${path}`).text()
+      const imports = [...text.matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'\)/g)].map(
+        ([, from, lazy]) => from ?? lazy ?? '',
+      )
+      return {
+        path,
+        text,
+        packages: imports.filter(name => !name.startsWith('.')),
+        files: imports
+          .filter(name => name.startsWith('.'))
+          .map(name => join(dirname(path), name))
+          .filter(name => /^[^.].*\.tsx?$/.test(name)),
+      }
+    }),
 )
 
-const importers = (what: RegExp) =>
-  sources.filter(({ text }) => what.test(text)).map(({ path }) => path)
+/** Who imports a package, as paths below src. */
+const importersOf = (name: RegExp) =>
+  sources.filter(({ packages }) => packages.some(item => name.test(item))).map(({ path }) => path)
 
-test('only src/http imports elysia', () => {
-  const found = importers(/from ['"]@?elysia/)
-  expect(found).not.toBeEmpty()
-  expect(found.filter(path => !path.startsWith('http/'))).toEqual([])
+/** The rooms, from the lowest to the highest: a file imports from its own room and from lower ones. */
+const floors = [
+  'lib',
+  'postgres',
+  'log',
+  'observe',
+  'http',
+  'auth',
+  'publish',
+  'inbox',
+  'stream',
+  'admin',
+  'client',
+  'dashboard',
+  'process',
+  'dev',
+  '',
+]
+
+const roomOf = (path: string) => (path.includes('/') ? (path.split('/')[0] ?? '') : '')
+
+test('every room has its floor', () => {
+  const rooms = new Set(sources.map(({ path }) => roomOf(path)))
+  expect([...rooms].filter(room => !floors.includes(room))).toEqual([])
 })
 
-test('only src/postgres imports postgres', () => {
-  const found = importers(/from ['"]postgres['"]/)
-  expect(found).not.toBeEmpty()
-  expect(found.filter(path => !path.startsWith('postgres/'))).toEqual([])
-})
-
-test('src/http and src/postgres do not know each other', () => {
-  expect(importers(/from ['"]\.\.\/postgres\//).filter(path => path.startsWith('http/'))).toEqual(
-    [],
+test('no file imports from a higher room', () => {
+  const upwards = sources.flatMap(({ path, files }) =>
+    files
+      .filter(file => floors.indexOf(roomOf(file)) > floors.indexOf(roomOf(path)))
+      .map(file => `${path} imports ${file}`),
   )
-  expect(importers(/from ['"]\.\.\/http\//).filter(path => path.startsWith('postgres/'))).toEqual(
-    [],
-  )
+  expect(upwards).toEqual([])
 })
 
-test('only main.ts and the embedded Postgres touch the process', () => {
-  const found = importers(/\bprocess\.(env|exit|on|once|argv|kill)\b/)
-  expect(found.filter(path => !/^(main|postgres\/embedded.*)\.ts$/.test(path))).toEqual(['dev.ts'])
+test('no files import each other in a circle', () => {
+  const importsOf = new Map(sources.map(({ path, files }) => [path, files]))
+  const done = new Set<string>()
+  const circles: string[] = []
+  const visit = (path: string, way: string[]) => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' > '))
+    if (done.has(path) || way.includes(path)) return
+    for (const file of importsOf.get(path) ?? []) visit(file, [...way, path])
+    done.add(path)
+  }
+  for (const { path } of sources) visit(path, [])
+  expect(circles).toEqual([])
+})
+
+test('elysia is imported only in routes and in http', () => {
+  const found = importersOf(/^@?elysia/)
+  expect(found).not.toBeEmpty()
+  // Signing with @elysiajs/jwt is no HTTP.
+  expect(found.filter(path => !/^http\/|routes\.ts$|^auth\/auth\.ts$/.test(path))).toEqual([])
+})
+
+test('postgres.js is imported only in postgres', () => {
+  const found = importersOf(/^postgres$/)
+  expect(found).not.toBeEmpty()
+  expect(found.filter(path => !/^postgres\/|^dev\/postgres\//.test(path))).toEqual([])
+})
+
+test('the database is used only in stores, the log and postgres', () => {
+  const found = sources.filter(({ files }) => files.some(file => roomOf(file) === 'postgres'))
+  const isAllowed = (path: string) =>
+    /^(postgres|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|service|stream\/statuses)\.ts$/.test(path)
+  expect(found.map(({ path }) => path).filter(path => !isAllowed(path))).toEqual([])
+})
+
+test('only main.ts and dev touch the process', () => {
+  const found = sources
+    .filter(({ text }) => /\bprocess\.(env|exit|on|once|argv|kill)\b/.test(text))
+    .map(({ path }) => path)
+  expect(found).not.toBeEmpty()
+  expect(found.filter(path => path !== 'main.ts' && !path.startsWith('dev/'))).toEqual([])
 })

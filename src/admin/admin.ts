@@ -1,7 +1,7 @@
 import { isChannel, isUserId } from '../auth/channels.ts'
 import { KairanError } from '../lib/errors.ts'
+import { isUuid } from '../lib/uuid.ts'
 import type { Facts } from '../observe/metrics.ts'
-import { isUuid } from '../publish/live-event.ts'
 
 /** What the dashboard needs of the database. Times are ISO 8601. */
 export type AdminStore = {

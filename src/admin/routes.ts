@@ -4,7 +4,7 @@ import { isChannel, isUserId } from '../auth/channels.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
-import { isUuid } from '../publish/live-event.ts'
+import { isUuid } from '../lib/uuid.ts'
 import { type Publish, readJsonRequest } from '../publish/request.ts'
 import {
   type AdminStore,

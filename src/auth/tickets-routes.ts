@@ -1,25 +1,21 @@
 import { Elysia } from 'elysia'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
-import type { Rate } from '../lib/rate-limit.ts'
+import { createRate } from '../lib/rate-limit.ts'
 import type { Auth } from './auth.ts'
 import { isChannel } from './channels.ts'
 import type { Tickets } from './tickets.ts'
 
 /** `POST /notifications/tickets`: a one-time ticket for a stream of the caller, to be sent as `?ticket=`. */
-export const ticketRoute = (options: {
-  auth: Auth
-  tickets: Tickets
-  rate: Rate
-  requireStarted(): void
-}) =>
-  new Elysia({ name: 'tickets' }).post(
+export const ticketRoute = (options: { auth: Auth; tickets: Tickets; requireStarted(): void }) => {
+  const rate = createRate({ perSecond: 1, burst: 60, what: 'tickets' })
+  return new Elysia({ name: 'tickets' }).post(
     '/notifications/tickets',
     async ({ request }) => {
       options.requireStarted()
       const identity = await options.auth.identify(request)
       const channels = channelsOf(await readText(request, 65_536), request)
-      options.rate(identity.userId)
+      rate(identity.userId)
       const { ticket, expiresAt } = await options.tickets.issue(identity, channels)
       return Response.json(
         { ticket, expiresAt: expiresAt.toISOString() },
@@ -28,6 +24,7 @@ export const ticketRoute = (options: {
     },
     { parse: 'none' },
   )
+}
 
 /** Whether the user may read them is asked when the stream opens, by the role level of then. */
 const channelsOf = (text: string, request: Request) => {

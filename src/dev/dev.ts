@@ -14,7 +14,7 @@ type Process = {
   on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown
 }
 
-const root = join(import.meta.dir, '..')
+const root = join(import.meta.dir, '../..')
 const directory = join(root, '.kairan')
 
 /**

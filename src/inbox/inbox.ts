@@ -2,8 +2,8 @@ import { readableChannels } from '../auth/channels.ts'
 import type { LevelOf } from '../auth/roles.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
+import { isUuid } from '../lib/uuid.ts'
 import { type Cursor, parseCursor } from '../log/cursor.ts'
-import { isUuid } from '../publish/live-event.ts'
 
 /** Which page of the inbox is asked for. */
 export type InboxQuery = {

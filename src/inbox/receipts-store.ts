@@ -1,8 +1,8 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import { createBatch, type Save } from '../postgres/batch.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
-import { createBatch, type Save } from '../stream/statuses.ts'
 import type { Handover, Receipts } from './receipts.ts'
 
 /**

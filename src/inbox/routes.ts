@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { readJson } from '../http/body.ts'
-import type { Rate } from '../lib/rate-limit.ts'
+import { createRate } from '../lib/rate-limit.ts'
 import { formatCursor } from '../log/cursor.ts'
 import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
@@ -11,7 +11,6 @@ type Options = {
   inbox: Inbox
   receipts: Receipts
   readerOf(userId: string): Promise<Reader>
-  rate: Rate
   requireStarted(): void
 }
 
@@ -19,8 +18,9 @@ type Options = {
  * The caller's inbox: `GET /notifications` is a page of it, `POST /notifications/read` marks, and
  * `POST /notifications/receipts` says what has arrived.
  */
-export const inboxRoutes = (options: Options) =>
-  new Elysia({ name: 'inbox' })
+export const inboxRoutes = (options: Options) => {
+  const rate = createRate({ perSecond: 50, burst: 500, what: 'changes of the inbox' })
+  return new Elysia({ name: 'inbox' })
     .get('/notifications', async ({ request }) => {
       options.requireStarted()
       const { userId } = await options.auth.identify(request)
@@ -43,7 +43,7 @@ export const inboxRoutes = (options: Options) =>
         options.requireStarted()
         const { userId } = await options.auth.identify(request)
         const change = readInboxChange(await readJson(request, maxBytes))
-        options.rate(userId)
+        rate(userId)
         const unread = await options.inbox.mark(await options.readerOf(userId), change)
         return Response.json(unread, { headers })
       },
@@ -55,12 +55,13 @@ export const inboxRoutes = (options: Options) =>
         options.requireStarted()
         const { userId } = await options.auth.identify(request)
         const ids = readReceipt(await readJson(request, maxBytes))
-        options.rate(userId)
+        rate(userId)
         await options.receipts.confirm(await options.readerOf(userId), ids)
         return new Response(null, { status: 204, headers })
       },
       { parse: 'none' },
     )
+}
 
 const headers = { 'cache-control': 'private, no-store' }
 

@@ -1,5 +1,6 @@
 import { isChannel } from '../auth/channels.ts'
 import { isObject, parseObject } from '../lib/json.ts'
+import { isUuid } from '../lib/uuid.ts'
 import type { Event } from '../log/event.ts'
 
 /**
@@ -44,11 +45,6 @@ export const parseLive = (
     },
   }
 }
-
-/** Whether this is a UUID, in its usual form. */
-export const isUuid = (value: unknown): value is string =>
-  typeof value === 'string' &&
-  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(value)
 
 const excerpt = (value: unknown) =>
   (JSON.stringify(value) ?? 'undefined').slice(0, 100).toWellFormed()

@@ -28,7 +28,7 @@ export type Publish = (
 export type Request = { isBatch: boolean; items: (Publication | KairanError)[]; body: string }
 
 /** The largest batch. */
-const most = 100
+export const mostInBatch = 100
 
 /** Reads `{channel | channels, payload, …}` or `{notifications: […]}`. `text` is what it was parsed from. */
 export const readJsonRequest = (parsed: unknown, text: string, key: string | null): Request => {
@@ -40,10 +40,12 @@ export const readJsonRequest = (parsed: unknown, text: string, key: string | nul
   if (
     !Array.isArray(list) ||
     list.length === 0 ||
-    list.length > most ||
+    list.length > mostInBatch ||
     Object.keys(rest).length > 0
   ) {
-    throw bad(`A batch is {"notifications": […]} with 1 to ${most} of them, and nothing else.`)
+    throw bad(
+      `A batch is {"notifications": […]} with 1 to ${mostInBatch} of them, and nothing else.`,
+    )
   }
   if (key !== null)
     throw bad('In a batch each notification has its own dedupeKey: leave out Idempotency-Key.')

@@ -4,9 +4,10 @@ import { type Identity, mayPublish, publishScope } from '../auth/identity.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
 import { problemOf } from '../http/problem.ts'
 import { KairanError } from '../lib/errors.ts'
-import type { Rate } from '../lib/rate-limit.ts'
+import { createRate } from '../lib/rate-limit.ts'
 import type { Traces } from '../observe/traces.ts'
 import {
+  mostInBatch,
   type Publication,
   type Publish,
   type Published,
@@ -21,11 +22,18 @@ import {
 export const publishRoute = (options: {
   auth: Auth
   publish: Publish
-  rate: Rate
+  /** Notifications per second for one token's user. */
+  publishRate: number
   traces: Traces
   maxEventBytes: number
   requireStarted(): void
 }) => {
+  const rate = createRate({
+    perSecond: options.publishRate,
+    // A batch has to fit, however slow the rate.
+    burst: Math.max(options.publishRate, mostInBatch),
+    what: 'notifications',
+  })
   // Room for a payload that escapes its characters, or for a batch of ordinary ones.
   const maxBytes = Math.max(1024 * 1024, options.maxEventBytes * 2)
   return new Elysia({ name: 'publish' }).post(
@@ -40,7 +48,7 @@ export const publishRoute = (options: {
         )
       }
       const { isBatch, items, body } = await readRequest(request, maxBytes)
-      options.rate(identity.userId, items.length)
+      rate(identity.userId, items.length)
       const allowed = items.map(item => allow(item, identity))
       const span = options.traces.publishing(request.headers.get('traceparent'))
       const publish: Publish = (good, text) => options.publish(good, text, span.traceparent)

@@ -1,8 +1,8 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { KairanError } from '../lib/errors.ts'
-import type { Rate } from '../lib/rate-limit.ts'
-import { isUuid } from '../publish/live-event.ts'
+import { createRate } from '../lib/rate-limit.ts'
+import { isUuid } from '../lib/uuid.ts'
 import type { Streams } from './streams.ts'
 
 /** Tells the instance that has a stream of this user when its token ends; false when nobody has it. */
@@ -20,15 +20,15 @@ export const streamTokenRoute = (options: {
   auth: Auth
   streams: Streams
   extendElsewhere: ExtendElsewhere
-  rate: Rate
   requireStarted(): void
-}) =>
-  new Elysia({ name: 'stream-token' }).post(
+}) => {
+  const rate = createRate({ perSecond: 1, burst: 60, what: 'tokens' })
+  return new Elysia({ name: 'stream-token' }).post(
     '/notifications/stream/:id/token',
     async ({ request, params: { id } }) => {
       options.requireStarted()
       const { userId, expiresAt } = await options.auth.identify(request)
-      options.rate(userId)
+      rate(userId)
       const isOpen =
         isUuid(id) &&
         (options.streams.extend(id, userId, expiresAt) ||
@@ -46,3 +46,4 @@ export const streamTokenRoute = (options: {
     },
     { parse: 'none' },
   )
+}

@@ -1,0 +1,65 @@
+import type { Save } from '../postgres/batch.ts'
+
+type Delivered = { seq: number; recipients: number }
+type DeliveredLive = { notificationId: string; channel: string; recipients: number }
+type Failed = { seq: number; error: string }
+type FailedLive = { notificationId: string; channel: string; error: string }
+
+/**
+ * A row that somebody else has locked is left for later: one transaction that stays open must not stop the
+ * statuses of everybody. So no two instances can wait for each other either.
+ */
+export const markDelivered: Save<Delivered> = async (sql, rows) => {
+  const written = await sql<{ seq: number }[]>`
+    with free as (
+      select d.seq, h.recipients
+      from (
+        select seq, sum(recipients) as recipients
+        from jsonb_to_recordset(${sql.json(rows)}) as h (seq bigint, recipients int)
+        group by seq
+      ) h
+      join kairan.deliveries d on d.seq = h.seq
+      where d.status <> 'failed'
+      for update of d skip locked
+    )
+    update kairan.deliveries d
+    set status = 'delivered',
+      recipients = d.recipients + f.recipients,
+      delivered_at = coalesce(d.delivered_at, now())
+    from free f where d.seq = f.seq
+    returning d.seq`
+  const done = new Set(written.map(({ seq }) => seq))
+  const left = rows.filter(({ seq }) => !done.has(seq))
+  if (left.length === 0) return left
+  // Those that have been removed, or have failed, need not wait.
+  const locked = await sql<{ seq: number }[]>`
+    select d.seq
+    from jsonb_array_elements_text(${sql.json(left.map(({ seq }) => seq))}) h
+    join kairan.deliveries d on d.seq = h::bigint
+    where d.status <> 'failed'`
+  const later = new Set(locked.map(({ seq }) => seq))
+  return left.filter(({ seq }) => later.has(seq))
+}
+
+export const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
+  update kairan.deliveries d
+  set status = 'delivered',
+    recipients = d.recipients + h.recipients,
+    delivered_at = coalesce(d.delivered_at, now())
+  from (
+    select "notificationId", channel, sum(recipients) as recipients
+    from jsonb_to_recordset(${sql.json(rows)})
+      as h ("notificationId" uuid, channel text, recipients int)
+    group by 1, 2
+  ) h
+  where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'failed'`
+
+export const markFailed: Save<Failed> = (sql, rows) => sql<[]>`
+  update kairan.deliveries d set status = 'failed', error = f.error
+  from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
+  where d.seq = f.seq and d.status = 'pending'`
+
+export const markFailedLive: Save<FailedLive> = (sql, rows) => sql<[]>`
+  update kairan.deliveries d set status = 'failed', error = f.error
+  from jsonb_to_recordset(${sql.json(rows)}) as f ("notificationId" uuid, channel text, error text)
+  where d.notification_id = f."notificationId" and d.channel = f.channel and d.status = 'pending'`
