@@ -100,7 +100,7 @@ const startElsewhere = async (
   const script = `
     process.umask(${umask})
     process.once('SIGTERM', () => process.exit(0))
-    const { startEmbedded } = await import(${JSON.stringify(join(source, 'postgres/embedded.ts'))})
+    const { startEmbedded } = await import(${JSON.stringify(join(source, 'dev/postgres/embedded.ts'))})
     const { url } = await startEmbedded({ directory: ${JSON.stringify(directory)}, durable: false })
     console.log(url)
     setInterval(() => {}, 1000)`
