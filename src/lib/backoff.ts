@@ -1,9 +1,9 @@
 /**
- * How long to wait after so many failures in a row: from 50 ms, doubled by each up to 2 s, with jitter.
- * Soon back, but no stampede.
+ * How long to wait after this many failures in a row: 50 ms, doubled by each failure up to `mostMs`, with
+ * jitter. Soon back, but no stampede.
  */
-export const backoffMs = (failures: number) =>
-  Math.min(50 * 2 ** failures, 2000) * (0.5 + Math.random() / 2)
+export const backoffMs = (failures: number, mostMs = 2000) =>
+  Math.min(50 * 2 ** failures, mostMs) * (0.5 + Math.random() / 2)
 
 /** A wait that can be cut short. */
 export const createPause = () => {

@@ -1,7 +1,7 @@
 import { backoffMs, createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { connect, type Sql } from '../postgres/connect.ts'
+import { connect, mostPauseMs, type Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 
 export type Listener = {
@@ -47,7 +47,7 @@ export const createListener = (options: {
       }
       state.listening = false
       state.problem = problem
-      await pause.wait(backoffMs(failures++))
+      await pause.wait(backoffMs(failures++, mostPauseMs))
     }
   }
 

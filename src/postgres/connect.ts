@@ -39,6 +39,8 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
     fetch_types: false,
     onnotice: () => undefined,
     socket: pacedSocket(),
+    // Its own backoff grows to 20 s and would be added to that of the socket.
+    backoff: () => 0,
     types: {
       // A seq stays below 2^53 (see kairan.sequence), so a number holds it exactly.
       bigint: { to: 20, from: [20], parse: Number, serialize: String },
@@ -77,7 +79,7 @@ type Address = { host: string[]; port: number[]; path?: string | false }
 /**
  * Opens sockets no faster than a server in trouble can bear. postgres.js reconnects without any delay
  * to a peer that accepts and closes, or that is starting up: hundreds of connects a second (#1179,
- * #1193). Here each failure in a row doubles the wait, from 50 ms to 2 s, with jitter.
+ * #1193). Here each failure in a row doubles the wait, from 50 ms to `mostPauseMs`, with jitter.
  */
 const pacedSocket = () => {
   let failures = 0
@@ -90,7 +92,7 @@ const pacedSocket = () => {
     port: number[]
     path?: string | false
   }) => {
-    if (failures > 0) await Bun.sleep(backoffMs(failures))
+    if (failures > 0) await Bun.sleep(backoffMs(failures, mostPauseMs))
     const [hostname = 'localhost'] = host
     const [portNumber = 5432] = port
     const socket = path ? connectSocket(path) : connectSocket(portNumber, hostname)
@@ -102,5 +104,8 @@ const pacedSocket = () => {
     return Object.assign(socket, { host: hostname })
   }
 }
+
+/** The longest pause between two attempts to reach Postgres: what comes after an outage waits for it. */
+export const mostPauseMs = 1000
 
 const errorResponse = 'E'.charCodeAt(0)

@@ -1,7 +1,7 @@
 import { backoffMs } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { connect } from './connect.ts'
+import { connect, mostPauseMs } from './connect.ts'
 import { migrate } from './migrate.ts'
 
 /**
@@ -22,7 +22,7 @@ export const prepare = async (
     } catch (error) {
       if (!isPassing(error)) throw error
       if (attempt === 0) report.warn({ error: messageOf(error) }, 'Waiting for the database.')
-      await Bun.sleep(backoffMs(attempt + 1))
+      await Bun.sleep(backoffMs(attempt + 1, mostPauseMs))
     }
   }
 }
