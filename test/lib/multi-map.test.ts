@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { Members } from '../src/lib/multi-map.ts'
+import { Members } from '../../src/lib/multi-map.ts'
 
 test('has the members that were added and not removed, whatever the order', () => {
   const all = [{ n: 0 }, { n: 1 }, { n: 2 }]

@@ -31,7 +31,7 @@ beforeAll(async () => {
   if (withoutBrowser) return
   chromium = await browser()
   for (const name of [
-    'readers/page.js',
+    'docs/page.js',
     '../docs/clients/worker.js',
     '../docs/clients/shared-worker.js',
   ]) {

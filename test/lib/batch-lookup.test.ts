@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createGather } from '../src/lib/batch-lookup.ts'
+import { createGather } from '../../src/lib/batch-lookup.ts'
 
 const setUp = () => {
   const questions: { keys: string[]; answer: PromiseWithResolvers<(key: string) => string> }[] = []

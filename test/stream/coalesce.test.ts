@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { frameOf } from '../src/log/event.ts'
-import { createJoin } from '../src/stream/coalesce.ts'
+import { frameOf } from '../../src/log/event.ts'
+import { createJoin } from '../../src/stream/coalesce.ts'
 
 const frame = (seq: number) =>
   frameOf(

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
-import type { Event } from '../src/log/event.ts'
-import type { Log, Page } from '../src/log/log.ts'
-import { createHub } from '../src/stream/hub.ts'
-import { createStreams } from '../src/stream/streams.ts'
+import type { Event } from '../../src/log/event.ts'
+import type { Log, Page } from '../../src/log/log.ts'
+import { createHub } from '../../src/stream/hub.ts'
+import { createStreams } from '../../src/stream/streams.ts'
 
 const admin = (seq: number): Event => ({
   seq,

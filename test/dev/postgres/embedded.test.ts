@@ -20,15 +20,15 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
-import { startEmbedded } from '../../src/dev/postgres/embedded.ts'
-import { packageRoot } from '../../src/dev/postgres/home.ts'
-import { eventually } from '../support/eventually.ts'
-import { isGone } from '../support/process.ts'
+import { startEmbedded } from '../../../src/dev/postgres/embedded.ts'
+import { packageRoot } from '../../../src/dev/postgres/home.ts'
+import { eventually } from '../../support/eventually.ts'
+import { isGone } from '../../support/process.ts'
 
 // Some copy the program and make a database; a busy machine takes its time for that.
 setDefaultTimeout(60_000)
 
-const root = join(import.meta.dir, '../..')
+const root = join(import.meta.dir, '../../..')
 const isRoot = process.getuid?.() === 0
 const nobody = { uid: 65534, gid: 65534 }
 

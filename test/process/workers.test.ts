@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { Report } from '../src/lib/report.ts'
-import { createWorkers } from '../src/process/workers.ts'
-import { type Binary, compile, fromSource } from './support/binary.ts'
-import { type Client, openReady } from './support/client.ts'
-import { database, type TestDatabase } from './support/database.ts'
-import { eventually } from './support/eventually.ts'
-import { isGone } from './support/process.ts'
-import { tokenFor } from './support/service.ts'
-import { connectionsOf, type Supervisor, supervise } from './support/supervisor.ts'
+import type { Report } from '../../src/lib/report.ts'
+import { createWorkers } from '../../src/process/workers.ts'
+import { type Binary, compile, fromSource } from '../support/binary.ts'
+import { type Client, openReady } from '../support/client.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { isGone } from '../support/process.ts'
+import { tokenFor } from '../support/service.ts'
+import { connectionsOf, type Supervisor, supervise } from '../support/supervisor.ts'
 
 let compiled: Binary
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import type { Event } from '../src/log/event.ts'
-import { createRecent } from '../src/log/recent.ts'
+import type { Event } from '../../src/log/event.ts'
+import { createRecent } from '../../src/log/recent.ts'
 
 const event = (seq: number, channel = 'all-users', payload = '{}'): Event => ({
   seq,

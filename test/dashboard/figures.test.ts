@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
-import type { Instance, Overview } from '../src/admin/admin.ts'
-import { createFigures, quantile } from '../src/dashboard/figures.ts'
-import { problemsOf } from '../src/dashboard/problems.ts'
+import type { Instance, Overview } from '../../src/admin/admin.ts'
+import { createFigures, quantile } from '../../src/dashboard/figures.ts'
+import { problemsOf } from '../../src/dashboard/problems.ts'
 
 const instance = (id: string, more: Partial<Instance> = {}): Instance => ({
   id,

@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import type { Event } from '../src/log/event.ts'
-import type { Log } from '../src/log/log.ts'
-import { createJoin } from '../src/stream/coalesce.ts'
-import { createHub } from '../src/stream/hub.ts'
-import { stream } from '../src/stream/stream.ts'
+import type { Event } from '../../src/log/event.ts'
+import type { Log } from '../../src/log/log.ts'
+import { createJoin } from '../../src/stream/coalesce.ts'
+import { createHub } from '../../src/stream/hub.ts'
+import { stream } from '../../src/stream/stream.ts'
 
 /**
  * The seam between backlog and live: whatever the order in which the log grows, an instance dispatches it,
