@@ -13,8 +13,8 @@ export const embed = async (page: string) => {
   for (const match of text.matchAll(block)) {
     const [all, marker = '', name = ''] = match
     const file = Bun.file(join(dirname(page), name))
-    const language = name.slice(name.lastIndexOf('.') + 1)
-    const fence = `${marker}\n\`\`\`${language === 'py' ? 'python' : language}\n${await file.text()}\`\`\``
+    const suffix = name.slice(name.lastIndexOf('.') + 1)
+    const fence = `${marker}\n\`\`\`${languages[suffix] ?? suffix}\n${await file.text()}\`\`\``
     result += text.slice(rest, match.index) + fence
     rest = match.index + all.length
   }
@@ -27,6 +27,9 @@ export const pages = () =>
     .filter(path => !path.includes('node_modules/'))
     .map(path => join(import.meta.dir, path))
     .sort()
+
+/** What a code block's language is called, where it is not the file's suffix. */
+const languages: Record<string, string> = { py: 'python', mjs: 'js', rb: 'ruby' }
 
 const block = /(<!-- file: (\S+) -->)\n```\w+\n[\s\S]*?```(?=\n|$)/g
 
