@@ -43,6 +43,7 @@ import { createLimits, createRefusals } from './stream/limits.ts'
 import { createExtend, createPresence } from './stream/presence-store.ts'
 import { streamRoute } from './stream/routes.ts'
 import { createStatuses } from './stream/statuses.ts'
+import { createStatusStore } from './stream/statuses-store.ts'
 import { createStreams } from './stream/streams.ts'
 import { streamTokenRoute } from './stream/token-routes.ts'
 
@@ -98,7 +99,7 @@ export const createService = (
     deadlineMs: 3000,
   })
   const statuses = createStatuses({
-    database,
+    store: createStatusStore(database),
     delayMs: 20,
     retryMs: 1000,
     report,
@@ -106,7 +107,7 @@ export const createService = (
       metrics.taken(event)
       traces.taken(event)
     },
-    onDelivered: handovers => metrics.delivered(handovers),
+    onDelivered: recipients => metrics.delivered(recipients),
   })
   const metrics = createMetrics({
     version,
@@ -144,7 +145,7 @@ export const createService = (
     metrics,
     log: createLog(database),
     levelOf,
-    handed: statuses.handed,
+    taken: statuses.taken,
     receipts,
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
@@ -283,7 +284,7 @@ export const createService = (
     await listener.stop()
     await dispatcher.stop()
     // A database that does not answer must not keep the process: it is not needed any more.
-    await Promise.race([Promise.all([statuses.flush(), receipts.flush()]), Bun.sleep(lastWriteMs)])
+    await Promise.race([Promise.all([statuses.stop(), receipts.stop()]), Bun.sleep(lastWriteMs)])
     await Promise.all([database.stop(), dispatcherDatabase.stop(), traces.stop()])
   }
 

@@ -1,9 +1,10 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import { createWorkLoop } from '../lib/work-loop.ts'
 import { createBatch, type Save } from '../postgres/batch.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
-import type { Handover, Receipts } from './receipts.ts'
+import type { Receipts, Taken } from './receipts.ts'
 
 /**
  * Writes to `kairan.handovers` in batches, `delayMs` after the first: thousands who come back at once
@@ -15,41 +16,27 @@ export const createReceipts = (options: {
   delayMs: number
   retryMs: number
   report: Report
-}): Receipts & { flush(): Promise<void> } => {
+}): Receipts & { stop(): Promise<void> } => {
   const { database, report } = options
-  const batch = createBatch(record)
-  let timer: ReturnType<typeof setTimeout> | null = null
-  let writing: Promise<void> = Promise.resolve()
-
-  const schedule = (ms = options.delayMs) => {
-    timer ??= setTimeout(() => void flush(), ms)
-  }
-
-  const flush = () => {
-    if (timer) clearTimeout(timer)
-    timer = null
-    writing = writing.then(write)
-    return writing
-  }
-
-  const write = async () => {
-    try {
-      await batch.write(database)
-    } catch (error) {
+  const batch = createBatch(database, record)
+  const loop = createWorkLoop({
+    work: batch.write,
+    failed(error) {
       const facts = { error: messageOf(error), ...batch.counts }
       report.warn(facts, 'Receipts could not be written: trying again.')
-      schedule(options.retryMs)
-    }
-  }
+    },
+    delayMs: options.delayMs,
+    retryMs: options.retryMs,
+  })
 
   return {
-    ended(handover) {
-      batch.add(handover)
-      schedule()
+    ended(taken) {
+      batch.add(taken)
+      loop.schedule()
     },
     returned(userId, seq) {
       batch.add({ userId, since: seq, seq })
-      schedule()
+      loop.schedule()
     },
     async confirm({ userId, channels }, ids) {
       await runForClient(
@@ -60,11 +47,14 @@ export const createReceipts = (options: {
           )`,
       )
     },
-    flush,
+    async stop() {
+      await loop.stop()
+      await loop.flush()
+    },
   }
 }
 
-type Row = Handover | { userId: string; since: number; seq: number }
+type Row = Taken | { userId: string; since: number; seq: number }
 
 const record: Save<Row> = async (sql, rows) => {
   await sql`select kairan.record_handovers(${sql.json(rows)})`

@@ -1,10 +1,10 @@
 import type { Reader } from './inbox.ts'
 
 /**
- * What a stream that has ended was handed: all of these channels above `since` and up to `seq`, and before
- * it what was pending. How much of it has arrived, the cursor says with which its client returns.
+ * What a stream took until it ended: all of these channels above `since` and up to `seq`, and before it what
+ * was pending. The cursor with which its client returns says how much of it has arrived.
  */
-export type Handover = {
+export type Taken = {
   userId: string
   channels: readonly string[]
   pending: readonly number[]
@@ -12,10 +12,10 @@ export type Handover = {
   seq: number
 }
 
-/** Takes down what proves that clients have received something. Loses little, and waits for nothing. */
+/** Records what proves that clients have received something. Nothing waits for it. */
 export type Receipts = {
-  /** A stream has ended. */
-  ended(handover: Handover): void
+  /** A stream has ended that took this. */
+  ended(taken: Taken): void
   /** A client has returned: it has all that its stream brought up to this seq. */
   returned(userId: string, seq: number): void
   /** A client says that it has these notifications. Throws `unavailable`. */

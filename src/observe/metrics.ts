@@ -15,8 +15,8 @@ export type Metrics = {
   live(outcome: 'dispatched' | 'refused'): void
   /** Deliveries expired before they could be sent. */
   expired(deliveries: number): void
-  /** Streams took events: how many, each counted once for each stream. */
-  delivered(handovers: number): void
+  /** Connections took events: how many, each counted once for each connection. */
+  delivered(recipients: number): void
   /** A stream took an event of the log. Only the first counts, and no replay. */
   taken(event: Event): void
   /** From here on events of the log are new. */
@@ -203,7 +203,7 @@ export const createMetrics = (options: {
     dispatched: events => dispatched.inc(events),
     live: outcome => live.inc({ outcome }),
     expired: deliveries => expired.inc(deliveries),
-    delivered: handovers => delivered.inc(handovers),
+    delivered: recipients => delivered.inc(recipients),
     taken({ seq, createdAt }) {
       if (seq === null || seq <= newest) return
       newest = seq

@@ -6,8 +6,16 @@ const rowsAtOnce = 5000
 /** At most so many rows of each kind wait while the database is away; the oldest are given up. */
 const maxWaiting = 100_000
 
-/** Rows that are written together, and stay until they are. */
-export const createBatch = <Row>(save: Save<Row>) => {
+/** Rows that wait until they are written together. */
+export type Batch<Row> = {
+  readonly counts: { waiting: number; dropped: number }
+  add(row: Row): void
+  /** Resolves with how many rows could not be written now, and are kept. */
+  write(): Promise<number>
+}
+
+/** Rows that are written together by `save`, and stay until they are. */
+export const createBatch = <Row>(database: Database, save: Save<Row>): Batch<Row> => {
   let rows: Row[] = []
   const counts = { waiting: 0, dropped: 0 }
 
@@ -27,8 +35,7 @@ export const createBatch = <Row>(save: Save<Row>) => {
       counts.waiting++
       if (rows.length > 2 * maxWaiting) limit()
     },
-    /** Resolves with how many rows could not be written now, and are kept. */
-    async write(database: Database) {
+    async write() {
       const kept: Row[] = []
       try {
         for (let left = rows.length; left > 0; ) {

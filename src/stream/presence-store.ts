@@ -1,5 +1,6 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import { createWorkLoop } from '../lib/work-loop.ts'
 import type { Facts } from '../observe/metrics.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
@@ -11,20 +12,20 @@ export type InstancePresence = Presence & {
   stop(): Promise<void>
 }
 
-/** How long changes are gathered before they are written. */
+/** How long changes wait until they are written together. */
 const delayMs = 50
-/** So many streams go into one statement. */
+/** At most so many streams go into one statement. */
 const rowsAtOnce = 1000
 
 /**
- * Writes this instance and its open streams into `kairan.instances` and `kairan.streams`, a batch at a time
- * and after the fact: opening a stream never waits for it. What could not be written is written anew as
- * a whole, as it is when Postgres has crashed and lost it.
+ * Writes this instance and its open streams into `kairan.instances` and `kairan.streams`, in batches and
+ * after the fact: opening a stream never waits for it. When a batch could not be written, or Postgres has
+ * crashed and lost these tables, all open streams are written again.
  */
 export const createPresence = (options: {
   database: Database
   instanceId: string
-  /** Between two signs of life: others take an instance for gone after ten seconds. */
+  /** Between two heartbeats: after ten seconds without one, others take an instance for gone. */
   everyMs: number
   maxStreamsPerUser: number
   report: Report
@@ -38,39 +39,50 @@ export const createPresence = (options: {
   let closed = new Set<string>()
   /** Whether Postgres knows of all streams but those that wait here. */
   let isKnown = false
-  let isLiving = false
-  let timer: ReturnType<typeof setTimeout> | null = null
-  let heartbeat: ReturnType<typeof setInterval> | null = null
-  let writing: Promise<void> = Promise.resolve()
+  let isHeartbeatDue = false
+  let timer: ReturnType<typeof setInterval> | null = null
 
-  const schedule = () => {
-    if (!isKnown) return
-    timer ??= setTimeout(() => {
-      timer = null
-      writing = writing.then(() => attempt(writeWaiting))
-    }, delayMs)
+  const write = async () => {
+    if (isHeartbeatDue) {
+      await beat().finally(() => {
+        isHeartbeatDue = false
+      })
+    }
+    if (isKnown) await writeWaiting()
+    return 0
   }
 
-  const attempt = async (work: () => Promise<void>) => {
-    try {
-      await work()
-    } catch (error) {
-      if (isKnown) report.warn({ error: messageOf(error) }, 'Who is here could not be written.')
-      isKnown = false
-    }
+  /** Tells that this instance lives; when Postgres does not know its streams, writes all of them again. */
+  const beat = async () => {
+    if ((await noteInstance()) && isKnown) return
+    await forget()
+    await noteInstance()
+    // From here on what opens and closes is collected; the rest is in the list.
+    isKnown = true
+    closed = new Set()
+    opened = new Map(options.list().map(stream => [stream.id, stream]))
   }
 
   const writeWaiting = async () => {
-    if (!isKnown) return
     const streams = [...opened.values()]
     const ids = [...closed]
+    if (streams.length === 0 && ids.length === 0) return
     opened = new Map()
     closed = new Set()
-    await note(streams.splice(0, rowsAtOnce), ids)
-    while (streams.length > 0) await note(streams.splice(0, rowsAtOnce), [])
+    await noteStreams(streams.splice(0, rowsAtOnce), ids)
+    while (streams.length > 0) await noteStreams(streams.splice(0, rowsAtOnce), [])
   }
 
-  const note = (streams: OpenStream[], ids: string[]) => {
+  const noteInstance = async () => {
+    const facts = await options.facts()
+    const [row] = await database.run(
+      sql => sql<{ known: boolean }[]>`
+        select kairan.note_instance(${instanceId}, ${sql.json(facts)}) as known`,
+    )
+    return row?.known === true
+  }
+
+  const noteStreams = (streams: OpenStream[], ids: string[]) => {
     const rows = streams.map(({ id, userId, channels, address, openedAt }) => ({
       id,
       user_id: userId,
@@ -86,58 +98,46 @@ export const createPresence = (options: {
     )
   }
 
-  /** A sign of life; and all streams anew when Postgres does not know them. */
-  const live = async () => {
-    if ((await sign()) && isKnown) return
-    await forget()
-    await sign()
-    // From here on what opens and closes is gathered; the rest is in the list.
-    isKnown = true
-    closed = new Set()
-    opened = new Map(options.list().map(stream => [stream.id, stream]))
-    await writeWaiting()
-  }
-
-  const sign = async () => {
-    const facts = await options.facts()
-    const [row] = await database.run(
-      sql => sql<{ known: boolean }[]>`
-        select kairan.note_instance(${instanceId}, ${sql.json(facts)}) as known`,
-    )
-    return row?.known === true
-  }
-
   const forget = () => database.run(sql => sql`select kairan.forget_instance(${instanceId})`)
+
+  const loop = createWorkLoop({
+    work: write,
+    failed(error) {
+      if (isKnown) report.warn({ error: messageOf(error) }, 'Presence could not be written.')
+      isKnown = false
+    },
+    delayMs,
+    // The next heartbeat writes all again.
+    retryMs: options.everyMs,
+  })
+
+  const heartbeat = () => {
+    // The database is slow: one at a time.
+    if (isHeartbeatDue) return
+    isHeartbeatDue = true
+    void loop.flush()
+  }
 
   return {
     opened(stream) {
       if (!isKnown) return
       opened.set(stream.id, stream)
-      schedule()
+      loop.schedule()
     },
     closed(id) {
-      // One that nobody has heard of yet needs no word of its end.
+      // A stream that was not written yet is not written at all.
       if (!isKnown || opened.delete(id)) return
       closed.add(id)
-      schedule()
+      loop.schedule()
     },
     start() {
-      const beat = () => {
-        if (isLiving) return
-        isLiving = true
-        writing = writing
-          .then(() => attempt(live))
-          .finally(() => {
-            isLiving = false
-          })
-      }
-      beat()
-      heartbeat ??= setInterval(beat, options.everyMs)
+      if (timer) return
+      heartbeat()
+      timer = setInterval(heartbeat, options.everyMs)
     },
     async stop() {
-      if (heartbeat) clearInterval(heartbeat)
-      if (timer) clearTimeout(timer)
-      await writing
+      if (timer) clearInterval(timer)
+      await loop.stop()
       isKnown = false
       await forget().catch(() => undefined)
     },

@@ -1,15 +1,32 @@
-import type { Save } from '../postgres/batch.ts'
+import { type Batch, createBatch, type Save } from '../postgres/batch.ts'
+import type { Database } from '../postgres/database.ts'
 
 type Delivered = { seq: number; recipients: number }
 type DeliveredLive = { notificationId: string; channel: string; recipients: number }
 type Failed = { seq: number; error: string }
 type FailedLive = { notificationId: string; channel: string; error: string }
 
+/** What waits to be written of the statuses of deliveries. */
+export type StatusStore = {
+  delivered: Batch<Delivered>
+  deliveredLive: Batch<DeliveredLive>
+  failed: Batch<Failed>
+  failedLive: Batch<FailedLive>
+}
+
+/** Writes statuses to `kairan.deliveries`, in batches. */
+export const createStatusStore = (database: Database): StatusStore => ({
+  delivered: createBatch(database, markDelivered),
+  deliveredLive: createBatch(database, markDeliveredLive),
+  failed: createBatch(database, markFailed),
+  failedLive: createBatch(database, markFailedLive),
+})
+
 /**
  * A row that somebody else has locked is left for later: one transaction that stays open must not stop the
  * statuses of everybody. So no two instances can wait for each other either.
  */
-export const markDelivered: Save<Delivered> = async (sql, rows) => {
+const markDelivered: Save<Delivered> = async (sql, rows) => {
   const written = await sql<{ seq: number }[]>`
     with free as (
       select d.seq, h.recipients
@@ -41,7 +58,7 @@ export const markDelivered: Save<Delivered> = async (sql, rows) => {
   return left.filter(({ seq }) => later.has(seq))
 }
 
-export const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
+const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
   update kairan.deliveries d
   set status = 'delivered',
     recipients = d.recipients + h.recipients,
@@ -54,12 +71,12 @@ export const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
   ) h
   where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'failed'`
 
-export const markFailed: Save<Failed> = (sql, rows) => sql<[]>`
+const markFailed: Save<Failed> = (sql, rows) => sql<[]>`
   update kairan.deliveries d set status = 'failed', error = f.error
   from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
   where d.seq = f.seq and d.status = 'pending'`
 
-export const markFailedLive: Save<FailedLive> = (sql, rows) => sql<[]>`
+const markFailedLive: Save<FailedLive> = (sql, rows) => sql<[]>`
   update kairan.deliveries d set status = 'failed', error = f.error
   from jsonb_to_recordset(${sql.json(rows)}) as f ("notificationId" uuid, channel text, error text)
   where d.notification_id = f."notificationId" and d.channel = f.channel and d.status = 'pending'`

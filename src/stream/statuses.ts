@@ -1,20 +1,19 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import { createWorkLoop } from '../lib/work-loop.ts'
 import type { Event, Frame } from '../log/event.ts'
-import { createBatch } from '../postgres/batch.ts'
-import type { Database } from '../postgres/database.ts'
-import { markDelivered, markDeliveredLive, markFailed, markFailedLive } from './statuses-store.ts'
+import type { StatusStore } from './statuses-store.ts'
 import type { Queued } from './subscription.ts'
 
 export type Statuses = {
-  /** A stream has taken this: the events in it are delivered. */
-  handed(taken: Queued[]): void
+  /** A connection took these: the events in them are delivered. */
+  taken(queued: Queued[]): void
   /** These deliveries can't be sent any more. */
   failed(seqs: number[], reason: string): void
   /** A live event that names a stored delivery can't be sent. */
   failedLive(notificationId: string, channel: string, reason: string): void
-  /** Writes what is waiting. Resolves when it is written, or has failed once more. */
-  flush(): Promise<void>
+  /** Writes what is waiting and schedules nothing more. Resolves when it is written, or has failed once more. */
+  stop(): Promise<void>
   /** How many rows wait, and how many were given up since the start. */
   count(): { waiting: number; dropped: number }
 }
@@ -22,72 +21,52 @@ export type Statuses = {
 /**
  * Writes status rows in batches, `delayMs` after the first of them. A batch that fails is kept and
  * tried again after `retryMs`, and the log says how many rows wait and how many were given up: it never
- * stops delivery. One whose answer was lost is written twice,
- * so `recipients` may then be too high.
+ * stops delivery. A batch whose answer was lost is written twice, so `recipients` may then be too high.
  */
 export const createStatuses = (options: {
-  database: Database
+  store: StatusStore
   delayMs: number
   retryMs: number
   report: Report
-  /** Hears of each event when a stream takes it, and none has since the last batch. */
+  /** Called with an event when a connection takes it, unless another took it since the last batch. */
   onTaken(event: Event): void
-  /** Hears how many events streams took, each counted once for each stream. */
-  onDelivered(handovers: number): void
+  /** Called with how many events connections took, each counted once for each connection. */
+  onDelivered(recipients: number): void
 }): Statuses => {
-  const { database, report } = options
-  const delivered = createBatch(markDelivered)
-  const deliveredLive = createBatch(markDeliveredLive)
-  const failed = createBatch(markFailed)
-  const failedLive = createBatch(markFailedLive)
-  const batches = [delivered, deliveredLive, failed, failedLive]
+  const { store } = options
+  const batches = [store.delivered, store.deliveredLive, store.failed, store.failedLive]
   let taken: Frame[] = []
-  let timer: ReturnType<typeof setTimeout> | null = null
-  let writing: Promise<void> = Promise.resolve()
-  let waiting: Promise<void> | null = null
-
-  const schedule = (ms = options.delayMs) => {
-    timer ??= setTimeout(() => void flush(), ms)
-  }
-
-  /** One that writes, and one that waits for it: whoever comes meanwhile waits for the same. */
-  const flush = () => {
-    if (timer) clearTimeout(timer)
-    timer = null
-    waiting ??= writing.then(() => {
-      waiting = null
-      writing = write()
-      return writing
-    })
-    return waiting
-  }
 
   const write = async () => {
     collect()
+    let left = 0
+    const errors: unknown[] = []
+    // One batch that can't be written must not hold up the others.
     for (const batch of batches) {
       try {
-        if ((await batch.write(database)) > 0) schedule(options.retryMs)
+        left += await batch.write()
       } catch (error) {
-        const facts = { error: messageOf(error), ...count() }
-        report.warn(facts, 'Statuses could not be written: trying again.')
-        schedule(options.retryMs)
+        errors.push(error)
       }
     }
+    if (errors.length > 0) throw errors[0]
+    return left
   }
 
   const collect = () => {
-    let handovers = 0
+    let total = 0
     for (const frame of taken) {
       const { event, recipients } = frame
       frame.recipients = 0
-      handovers += recipients
-      if (event.seq !== null) delivered.add({ seq: event.seq, recipients })
+      total += recipients
+      if (event.seq !== null) store.delivered.add({ seq: event.seq, recipients })
       else if (event.id !== null) {
-        deliveredLive.add({ notificationId: event.id, channel: event.channel, recipients })
+        const { id: notificationId, channel } = event
+        store.deliveredLive.add({ notificationId, channel, recipients })
       }
     }
     taken = []
-    options.onDelivered(handovers)
+    options.onDelivered(total)
   }
 
   const count = () => ({
@@ -95,24 +74,37 @@ export const createStatuses = (options: {
     dropped: batches.reduce((sum, batch) => sum + batch.counts.dropped, 0),
   })
 
+  const loop = createWorkLoop({
+    work: write,
+    failed(error) {
+      const facts = { error: messageOf(error), ...count() }
+      options.report.warn(facts, 'Statuses could not be written: trying again.')
+    },
+    delayMs: options.delayMs,
+    retryMs: options.retryMs,
+  })
+
   return {
-    handed(queued) {
+    taken(queued) {
       for (const item of queued) {
         if (item instanceof Uint8Array || item.recipients++ > 0) continue
         taken.push(item)
         options.onTaken(item.event)
-        schedule()
+        loop.schedule()
       }
     },
     failed(seqs, error) {
-      for (const seq of seqs) failed.add({ seq, error })
-      schedule()
+      for (const seq of seqs) store.failed.add({ seq, error })
+      loop.schedule()
     },
     failedLive(notificationId, channel, error) {
-      failedLive.add({ notificationId, channel, error })
-      schedule()
+      store.failedLive.add({ notificationId, channel, error })
+      loop.schedule()
     },
-    flush,
+    async stop() {
+      await loop.stop()
+      await loop.flush()
+    },
     count,
   }
 }

@@ -10,8 +10,8 @@ import type { Queued, Subscription } from './subscription.ts'
 export type StreamParts = {
   hub: Hub
   log: Log
-  /** Hears of every event that the connection took. */
-  handed(taken: Queued[]): void
+  /** Called with what the connection took. */
+  taken(queued: Queued[]): void
   /** Hears why a stream had to be ended. */
   failed(error: unknown): void
   metrics: Pick<Metrics, 'gap' | 'lagging'>
@@ -221,7 +221,7 @@ function* write(queued: Queued[], subscription: Subscription, parts: StreamParts
 
 const taken = (queued: Queued[], subscription: Subscription, parts: StreamParts) => {
   subscription.takenAt = Date.now()
-  parts.handed(queued)
+  parts.taken(queued)
 }
 
 /** Up to `head`, what follows was published before the stream began. */

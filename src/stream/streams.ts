@@ -73,7 +73,7 @@ export type StreamsOptions = {
   presence: Presence
   metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
   queueBytes: number
-  handed(taken: Queued[]): void
+  taken(queued: Queued[]): void
   receipts: Receipts
   failed(error: unknown): void
 }

@@ -84,7 +84,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
         {
           hub,
           log,
-          handed: () => undefined,
+          taken: () => undefined,
           ended: () => undefined,
           metrics: { gap: () => undefined, lagging: () => undefined },
           failed: error => {

@@ -50,7 +50,7 @@ const setUp = () => {
       gap: () => undefined,
       lagging: () => undefined,
     },
-    handed: () => undefined,
+    taken: () => undefined,
     receipts: { ended: () => undefined, returned: () => undefined, confirm: async () => undefined },
     failed: () => undefined,
   })
