@@ -1,10 +1,12 @@
 /** Writes the browser client as a package, ready to be published: `bun run build:client [folder]`. */
-import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { version } from '../package.json' with { type: 'json' }
 
 const root = join(import.meta.dir, '..')
-const folder = resolve(process.argv[2] ?? join(root, 'dist/client'))
+const target = resolve(process.argv[2] ?? join(root, 'dist/client'))
+/** Written first, so that a build which fails leaves no half of a package. */
+const folder = `${target}.new`
 const entries = ['index', 'react']
 
 const manifest = {
@@ -35,6 +37,8 @@ const build = async () => {
   await writeTypes()
   await Bun.write(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
   await copyFile(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+  await rm(target, { recursive: true, force: true })
+  await rename(folder, target)
 }
 
 /** Writes what the entries declare, and the types that they name. */
@@ -59,4 +63,9 @@ const writeTypes = async () => {
   await rm(declared, { recursive: true })
 }
 
-await build()
+try {
+  await build()
+  console.log(`The package is in ${target}`)
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}

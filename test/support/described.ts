@@ -1,8 +1,4 @@
-/**
- * Holds every answer that a test gets against the API's description: loaded before all tests, it looks at what
- * `fetch` brings from Kairan's paths on 127.0.0.1.
- */
-import { afterEach } from 'bun:test'
+/** Holds the answers and the items of streams that a test gets against the API's description. */
 import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import { createDocument } from '../../src/http/openapi/document.ts'
@@ -11,7 +7,7 @@ const document = createDocument('0', 'kairan_token')
 const ajv = formats(new Ajv2020({ strict: false, allErrors: true }))
 ajv.addSchema(document, 'openapi')
 
-/** What did not fit, since the last test. */
+/** What did not fit, since it was last taken. */
 const wrong: string[] = []
 
 const paths = Object.keys(document.paths).map(path => ({
@@ -35,7 +31,7 @@ const at = (...place: string[]) => {
 const describeWrong = (what: string, validate: ValidateFunction, data: unknown) =>
   wrong.push(`${what}: ${ajv.errorsText(validate.errors)}\n${JSON.stringify(data).slice(0, 500)}`)
 
-/** An answer of Kairan's as its description has it; what does not fit is told at the end of the test. */
+/** An answer of Kairan's as its description has it; `takeWrong` tells what does not fit. */
 const check = async (method: string, pathname: string, response: Response) => {
   const found = paths.find(({ pattern }) => pattern.test(pathname))
   const operation = found && document.paths[found.path]?.[method.toLowerCase()]
@@ -80,6 +76,7 @@ export const checkItem = (item: { id?: string | undefined; event: string; data: 
 const plainFetch = globalThis.fetch
 const checking = new Set<Promise<unknown>>()
 
+/** `fetch` that looks at what Kairan's paths on 127.0.0.1 answer. */
 const describedFetch = async (input: string | URL | Request, init?: RequestInit) => {
   const response = await plainFetch(input, init)
   const url = new URL(input instanceof Request ? input.url : input)
@@ -92,10 +89,14 @@ const describedFetch = async (input: string | URL | Request, init?: RequestInit)
   checking.add(work)
   return response
 }
-globalThis.fetch = Object.assign(describedFetch, { preconnect: plainFetch.preconnect })
 
-afterEach(async () => {
+/** From now on `fetch` looks at each answer. */
+export const describeFetch = () => {
+  globalThis.fetch = Object.assign(describedFetch, { preconnect: plainFetch.preconnect })
+}
+
+/** What did not fit since the last call, when everything that arrived has been looked at. */
+export const takeWrong = async () => {
   await Promise.all(checking)
-  const found = wrong.splice(0)
-  if (found.length > 0) throw new Error(`Not as openapi.yaml says:\n${found.join('\n')}`)
-})
+  return wrong.splice(0)
+}

@@ -1,0 +1,10 @@
+/** Loaded before all tests: a test in which an answer is not as openapi.yaml describes it fails. */
+import { afterEach } from 'bun:test'
+import { describeFetch, takeWrong } from './described.ts'
+
+describeFetch()
+
+afterEach(async () => {
+  const wrong = await takeWrong()
+  if (wrong.length > 0) throw new Error(`Not as openapi.yaml says:\n${wrong.join('\n')}`)
+})
