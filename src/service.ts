@@ -23,6 +23,7 @@ import { inboxRoutes } from './inbox/routes.ts'
 import { createInbox } from './inbox/store.ts'
 import { KairanError, messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
+import { createTurns } from './lib/turns.ts'
 import { version } from './lib/version.ts'
 import { createDispatcher } from './log/dispatcher.ts'
 import { createListener, queueUsage } from './log/listener.ts'
@@ -87,10 +88,19 @@ export const createService = (
   let traces = noTraces
   const database = createDatabase(config.databaseUrl, {
     // Workers share what one instance would use.
-    max: Math.max(2, Math.ceil(10 / config.workers)),
+    max: Math.max(2, Math.ceil(6 / config.workers)),
     name: 'kairan',
     direct: config.databaseListenUrl === null,
     deadlineMs: 10_000,
+  })
+  // What requests ask for has connections of its own: streams open while these wait for somebody's lock.
+  // The two limits and the wait for a turn (inbox/routes.ts) add up to less than 6 s.
+  const requestDatabase = createDatabase(config.databaseUrl, {
+    max: Math.max(2, Math.ceil(6 / config.workers)),
+    name: 'kairan requests',
+    direct: config.databaseListenUrl === null,
+    placeMs: 1200,
+    deadlineMs: 3200,
   })
   const dispatcherDatabase = createDatabase(config.databaseListenUrl ?? config.databaseUrl, {
     max: 1,
@@ -137,7 +147,7 @@ export const createService = (
   })
   const levelOf = createRoles(database, config.roleLevelQuery)
   const receipts = createReceipts({ database, delayMs: 200, retryMs: 1000, report })
-  const inbox = createInbox(database, report)
+  const inbox = createInbox(requestDatabase, report)
   const streams = createStreams({
     ...config,
     hub,
@@ -207,13 +217,14 @@ export const createService = (
     keys: config.jwtJwksUrl === null ? null : createRemoteKeys(config.jwtJwksUrl, report),
     guard: createOriginGuard(config.corsOrigins),
   })
+  const turns = createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 })
   const tickets = createTickets({ ...config, store: createTicketStore(database) })
   const demo = () =>
     demoRoutes({
       auth,
       cookie: config.authCookie,
       adminRoleLevel: config.adminRoleLevel,
-      store: createDemoStore(database),
+      store: createDemoStore(requestDatabase),
     })
 
   const dashboard = () =>
@@ -224,8 +235,8 @@ export const createService = (
           adminSessionRoutes({ auth, cookie: config.authCookie }),
           adminRoutes({
             auth,
-            store: createAdminStore(database),
-            publish: createPublisher(database),
+            store: createAdminStore(requestDatabase),
+            publish: createPublisher(requestDatabase),
             channelsOf: streams.channelsOf,
             isReadOnly: config.dashboard === 'readonly',
             retentionMs: config.retentionMs,
@@ -285,7 +296,12 @@ export const createService = (
     await dispatcher.stop()
     // A database that does not answer must not keep the process: it is not needed any more.
     await Promise.race([Promise.all([statuses.stop(), receipts.stop()]), Bun.sleep(lastWriteMs)])
-    await Promise.all([database.stop(), dispatcherDatabase.stop(), traces.stop()])
+    await Promise.all([
+      database.stop(),
+      requestDatabase.stop(),
+      dispatcherDatabase.stop(),
+      traces.stop(),
+    ])
   }
 
   return {
@@ -311,7 +327,9 @@ export const createService = (
           publishRoute({
             ...config,
             auth,
-            publish: createPublisher(database),
+            publish: createPublisher(requestDatabase),
+            // Programs publish, many requests at a time with one token.
+            turns: createTurns({ atOnce: 2, mostWaiting: 1000, waitMs: 1500 }),
             traces,
             requireStarted,
           }),
@@ -338,6 +356,7 @@ export const createService = (
             inbox,
             receipts,
             readerOf: createReaderOf({ ...config, levelOf }),
+            turns,
             requireStarted,
           }),
         ],

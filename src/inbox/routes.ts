@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { readJson } from '../http/body.ts'
 import { createRate } from '../lib/rate-limit.ts'
+import type { Turns } from '../lib/turns.ts'
 import { formatCursor } from '../log/cursor.ts'
 import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
@@ -11,6 +12,8 @@ type Options = {
   inbox: Inbox
   receipts: Receipts
   readerOf(userId: string): Promise<Reader>
+  /** One request of a user at a time reads or writes. */
+  turns: Turns
   requireStarted(): void
 }
 
@@ -19,13 +22,17 @@ type Options = {
  * `POST /notifications/receipts` says what has arrived.
  */
 export const inboxRoutes = (options: Options) => {
+  const readRate = createRate({ perSecond: 50, burst: 250, what: 'pages of the inbox' })
   const rate = createRate({ perSecond: 50, burst: 500, what: 'changes of the inbox' })
   return new Elysia({ name: 'inbox' })
     .get('/notifications', async ({ request }) => {
       options.requireStarted()
       const { userId } = await options.auth.identify(request)
       const query = readInboxQuery(new URL(request.url).searchParams)
-      const page = await options.inbox.page(await options.readerOf(userId), query)
+      readRate(userId)
+      const page = await options.turns.run(userId, async () =>
+        options.inbox.page(await options.readerOf(userId), query),
+      )
       const { items, next, head, ...unread } = page
       // The notifications are JSON already, and stay as they are: numbers keep all their digits.
       const rest = JSON.stringify({
@@ -44,7 +51,9 @@ export const inboxRoutes = (options: Options) => {
         const { userId } = await options.auth.identify(request)
         const change = readInboxChange(await readJson(request, maxBytes))
         rate(userId)
-        const unread = await options.inbox.mark(await options.readerOf(userId), change)
+        const unread = await options.turns.run(userId, async () =>
+          options.inbox.mark(await options.readerOf(userId), change),
+        )
         return Response.json(unread, { headers })
       },
       { parse: 'none' },
@@ -56,7 +65,9 @@ export const inboxRoutes = (options: Options) => {
         const { userId } = await options.auth.identify(request)
         const ids = readReceipt(await readJson(request, maxBytes))
         rate(userId)
-        await options.receipts.confirm(await options.readerOf(userId), ids)
+        await options.turns.run(userId, async () =>
+          options.receipts.confirm(await options.readerOf(userId), ids),
+        )
         return new Response(null, { status: 204, headers })
       },
       { parse: 'none' },

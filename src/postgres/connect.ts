@@ -65,7 +65,7 @@ const session = {
   enable_mergejoin: 'off',
   jit: 'off',
   max_parallel_workers_per_gather: '0',
-  lock_timeout: 5000,
+  lock_timeout: 2500,
 }
 
 /** Options that postgres.js has but its types don't list (3.4.9). */

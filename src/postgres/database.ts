@@ -1,25 +1,40 @@
 import { type ConnectOptions, connect, type Sql } from './connect.ts'
+import { createPlaces } from './places.ts'
 
 /** A client whose answers are waited for no longer than `deadlineMs`. */
 export type Database = {
-  /** Runs a statement. Rejects with the driver's error, or when the answer takes too long. */
+  /**
+   * Runs a statement when one of the client's connections is free. Rejects with the driver's error, when no
+   * connection becomes free within `placeMs`, or when the answer takes too long.
+   */
   run<T>(ask: (sql: Sql) => PromiseLike<T>): Promise<T>
   stop(): Promise<void>
 }
 
 /** A timer that comes so much too late says that the event loop was blocked. */
 const busyMs = 250
+/** The part of the deadline that Postgres has for confirming that it has cancelled a statement. */
+const cancelShare = 1 / 6
 
 /**
- * Postgres can be frozen, or behind a network that swallows packets: then nothing answers, and nothing
- * fails either. When that lasts for `deadlineMs`, the client is given up with all its connections, which
- * rejects whatever waited on them, and the next statement begins with a new one. Each time in a row it
- * waits twice as long, up to eight times: a server that is only slow gets the time that it needs.
+ * A client that cannot hang. At most `max` statements run at once, each on a connection of its own, so that
+ * none waits behind another one's lock; the deadline counts from when a statement is sent.
+ *
+ * A statement that takes too long is cancelled, so that no backend stays behind waiting for a lock, also behind
+ * a transaction pooler. When Postgres does not confirm that within `deadlineMs` either, it is frozen, or the
+ * network swallows packets: then the client is given up with all its connections, which rejects whatever
+ * waited on them, and the next statement begins with a new client. Each time in a row it waits twice as
+ * long, up to eight times: a server that is only slow gets the time that it needs.
  */
 export const createDatabase = (
   url: string,
-  options: ConnectOptions & { deadlineMs: number },
+  options: ConnectOptions & {
+    deadlineMs: number
+    /** How long a statement may wait for a free connection. By default as long as the deadline. */
+    placeMs?: number
+  },
 ): Database => {
+  const places = createPlaces(options.max, options.placeMs ?? options.deadlineMs)
   let sql = connect(url, options)
   let patience = 1
 
@@ -30,30 +45,76 @@ export const createDatabase = (
     void client.end({ timeout: 0 })
   }
 
+  const send = async <T>(ask: (sql: Sql) => PromiseLike<T>): Promise<T> => {
+    const client = sql
+    const statements = new Set<Cancellable>()
+    const late = Promise.withResolvers<never>()
+    const deadlineMs = options.deadlineMs * patience
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const wait = (ms: number, then: () => void) => {
+      const due = performance.now() + ms
+      timer = setTimeout(() => {
+        // This process itself was too busy to listen: the answer may be there already.
+        if (performance.now() - due > busyMs) wait(ms, then)
+        else then()
+      }, ms)
+    }
+    const end = () => {
+      late.reject(new Error(`Postgres did not answer within ${deadlineMs} ms`))
+      giveUp(client)
+    }
+    const cancelMs = deadlineMs * cancelShare
+    wait(deadlineMs - cancelMs, () => {
+      cancelAll(statements)
+      wait(cancelMs, end)
+    })
+    try {
+      const answer = await Promise.race([ask(tracked(client, statements)), late.promise])
+      patience = 1
+      return answer
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
   return {
     async run(ask) {
-      const client = sql
-      const late = Promise.withResolvers<never>()
-      const deadlineMs = options.deadlineMs * patience
-      let timer: ReturnType<typeof setTimeout> | undefined
-      const wait = () => {
-        const due = performance.now() + deadlineMs
-        timer = setTimeout(() => {
-          // This process itself was too busy to listen: the answer may be there already.
-          if (performance.now() - due > busyMs) return wait()
-          late.reject(new Error(`Postgres did not answer within ${deadlineMs} ms`))
-          giveUp(client)
-        }, deadlineMs)
-      }
-      wait()
+      const place = await places.enter()
       try {
-        const answer = await Promise.race([ask(client), late.promise])
-        patience = 1
-        return answer
+        return await send(ask)
       } finally {
-        clearTimeout(timer)
+        place.leave()
       }
     },
     stop: () => sql.end({ timeout: 1 }),
+  }
+}
+
+/** What postgres.js returns for a statement; a fragment of one is never executed. */
+type Cancellable = { cancel(): unknown; executed?: boolean }
+
+/** The same client, which notes its statements. */
+const tracked = (client: Sql, statements: Set<Cancellable>): Sql => {
+  const note = <T>(made: T): T => {
+    if (isCancellable(made)) statements.add(made)
+    return made
+  }
+  return new Proxy(client, {
+    apply: (target, self, parts) => note(Reflect.apply(target, self, parts)),
+    get(target, name) {
+      const member = Reflect.get(target, name)
+      return name === 'unsafe' ? (...parts: unknown[]) => note(member(...parts)) : member
+    },
+  })
+}
+
+const isCancellable = (made: unknown): made is Cancellable =>
+  made instanceof Promise && 'cancel' in made && typeof made.cancel === 'function'
+
+/** Asks Postgres to cancel them: over a connection of its own, as a statement that waits can't be talked to. */
+const cancelAll = (statements: Set<Cancellable>) => {
+  for (const statement of statements) {
+    // What comes of it shows in the statement itself.
+    if (statement.executed) Promise.resolve(statement.cancel()).catch(() => undefined)
   }
 }

@@ -41,8 +41,8 @@ const toRefusal = (error: unknown) => {
   return refusalOf(code, message, hint) ?? (passes.test(code) ? unavailable(error) : error)
 }
 
-/** SQLSTATE: connection, deadlock, out of resources, shutting down or starting; read-only. */
-const passes = /^(08|40|53|57|25006)/
+/** SQLSTATE: connection, deadlock, out of resources, lock not available, cancelled, starting; read-only. */
+const passes = /^(08|40|53|55P03|57|25006)/
 
 /** Why Postgres can not take something as text or as jsonb, by SQLSTATE. */
 const unreadable: Record<string, string> = {

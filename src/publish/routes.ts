@@ -5,6 +5,7 @@ import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/
 import { problemOf } from '../http/problem.ts'
 import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
+import type { Turns } from '../lib/turns.ts'
 import type { Traces } from '../observe/traces.ts'
 import {
   mostInBatch,
@@ -25,6 +26,8 @@ export const publishRoute = (options: {
   /** Notifications per second for one token's user. */
   publishRate: number
   traces: Traces
+  /** Few requests of one user publish at a time. */
+  turns: Turns
   maxEventBytes: number
   requireStarted(): void
 }) => {
@@ -51,7 +54,8 @@ export const publishRoute = (options: {
       rate(identity.userId, items.length)
       const allowed = items.map(item => allow(item, identity))
       const span = options.traces.publishing(request.headers.get('traceparent'))
-      const publish: Publish = (good, text) => options.publish(good, text, span.traceparent)
+      const publish: Publish = (good, text) =>
+        options.turns.run(identity.userId, () => options.publish(good, text, span.traceparent))
       const results = await publishAll(allowed, body, publish).catch(error => {
         span.end(error)
         throw error

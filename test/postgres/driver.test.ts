@@ -116,10 +116,55 @@ test('gives up a server that does not answer, and works again when it does', asy
   await using db = await database()
   const pool = createDatabase(db.url, { max: 1, name: 'kairan frozen test', deadlineMs: 300 })
   const [row] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
-  await expect(pool.run(sql => sql`select pg_sleep(30)`)).rejects.toThrow(
-    'Postgres did not answer within 300 ms',
-  )
+  const pid = row?.pid ?? 0
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await expect(pool.run(sql => sql`select 1`)).rejects.toThrow(
+      'Postgres did not answer within 300 ms',
+    )
+    const [next] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
+    expect(next?.pid).not.toBe(pid)
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await pool.stop()
+})
+
+test('cancels what takes too long, keeps the connection, and leaves no backend waiting', async () => {
+  await using db = await database()
+  const pool = createDatabase(db.url, { max: 1, name: 'kairan cancel test', deadlineMs: 1200 })
+  await db.sql`create table locked (id int)`
+  const [row] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
+  await db.sql.begin(async tx => {
+    await tx`lock table locked in access exclusive mode`
+    await expect(
+      pool.run(async sql => {
+        await sql`select 1`
+        await sql`select * from locked`
+      }),
+    ).rejects.toThrow('canceling statement due to user request')
+    const waiting = await tx`
+      select pid from pg_stat_activity
+      where application_name = 'kairan cancel test' and wait_event_type = 'Lock'`
+    expect([...waiting]).toEqual([])
+  })
   const [next] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
-  expect(next?.pid).not.toBe(row?.pid)
+  expect(next?.pid).toBe(row?.pid)
+  await pool.stop()
+})
+
+test('runs at most as many statements as there are connections, so none waits behind another', async () => {
+  await using db = await database()
+  const pool = createDatabase(db.url, {
+    max: 2,
+    name: 'places test',
+    deadlineMs: 30_000,
+    placeMs: 200,
+  })
+  const sleeping = [1, 2].map(() => pool.run(sql => sql`select pg_sleep(1)`))
+  await expect(pool.run(sql => sql`select 1`)).rejects.toThrow('was free within 200 ms')
+  await Promise.all(sleeping)
+  const [row] = await pool.run(sql => sql<{ one: number }[]>`select 1 as one`)
+  expect(row?.one).toBe(1)
   await pool.stop()
 })

@@ -1,0 +1,124 @@
+import { expect, setDefaultTimeout, test } from 'bun:test'
+import { openReady } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { publisherToken } from '../support/publish.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+// What one user can cost the others: streams that open while somebody else's requests wait.
+
+setDefaultTimeout(60_000)
+
+/** Asks as a user, and resolves with how it was answered and after how long. */
+const ask = async (url: string, token: string, path: string, init: RequestInit = {}) => {
+  const began = performance.now()
+  const response = await fetch(`${url}${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+  })
+  const body = await response.text()
+  const retryAfter = response.headers.get('retry-after')
+  return { status: response.status, body, retryAfter, ms: performance.now() - began }
+}
+
+/** Every route of a signed-in user that reads or writes the database, with a request that is right. */
+const requests: [string, RequestInit][] = [
+  ['/notifications', {}],
+  ['/notifications?type=rare&unread=true', {}],
+  ['/notifications/read', { method: 'POST', body: '{"all":true}' }],
+  ['/notifications/read', { method: 'POST', body: `{"ids":["${crypto.randomUUID()}"]}` }],
+  ['/notifications/receipts', { method: 'POST', body: `{"ids":["${crypto.randomUUID()}"]}` }],
+]
+
+/** Holds the locks of these tables for as long as the scope lasts, as a migration of somebody's would. */
+const lock = async (sql: Awaited<ReturnType<typeof database>>['sql'], tables: string[]) => {
+  const held = Promise.withResolvers<void>()
+  const end = Promise.withResolvers<void>()
+  const transaction = sql.begin(async tx => {
+    for (const table of tables) await tx.unsafe(`lock table ${table} in access exclusive mode`)
+    held.resolve()
+    await end.promise
+  })
+  await held.promise
+  return {
+    async [Symbol.asyncDispose]() {
+      end.resolve()
+      await transaction
+    },
+  }
+}
+
+for (const [pooled, env] of [
+  [false, {}],
+  // Behind a pooler no setting of the session counts: the deadline of each statement has to do.
+  [true, { DATABASE_LISTEN_URL: 'same' }],
+] as const) {
+  test(`requests that wait for a lock end in 503 within 6 s, and streams open meanwhile (${pooled ? 'pooled' : 'direct'})`, async () => {
+    await using db = await database()
+    await using service = await serve(db, pooled ? { DATABASE_LISTEN_URL: db.url } : { ...env })
+    const { url } = service
+    const [victim, other] = await Promise.all([tokenFor('1'), tokenFor('2')])
+    const tables = await db.sql<{ name: string }[]>`
+      select format('%I.%I', schemaname, tablename) as name from pg_tables
+      where schemaname = 'kairan' and tablename ~ '^(inbox|confirm|handover|receipt)'`
+    expect(tables.length).toBeGreaterThan(0)
+    {
+      await using _lock = await lock(db.sql, [...tables.map(({ name }) => name)])
+      const answers = Promise.all(
+        Array.from({ length: 4 }, () => requests)
+          .flat()
+          .map(([path, init]) => ask(url, victim, path, init)),
+      )
+      await eventually(async () => {
+        const [row] = await db.sql`
+          select count(*)::int as n from pg_stat_activity
+          where application_name like 'kairan%' and wait_event_type = 'Lock'`
+        return row?.n > 0
+      })
+      const began = performance.now()
+      await using stream = await openReady(url, { token: other })
+      expect(performance.now() - began).toBeLessThan(1000)
+      await db.sql`select kairan.publish('user-2', '{"n": 1}')`
+      await stream.atLeast(1)
+
+      for (const { status, body, retryAfter, ms } of await answers) {
+        expect({ status, body }).toMatchObject({ status: 503 })
+        expect(Number(retryAfter)).toBeGreaterThan(0)
+        expect(ms).toBeLessThan(6500)
+      }
+      await eventually(async () => {
+        const [row] = await db.sql`
+          select count(*)::int as n from pg_stat_activity
+          where application_name = 'kairan requests' and wait_event_type = 'Lock'`
+        return row?.n === 0
+      })
+    }
+    for (const [path, init] of requests) {
+      expect((await ask(url, victim, path, init)).status).toBeLessThan(300)
+    }
+  })
+}
+
+test('publishing that waits for a lock ends in 503 within 6 s', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await publisherToken()
+  const body = JSON.stringify({ channel: 'user-1', payload: {} })
+  {
+    await using _lock = await lock(db.sql, ['kairan.notifications'])
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () =>
+        ask(service.url, token, '/notifications', { method: 'POST', body }),
+      ),
+    )
+    for (const { status, body, retryAfter, ms } of answers) {
+      expect({ status, body }).toMatchObject({ status: 503 })
+      expect(Number(retryAfter)).toBeGreaterThan(0)
+      expect(ms).toBeLessThan(6500)
+    }
+  }
+  await eventually(
+    async () =>
+      (await ask(service.url, token, '/notifications', { method: 'POST', body })).status === 201,
+  )
+})
