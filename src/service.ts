@@ -361,7 +361,11 @@ export const createService = (
           }),
         ],
       })
-      await prepare(config, report, () => stopped !== null)
+      await prepare(
+        { ...config, databaseUrl: config.databaseListenUrl ?? config.databaseUrl },
+        report,
+        () => stopped !== null,
+      )
       if (stopped) return
       streams.start()
       presence.start()

@@ -11,7 +11,7 @@ export type ConnectOptions = {
   name: string
   /** How long a connection may stay unused, in seconds. By default for ever. */
   idleSeconds?: number
-  /** Whether nothing is between it and Postgres that refuses settings of a session, as poolers do. */
+  /** False when a pooler is in between: it takes neither settings of a session nor prepared statements. */
   direct?: boolean
   onNotify?: (channel: string, payload: string) => void
   onClose?: () => void
@@ -37,6 +37,8 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
     // Asking for types is a query of its own at each connect, whose failure nobody could catch. So there
     // are no array parameters: pass JSON.
     fetch_types: false,
+    // A pooler may be older than PgBouncer 1.21, and then knows no prepared statements.
+    prepare: options.direct !== false,
     onnotice: () => undefined,
     socket: pacedSocket(),
     // Its own backoff grows to 20 s and would be added to that of the socket.

@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import { openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { pgbouncer } from '../support/pgbouncer.ts'
 import { publisherToken } from '../support/publish.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -48,14 +49,14 @@ const lock = async (sql: Awaited<ReturnType<typeof database>>['sql'], tables: st
   }
 }
 
-for (const [pooled, env] of [
-  [false, {}],
-  // Behind a pooler no setting of the session counts: the deadline of each statement has to do.
-  [true, { DATABASE_LISTEN_URL: 'same' }],
-] as const) {
-  test(`requests that wait for a lock end in 503 within 6 s, and streams open meanwhile (${pooled ? 'pooled' : 'direct'})`, async () => {
+for (const through of ['nothing', 'PgBouncer'] as const) {
+  test(`requests that wait for a lock end in 503 within 6 s, and streams open meanwhile (${through} between)`, async () => {
     await using db = await database()
-    await using service = await serve(db, pooled ? { DATABASE_LISTEN_URL: db.url } : { ...env })
+    await using pooler = through === 'PgBouncer' ? await pgbouncer(db.url) : null
+    await using service = await serve(
+      { url: pooler?.url ?? db.url },
+      pooler ? { DATABASE_LISTEN_URL: db.url } : {},
+    )
     const { url } = service
     const [victim, other] = await Promise.all([tokenFor('1'), tokenFor('2')])
     const tables = await db.sql<{ name: string }[]>`
@@ -89,7 +90,7 @@ for (const [pooled, env] of [
       await eventually(async () => {
         const [row] = await db.sql`
           select count(*)::int as n from pg_stat_activity
-          where application_name = 'kairan requests' and wait_event_type = 'Lock'`
+          where application_name like 'kairan%' and wait_event_type = 'Lock'`
         return row?.n === 0
       })
     }
