@@ -118,11 +118,11 @@ const waitForAll = async (url: string, readers: Reader[], settleMs: number): Pro
   try {
     await eventually(async () => (await read()).every(({ seq }) => seq !== null), 60_000)
     const rows = await read()
-    const isDone = (reader: Reader) => {
-      const last = rowsFor(rows, reader).at(-1)
-      return !last || (reader.seen.at(-1)?.seq ?? 0) >= last.seq
-    }
-    await eventually(() => readers.every(isDone), settleMs).catch(() => undefined)
+    // Worked out once: asked again and again, it would take a core from the services.
+    const goals = readers.map(reader => ({ reader, last: rowsFor(rows, reader).at(-1)?.seq ?? 0 }))
+    const isDone = ({ reader, last }: (typeof goals)[number]) =>
+      (reader.seen.at(-1)?.seq ?? 0) >= last
+    await eventually(() => goals.every(isDone), settleMs).catch(() => undefined)
     return [...rows]
   } finally {
     await sql.end({ timeout: 1 })

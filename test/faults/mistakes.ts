@@ -1,38 +1,35 @@
 import { cp, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Glob } from 'bun'
 
-type Edit = { file: string; from: string; to: string }
+/** `from` stands in one file of src, once: which one, the search tells, so that files can move. */
+type Edit = { from: string; to: string }
 
 /** Mistakes that are easily made. With each of them the harness has to fail, or it proves nothing. */
 export const mistakes: Record<string, Edit[]> = {
   'naive cursor': [
     {
-      file: 'postgres/schema/log.sql',
       from: 'set seq = log.head + numbered.place',
       to: 'set seq = d.id',
     },
     {
-      file: 'postgres/schema/log.sql',
       from: 'sequence.head := log.head + sequence.assigned;',
       to: 'sequence.head := greatest(log.head, (select max(seq) from kairan.deliveries));',
     },
   ],
   'no catch-up after an outage': [
     {
-      file: 'postgres/dispatcher.ts',
       from: 'take(found)\n',
       to: 'take(missed ? { ...found, events: [] } : found)\n',
     },
     {
-      file: 'postgres/dispatcher.ts',
-      from: 'state.problem = null\n',
-      to: "const missed = state.problem !== null && epoch !== ''\n      state.problem = null\n",
+      from: 'state.problem = null\n      await readChanges',
+      to: "const missed = state.problem !== null && epoch !== ''\n      state.problem = null\n      await readChanges",
     },
   ],
   'live before the backlog has ended': [
     {
-      file: 'hub.ts',
       from: 'if (!subscription.isHeld && subscription.position >= head) subscription.live = true',
       to: 'subscription.live = true',
     },
@@ -52,14 +49,20 @@ export const withMistake = async (name: string | undefined) => {
   for (const file of ['package.json', 'tsconfig.json'])
     await cp(join(root, file), join(folder, file))
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
-  for (const { file, from, to } of edits) {
-    const path = join(folder, 'src', file)
-    const text = await Bun.file(path).text()
-    if (!text.includes(from)) throw new Error(`${file} has no "${from}" any more: plant it anew.`)
-    await Bun.write(path, text.replace(from, to))
-  }
+  for (const { from, to } of edits) await plant(join(folder, 'src'), from, to)
   return {
     path: join(folder, 'src'),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
   }
+}
+
+const plant = async (source: string, from: string, to: string) => {
+  const files = [...new Glob('**/*.{ts,sql}').scanSync(source)].map(file => join(source, file))
+  const found: string[] = []
+  for (const path of files) if ((await Bun.file(path).text()).includes(from)) found.push(path)
+  const [path] = found
+  if (path === undefined || found.length > 1) {
+    throw new Error(`"${from}" is in ${found.length} files of src, not in one: plant it anew.`)
+  }
+  await Bun.write(path, (await Bun.file(path).text()).replace(from, to))
 }
