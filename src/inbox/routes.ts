@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
+import { createAnswerBudget } from '../http/answer-budget.ts'
 import { readJson } from '../http/body.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
@@ -22,6 +23,10 @@ type Options = {
  * `POST /notifications/receipts` says what has arrived.
  */
 export const inboxRoutes = (options: Options) => {
+  const budget = createAnswerBudget({
+    mostBytes: 64 * 1024 * 1024,
+    mostBytesPerUser: 8 * 1024 * 1024,
+  })
   const readRate = createRate({ perSecond: 50, burst: 250, what: 'pages of the inbox' })
   const rate = createRate({ perSecond: 50, burst: 500, what: 'changes of the inbox' })
   return new Elysia({ name: 'inbox' })
@@ -30,6 +35,7 @@ export const inboxRoutes = (options: Options) => {
       const { userId } = await options.auth.identify(request)
       const query = readInboxQuery(new URL(request.url).searchParams)
       readRate(userId)
+      budget.require(userId)
       const page = await options.turns.run(userId, async () =>
         options.inbox.page(await options.readerOf(userId), query),
       )
@@ -40,9 +46,8 @@ export const inboxRoutes = (options: Options) => {
         ...unread,
         cursor: formatCursor(head),
       })
-      return new Response(`{"notifications":[${items.join(',')}],${rest.slice(1)}`, {
-        headers: { ...headers, 'content-type': 'application/json' },
-      })
+      const text = `{"notifications":[${items.join(',')}],${rest.slice(1)}`
+      return budget.respond(userId, text, { ...headers, 'content-type': 'application/json' })
     })
     .post(
       '/notifications/read',

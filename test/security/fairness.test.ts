@@ -123,3 +123,49 @@ test('publishing that waits for a lock ends in 503 within 6 s', async () => {
       (await ask(service.url, token, '/notifications', { method: 'POST', body })).status === 201,
   )
 })
+
+test('pages that nobody reads hold a bounded memory, and only their user waits', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const large = JSON.stringify({ text: 'x'.repeat(60_000) })
+  await db.sql`
+    select kairan.publish(array['user-1', 'user-2'], ${large}::text::jsonb) from generate_series(1, 70)`
+  const [token, other] = await Promise.all([tokenFor('1'), tokenFor('2')])
+  const isInLog = async () => {
+    const { body } = await ask(service.url, token, '/notifications?limit=100')
+    return body.length > 4_000_000
+  }
+  await eventually(isInLog)
+
+  const { hostname, port } = new URL(service.url)
+  const statuses: string[] = []
+  const sockets: Bun.Socket[] = []
+  const request =
+    `GET /notifications?limit=100 HTTP/1.1\r\nHost: ${hostname}:${port}\r\n` +
+    `Authorization: Bearer ${token}\r\n\r\n`
+  try {
+    // What the kernel takes for a client is not held, so it is no fixed number of pages.
+    await eventually(async () => {
+      const answered = statuses.length
+      const socket = await Bun.connect({
+        hostname,
+        port: Number(port),
+        socket: {
+          data(socket, bytes) {
+            statuses.push(bytes.subarray(9, 12).toString())
+            socket.pause()
+          },
+        },
+      })
+      sockets.push(socket)
+      socket.write(request)
+      await eventually(() => statuses.length > answered)
+      return statuses.includes('429')
+    })
+    expect(statuses.length).toBeLessThan(40)
+    expect((await ask(service.url, other, '/notifications?limit=100')).status).toBe(200)
+  } finally {
+    for (const socket of sockets) socket.terminate()
+  }
+  await eventually(isInLog)
+})
