@@ -1,6 +1,9 @@
+import { accessSync, constants } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { defaultRoleLevelQuery } from './auth/roles.ts'
 import { isHostName, isLoopback, isOrigin } from './http/hosts.ts'
+import { messageOf } from './lib/errors.ts'
+import { parsePostgresUrl } from './lib/postgres-url.ts'
 
 /** Every setting, checked. Times are in milliseconds. */
 export type Config = ReturnType<typeof readAll>
@@ -144,8 +147,9 @@ const createReader = (env: Environment, problems: string[]) => {
               '(`bun run dev` brings its own Postgres.)',
           )
         }
-      } else if (!/^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? '')) {
-        problems.push(`${name} is not a URL like postgres://user:password@host:5432/database.`)
+      } else {
+        const problem = problemOfPostgresUrl(value)
+        if (problem !== null) problems.push(`${name} can't be used: ${problem}`)
       }
       return value
     },
@@ -201,6 +205,19 @@ const createReader = (env: Environment, problems: string[]) => {
       }
       return secrets
     },
+  }
+}
+
+/** What is wrong with it; null when nothing is. The files that it names have to be there. */
+const problemOfPostgresUrl = (url: string) => {
+  try {
+    const { rootCertificate, certificate, key } = parsePostgresUrl(url).tls
+    for (const file of [rootCertificate, certificate, key]) {
+      if (file !== undefined && file !== 'system') accessSync(file, constants.R_OK)
+    }
+    return null
+  } catch (error) {
+    return messageOf(error)
   }
 }
 

@@ -17,6 +17,7 @@ const redact = (name: string, value: Config[keyof Config]) => {
 
 /** Of a URL also what stands in its query can be a password. */
 const withoutPassword = (text: string) => {
+  if (/^postgres(ql)?:/.test(text)) return withoutPostgresPassword(text)
   const url = URL.parse(text)
   if (!url) return ''
   if (url.password) url.password = '••••'
@@ -24,6 +25,12 @@ const withoutPassword = (text: string) => {
     if (/pass/i.test(key)) url.searchParams.set(key, '••••')
   return decodeURI(url.toString())
 }
+
+/** Such a URL may be none for others: it can have several hosts, and a # in its password. */
+const withoutPostgresPassword = (text: string) =>
+  text
+    .replace(/^(\w+:\/\/[^/?:@]*):[^/?@]*@/, '$1:••••@')
+    .replace(/([?&][^=&]*pass[^=&]*=)[^&]*/gi, '$1••••')
 
 /** databaseUrl -> DATABASE_URL; times are kept in milliseconds, whatever they were set in. */
 const toSetting = (name: string) => {

@@ -1,8 +1,9 @@
 import { backoffMs, createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { connect, mostPauseMs, type Sql } from '../postgres/connect.ts'
+import { connect, type Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
+import { mostPauseMs } from '../postgres/socket.ts'
 
 export type Listener = {
   start(): void

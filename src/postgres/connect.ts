@@ -1,6 +1,8 @@
-import { connect as connectSocket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import postgres from 'postgres'
-import { backoffMs } from '../lib/backoff.ts'
+import { type PostgresAddress, parsePostgresUrl } from '../lib/postgres-url.ts'
+import { factsQuery, type Judge, notStandby, toFacts } from './primary.ts'
+import { createDialer } from './socket.ts'
 
 export type Sql = postgres.Sql<{ bigint: number }>
 
@@ -13,6 +15,8 @@ export type ConnectOptions = {
   idleSeconds?: number
   /** False when a pooler is in between: it takes neither settings of a session nor prepared statements. */
   direct?: boolean
+  /** Whether a session may be used. By default any that is not on a standby. */
+  judge?: Judge
   onNotify?: (channel: string, payload: string) => void
   onClose?: () => void
 }
@@ -23,6 +27,9 @@ export type ConnectOptions = {
  * backend has died ends the process (porsager/postgres #1066, #1154, #1208).
  */
 export const connect = (url: string, options: ConnectOptions): Sql => {
+  const address = parsePostgresUrl(url)
+  const dialer = createDialer(address)
+  const judge = options.judge ?? notStandby
   const settings: postgres.Options<{ bigint: postgres.PostgresType<number> }> & Unlisted = {
     max: options.max,
     // The driver reads times in no other style, whatever the database's is.
@@ -30,9 +37,17 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
       application_name: options.name,
       DateStyle: 'ISO',
       ...(options.direct ? session : {}),
+      ...address.session,
     },
-    connect_timeout: 5,
-    keep_alive: 10,
+    // The dialer knows where; the driver names it in its errors.
+    host: nameOf(address),
+    port: address.servers[0]?.port ?? 5432,
+    ...(address.user === undefined ? {} : { user: address.user }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+    ...(address.database === undefined ? {} : { database: address.database }),
+    ssl: false,
+    connect_timeout: address.connectSeconds ?? 5,
+    keep_alive: address.keepAliveSeconds ?? 10,
     max_lifetime: null,
     // Asking for types is a query of its own at each connect, whose failure nobody could catch. So there
     // are no array parameters: pass JSON.
@@ -40,7 +55,15 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
     // A pooler may be older than PgBouncer 1.21, and then knows no prepared statements.
     prepare: options.direct !== false,
     onnotice: () => undefined,
-    socket: pacedSocket(),
+    socket: dialer.open,
+    prove: {
+      query: factsQuery,
+      check([row = {}], socket) {
+        const problem = judge(toFacts(row))
+        if (problem === null) dialer.succeeded(socket)
+        return problem
+      },
+    },
     // Its own backoff grows to 20 s and would be added to that of the socket.
     backoff: () => 0,
     types: {
@@ -51,8 +74,19 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
     ...(options.onNotify ? { onnotify: options.onNotify } : {}),
     ...(options.onClose ? { onclose: options.onClose } : {}),
   }
-  return postgres(url, settings)
+  const sql = postgres(settings)
+  const { end } = sql
+  return Object.assign(sql, {
+    end(how?: { timeout?: number }) {
+      dialer.close()
+      return end(how)
+    },
+  })
 }
+
+/** Without colons: the driver takes what follows one for a port. */
+const nameOf = ({ servers: [server] }: PostgresAddress) =>
+  server && 'host' in server && !server.host.includes(':') ? server.host : 'localhost'
 
 /**
  * Every statement here is made to walk along an index. So it needs no plan for each of its values: making
@@ -70,44 +104,13 @@ const session = {
   lock_timeout: 2500,
 }
 
-/** Options that postgres.js has but its types don't list (3.4.9). */
+/** Options that postgres.js has but its types don't list (3.4.9); `prove` is of our patch. */
 type Unlisted = {
   onnotify?: (channel: string, payload: string) => void
-  socket?: (address: Address) => Promise<object>
-}
-
-type Address = { host: string[]; port: number[]; path?: string | false }
-
-/**
- * Opens sockets no faster than a server in trouble can bear. postgres.js reconnects without any delay
- * to a peer that accepts and closes, or that is starting up: hundreds of connects a second (#1179,
- * #1193). Here each failure in a row doubles the wait, from 50 ms to `mostPauseMs`, with jitter.
- */
-const pacedSocket = () => {
-  let failures = 0
-  return async ({
-    host,
-    port,
-    path,
-  }: {
-    host: string[]
-    port: number[]
-    path?: string | false
-  }) => {
-    if (failures > 0) await Bun.sleep(backoffMs(failures, mostPauseMs))
-    const [hostname = 'localhost'] = host
-    const [portNumber = 5432] = port
-    const socket = path ? connectSocket(path) : connectSocket(portNumber, hostname)
-    failures++
-    socket.once('data', bytes => {
-      if (bytes[0] !== errorResponse) failures = 0
-    })
-    // postgres.js checks the certificate against it.
-    return Object.assign(socket, { host: hostname })
+  socket?: () => Promise<Duplex>
+  prove: {
+    query: string
+    /** Says what is wrong with the session that gave this answer, before anything else is asked of it. */
+    check(rows: Record<string, string>[], socket: Duplex): Error | null
   }
 }
-
-/** The longest pause between two attempts to reach Postgres: what comes after an outage waits for it. */
-export const mostPauseMs = 1000
-
-const errorResponse = 'E'.charCodeAt(0)

@@ -8,6 +8,8 @@ import { isGone } from './process.ts'
 export type Cluster = AsyncDisposable & {
   url: string
   port: number
+  /** The folder of its data. */
+  data: string
   /** Stops it, as `pg_ctl stop -m fast` or as a crash does. */
   stop(mode: 'fast' | 'immediate'): Promise<void>
   start(): Promise<void>
@@ -32,6 +34,7 @@ export const cluster = async (settings: Record<string, string> = {}): Promise<Cl
   return {
     url: server.url,
     port: Number(new URL(server.url).port),
+    data: join(directory, 'data'),
     stop,
     async start() {
       server = await start()
