@@ -50,6 +50,7 @@ export const migrate = async (
 ): Promise<string[]> => {
   const sql = connect(url, { max: 1, name: 'kairan migrate' })
   try {
+    await requireUtf8(sql)
     const applied: string[] = []
     let done = await appliedVersions(sql, list)
     for (const migration of list) {
@@ -71,6 +72,17 @@ export const migrate = async (
   } finally {
     await sql.end({ timeout: 5 })
   }
+}
+
+/** In any other encoding there are payloads that can be stored and not be read, which would stop the log. */
+const requireUtf8 = async (sql: Sql) => {
+  const [database] = await sql<{ name: string; encoding: string }[]>`
+    select current_database() as name, current_setting('server_encoding') as encoding`
+  if (!database || database.encoding === 'UTF8') return
+  throw new Error(
+    `The database ${database.name} is encoded in ${database.encoding}, and Kairan needs UTF8: ` +
+      "create database … encoding 'UTF8' template template0.",
+  )
 }
 
 /** A newer Kairan may have granted what this one does not know of. */
