@@ -1,19 +1,20 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
-import { isChannel, isUserId } from '../auth/channels.ts'
-import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
+import { answer } from '../http/answer.ts'
+import { readObject, requireMembers } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
-import { isObject } from '../lib/json.ts'
 import { isUuid } from '../lib/uuid.ts'
 import { type Publish, readJsonRequest } from '../publish/request.ts'
+import type { AdminStore } from './admin.ts'
+import { explain } from './explain.ts'
 import {
-  type AdminStore,
   readDeliveryFilter,
+  readDisconnect,
   readOnlinePage,
   readQuestion,
+  readRedelivery,
   readStreamFilter,
-} from './admin.ts'
-import { explain } from './explain.ts'
+} from './request.ts'
 
 /**
  * What the dashboard asks, for users of the admin role level: `GET /admin/…` looks, `POST /admin/…` changes
@@ -42,9 +43,10 @@ export const adminRoutes = (options: {
     throw new KairanError('admin_only', 'This is for users of the admin role level.')
   }
 
+  /** Lets an admin read: returns the request for a parser of its query. */
   const look = async (request: Request) => {
     await admit(request)
-    return new URL(request.url).searchParams
+    return request
   }
 
   /** The body of a request that changes something. Throws `read_only`, besides. */
@@ -53,11 +55,7 @@ export const adminRoutes = (options: {
     if (options.isReadOnly) {
       throw new KairanError('read_only', 'The dashboard only looks here: DASHBOARD is readonly.')
     }
-    const text = await readText(request, maxBytes)
-    if (mediaTypeOf(request) !== 'application/json') throw unsupportedMediaType('application/json')
-    const body = parseJson(text)
-    if (isObject(body)) return { text, body, query: queryOf(body) }
-    throw new KairanError('bad_request', 'The body has to be a JSON object.')
+    return readObject(request, maxBytes)
   }
 
   return new Elysia({ name: 'admin', prefix: '/admin' })
@@ -73,7 +71,7 @@ export const adminRoutes = (options: {
     )
     .get('/presence', async ({ request }) => {
       const { after, limit } = readOnlinePage(await look(request))
-      return answer(await store.online(after, limit))
+      return answer(await store.online(after ?? '', limit))
     })
     .get('/deliveries', async ({ request }) =>
       answer(await store.deliveries(readDeliveryFilter(await look(request)))),
@@ -100,18 +98,18 @@ export const adminRoutes = (options: {
     .post(
       '/disconnect',
       async ({ request }) => {
-        const { body } = await change(request)
-        if (!isUserId(body.userId)) throw new KairanError('bad_request', 'userId is no user id.')
-        await store.disconnect(body.userId)
-        return answer({ disconnected: body.userId })
+        const { object } = await change(request)
+        const { userId } = readDisconnect(object)
+        await store.disconnect(userId)
+        return answer({ disconnected: userId })
       },
       raw,
     )
     .post(
       '/publish',
       async ({ request }) => {
-        const { body, text } = await change(request)
-        const { items, body: source } = readJsonRequest(body, text, null)
+        const { object, text } = await change(request)
+        const { items, body: source } = readJsonRequest(object, text, null)
         const [item] = items
         if (!item || items.length > 1)
           throw new KairanError('bad_request', 'Send one notification.')
@@ -125,25 +123,19 @@ export const adminRoutes = (options: {
     .post(
       '/redeliver',
       async ({ request }) => {
-        const { body, query } = await change(request)
-        if (body.notification === undefined) {
-          return answer(await store.redeliverSome(readDeliveryFilter(query)))
-        }
-        const channel = body.channel ?? null
-        if (!isUuid(body.notification) || (channel !== null && !isChannel(channel))) {
-          throw new KairanError(
-            'bad_request',
-            'Send {"notification": id} and, if you like, a channel.',
-          )
-        }
-        return answer({ changed: await store.redeliver(body.notification, channel), next: null })
+        const { object } = await change(request)
+        const asked = readRedelivery(object)
+        if (asked.notification === null) return answer(await store.redeliverSome(asked.filter))
+        const changed = await store.redeliver(asked.notification, asked.channel)
+        return answer({ changed, next: null })
       },
       raw,
     )
     .post(
       '/prune',
       async ({ request }) => {
-        await change(request)
+        const { object } = await change(request)
+        requireMembers(object, [])
         return answer(await store.prune(options.retentionMs))
       },
       raw,
@@ -154,13 +146,3 @@ const raw = { parse: 'none' } as const
 
 /** Room for a payload of MAX_EVENT_BYTES and more. */
 const maxBytes = 1024 * 1024
-
-const answer = (body: object) => Response.json(body, { headers: { 'cache-control': 'no-store' } })
-
-/** The texts and numbers of a body, as a query would have them. */
-const queryOf = (body: Record<string, unknown>) =>
-  new URLSearchParams(
-    Object.entries(body).flatMap(([name, value]) =>
-      typeof value === 'string' || typeof value === 'number' ? [[name, `${value}`]] : [],
-    ),
-  )

@@ -1,9 +1,9 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { isSameOrigin } from '../auth/origins.ts'
-import { readJson } from '../http/body.ts'
+import { answer, uncached } from '../http/answer.ts'
+import { readObject } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
-import { isObject } from '../lib/json.ts'
 
 /**
  * Signs in to the dashboard who has a token and no cookie: `POST /admin/session` puts a token that is valid here
@@ -28,17 +28,17 @@ export const adminSessionRoutes = ({ auth, cookie }: { auth: Auth; cookie: strin
       '/admin/session',
       async ({ request }) => {
         requireOwnPage(request)
-        const body = await readJson(request, 16_384)
-        const token = isObject(body) ? body.token : null
+        const { object } = await readObject(request, 16_384)
+        const { token } = object
         if (typeof token !== 'string' || token.length === 0) {
           throw new KairanError('bad_request', 'Send {"token": "…"}.')
         }
         const headers = { authorization: `Bearer ${token.trim()}` }
         const { userId, expiresAt } = await auth.identify(new Request(request.url, { headers }))
         const seconds = Math.max(1, Math.floor(expiresAt - Date.now() / 1000))
-        return Response.json(
+        return answer(
           { userId },
-          { headers: { 'set-cookie': setCookie(request, token.trim(), seconds), ...uncached } },
+          { headers: { 'set-cookie': setCookie(request, token.trim(), seconds) } },
         )
       },
       { parse: 'none' },
@@ -51,8 +51,6 @@ export const adminSessionRoutes = ({ auth, cookie }: { auth: Auth; cookie: strin
       })
     })
 }
-
-const uncached = { 'cache-control': 'no-store' }
 
 /** Over plain http a browser would not keep a cookie that is for https only. */
 const isSecure = (request: Request, cookie: string) =>

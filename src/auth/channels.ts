@@ -1,4 +1,5 @@
 import { KairanError } from '../lib/errors.ts'
+import { limits } from '../lib/limits.ts'
 
 export const everyone = 'all-users'
 export const admins = 'admin-dashboard'
@@ -45,5 +46,4 @@ export const chooseChannels = (readable: string[], asked: string[] | undefined) 
   )
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses.
-const userId = /^[^\u0000-\u0020\u007f,]{1,200}$/u
+const userId = new RegExp(`^[^\\u0000-\\u0020\\u007f,]{1,${limits.userId}}$`, 'u')

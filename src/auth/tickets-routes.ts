@@ -1,5 +1,7 @@
 import { Elysia } from 'elysia'
-import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
+import { answer } from '../http/answer.ts'
+import { readOptionalObject, requireMembers } from '../http/body.ts'
+import { excerpt } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Auth } from './auth.ts'
@@ -14,33 +16,26 @@ export const ticketRoute = (options: { auth: Auth; tickets: Tickets; requireStar
     async ({ request }) => {
       options.requireStarted()
       const identity = await options.auth.identify(request)
-      const channels = channelsOf(await readText(request, 65_536), request)
+      const { object } = await readOptionalObject(request, 65_536)
+      const channels = channelsOf(object)
       rate(identity.userId)
       const { ticket, expiresAt } = await options.tickets.issue(identity, channels)
-      return Response.json(
-        { ticket, expiresAt: expiresAt.toISOString() },
-        { status: 201, headers: { 'cache-control': 'no-store' } },
-      )
+      return answer({ ticket, expiresAt: expiresAt.toISOString() }, { status: 201 })
     },
     { parse: 'none' },
   )
 }
 
-/** Whether the user may read them is asked when the stream opens, by the role level of then. */
-const channelsOf = (text: string, request: Request) => {
-  if (text === '') return null
-  if (mediaTypeOf(request) !== 'application/json') throw unsupportedMediaType('application/json')
-  const body = parseJson(text)
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new KairanError('bad_request', 'The body has to be a JSON object, or empty.')
-  }
-  const channels = 'channels' in body ? body.channels : null
+/** Whether the user may read them is decided when the stream opens, by the permissions of that moment. */
+const channelsOf = (body: Record<string, unknown>) => {
+  requireMembers(body, ['channels'])
+  const { channels = null } = body
   if (channels === null) return null
   if (Array.isArray(channels) && channels.length > 0 && channels.every(isChannel)) {
     return [...new Set(channels)]
   }
   throw new KairanError(
     'bad_channels',
-    'channels has to be a list of channels: leave it out for all that you may read.',
+    `channels has to be a list of channels, not ${excerpt(channels)}. Leave it out for all that you may read.`,
   )
 }

@@ -12,16 +12,19 @@ export class Refusal extends Error {
 
 /** Asks the admin API; relative, so that it works below any path. Throws a Refusal. */
 export const get = <T>(path: string, query: Record<string, string> = {}): Promise<T> => {
-  const filled = Object.entries(query).filter(([, value]) => value !== '')
-  return request(`admin/${path}?${new URLSearchParams(filled)}`, {})
+  return request(`admin/${path}?${new URLSearchParams(filled(query))}`, {})
 }
 
+/** Without the fields that are empty. */
+const filled = <T>(fields: Record<string, T>) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''))
+
 /** Has the admin API change something. Throws a Refusal. */
-export const post = <T>(path: string, body: object = {}): Promise<T> =>
+export const post = <T>(path: string, body: Record<string, unknown> = {}): Promise<T> =>
   request(`admin/${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+    body: JSON.stringify(filled(body)),
   })
 
 export const signOut = () => request<null>('admin/session', { method: 'DELETE' })

@@ -1,7 +1,8 @@
 import { Elysia, t } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { isSameOrigin } from '../auth/origins.ts'
-import { readJson } from '../http/body.ts'
+import { answer } from '../http/answer.ts'
+import { readObject } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 import html from './demo.html' with { type: 'text' }
 import type { DemoStore } from './demo.ts'
@@ -26,7 +27,7 @@ export const demoRoutes = (options: {
   const { auth, store } = options
   const page = String(html)
   return new Elysia({ name: 'demo' })
-    .onParse(({ request }) => readJson(request, 1024 * 1024))
+    .onParse(async ({ request }) => (await readObject(request, 1024 * 1024)).object)
     .get('/', () => new Response(page, { headers: pageHeaders(page) }))
     .onBeforeHandle(({ request }) => {
       if (!isSameOrigin(request)) {
@@ -44,7 +45,7 @@ export const demoRoutes = (options: {
           sameSite: 'lax',
           path: '/',
         })
-        return Response.json(user, { headers: { 'set-cookie': cookie.serialize() } })
+        return answer(user, { headers: { 'set-cookie': cookie.serialize() } })
       },
       { body: t.Object({ user: t.String() }) },
     )
@@ -53,7 +54,7 @@ export const demoRoutes = (options: {
       async ({ body, request }) => {
         await auth.identify(request)
         const { channel, payload, type } = body
-        return Response.json({ id: await store.publish(channel, payload, type || null) })
+        return answer({ id: await store.publish(channel, payload, type || null) })
       },
       { body: t.Object({ channel: t.String(), payload: t.String(), type: t.String() }) },
     )
@@ -61,7 +62,7 @@ export const demoRoutes = (options: {
       '/demo/deliveries/:id',
       async ({ params, request }) => {
         await auth.identify(request)
-        return Response.json(await store.deliveries(params.id))
+        return answer(await store.deliveries(params.id))
       },
       { params: t.Object({ id: t.String({ format: 'uuid' }) }) },
     )

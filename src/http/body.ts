@@ -1,9 +1,12 @@
+import { excerpt } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
+import { isObject } from '../lib/json.ts'
+import { type Parameters, readValues, type Values } from './query.ts'
 
 /**
- * The text of a body of at most `limit` bytes. Throws `body_too_large` as soon as it is known to be
- * larger, or `bad_request` when it is not UTF-8 or cut off. Bun's own limit would answer without a word,
- * and a body that nobody reads takes no memory.
+ * Reads the text of a body of at most `limit` bytes. Throws `body_too_large` as soon as it is known to be
+ * larger, and `bad_request` when it is not UTF-8 or was cut off. Bun's own limit would answer without a body,
+ * and a body that no route reads takes no memory.
  */
 export const readText = async (request: Request, limit: number): Promise<string> => {
   const tooLarge = () =>
@@ -20,16 +23,70 @@ export const readText = async (request: Request, limit: number): Promise<string>
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
   } catch (cause) {
     if (cause instanceof KairanError) throw cause
-    // It is not UTF-8, or its sender has left: whoever that is, nothing is wrong here.
+    // It is not UTF-8, or its sender has disconnected. Neither is a fault of this service.
     throw new KairanError('bad_request', 'The body is not UTF-8, or was cut off.', { cause })
   }
 }
 
-/** Reads a body that has to be JSON, with its Content-Type. Throws as `readText` and `parseJson` do. */
-export const readJson = async (request: Request, limit: number): Promise<unknown> => {
+/**
+ * Reads a body that has to be a JSON object, with its Content-Type. Throws as `readText` and `parseJson` do, and
+ * `unsupported_media_type`.
+ */
+export const readObject = async (request: Request, limit: number): Promise<JsonObject> => {
   const text = await readText(request, limit)
-  if (mediaTypeOf(request) === 'application/json') return parseJson(text)
-  throw unsupportedMediaType('application/json')
+  requireJson(request)
+  return toObject(text)
+}
+
+/** As `readObject`; an empty body, of whatever Content-Type, is an empty object. */
+export const readOptionalObject = async (request: Request, limit: number): Promise<JsonObject> => {
+  const text = await readText(request, limit)
+  if (text === '') return { text, object: {} }
+  requireJson(request)
+  return toObject(text)
+}
+
+/** A JSON object, and the text that it was read from: numbers keep all their digits there. */
+export type JsonObject = { text: string; object: Record<string, unknown> }
+
+const toObject = (text: string): JsonObject => {
+  const object = parseJson(text)
+  if (isObject(object)) return { text, object }
+  throw new KairanError('bad_request', `The body has to be a JSON object, not ${excerpt(object)}.`)
+}
+
+const requireJson = (request: Request) => {
+  if (mediaTypeOf(request) !== 'application/json') throw unsupportedMediaType('application/json')
+}
+
+/**
+ * Throws `bad_request` for a member that is none of these: a mistyped filter would not narrow what a request
+ * changes.
+ */
+export const requireMembers = (object: Record<string, unknown>, names: readonly string[]) => {
+  const unknown = Object.keys(object).find(name => !names.includes(name))
+  if (unknown === undefined) return
+  throw new KairanError(
+    'bad_request',
+    `The body has a member ${excerpt(unknown)}. Send ${names.join(', ') || 'none'}.`,
+  )
+}
+
+/** Reads the members of a body as `readQuery` reads a query: null is absent. Throws `bad_request`. */
+export const readMembers = <P extends Parameters>(
+  object: Record<string, unknown>,
+  parameters: P,
+): Values<P> => {
+  requireMembers(object, Object.keys(parameters))
+  return readValues(parameters, name => {
+    const value = object[name] ?? null
+    if (value === null) return []
+    if (typeof value === 'string' || typeof value === 'number') return [String(value)]
+    throw new KairanError(
+      'bad_request',
+      `${name} has to be a string or a number, not ${excerpt(value)}.`,
+    )
+  })
 }
 
 /** Reads JSON. Throws `bad_request` when it is none. */
@@ -37,7 +94,7 @@ export const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new KairanError('bad_request', 'The body is not JSON.', { cause })
+    throw new KairanError('bad_request', `The body is not JSON: ${excerpt(text)}.`, { cause })
   }
 }
 
@@ -45,5 +102,6 @@ export const parseJson = (text: string): unknown => {
 export const mediaTypeOf = (request: Request) =>
   (request.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
 
-export const unsupportedMediaType = (taken: string) =>
-  new KairanError('unsupported_media_type', `The Content-Type of the body has to be ${taken}.`)
+/** The error for a body of another type than `expected`. */
+export const unsupportedMediaType = (expected: string) =>
+  new KairanError('unsupported_media_type', `The Content-Type of the body has to be ${expected}.`)

@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import { answer } from './answer.ts'
 
 /**
  * `GET /livez` says that the process answers; it never fails because the database is away: restarting
@@ -6,14 +7,11 @@ import { Elysia } from 'elysia'
  */
 export const healthRoutes = (reasons: () => string[]) =>
   new Elysia({ name: 'health' })
-    .get('/livez', () => Response.json({ status: 'ok' }, { headers: uncached }))
+    .get('/livez', () => answer({ status: 'ok' }))
     .get('/readyz', () => {
       const problems = reasons()
       const ready = problems.length === 0
-      return Response.json(
-        ready ? { status: 'ok' } : { status: 'unavailable', reasons: problems },
-        { status: ready ? 200 : 503, headers: uncached },
-      )
+      return answer(ready ? { status: 'ok' } : { status: 'unavailable', reasons: problems }, {
+        status: ready ? 200 : 503,
+      })
     })
-
-const uncached = { 'cache-control': 'no-store' }

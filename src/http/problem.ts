@@ -1,4 +1,5 @@
 import { type Code, KairanError } from '../lib/errors.ts'
+import { uncached } from './answer.ts'
 
 /** An error as the members of a problem (RFC 9457), with Kairan's `code`. */
 export const problemOf = (error: KairanError) => ({
@@ -15,7 +16,7 @@ export const problem = (error: KairanError) =>
     status: error.status,
     headers: {
       'content-type': 'application/problem+json',
-      'cache-control': 'no-store',
+      ...uncached,
       ...(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
       ...(error.retryAfter === undefined ? {} : { 'retry-after': String(error.retryAfter) }),
     },

@@ -1,12 +1,14 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
+import { answer, uncached } from '../http/answer.ts'
 import { createAnswerBudget } from '../http/answer-budget.ts'
-import { readJson } from '../http/body.ts'
+import { readObject } from '../http/body.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
 import { formatCursor } from '../log/cursor.ts'
-import { type Inbox, type Reader, readInboxChange, readInboxQuery, readReceipt } from './inbox.ts'
+import type { Inbox, Reader } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
+import { readInboxChange, readInboxQuery, readReceipt } from './request.ts'
 
 type Options = {
   auth: Auth
@@ -33,7 +35,7 @@ export const inboxRoutes = (options: Options) => {
     .get('/notifications', async ({ request }) => {
       options.requireStarted()
       const { userId } = await options.auth.identify(request)
-      const query = readInboxQuery(new URL(request.url).searchParams)
+      const query = readInboxQuery(request)
       readRate(userId)
       budget.require(userId)
       const page = await options.turns.run(userId, async () =>
@@ -47,19 +49,20 @@ export const inboxRoutes = (options: Options) => {
         cursor: formatCursor(head),
       })
       const text = `{"notifications":[${items.join(',')}],${rest.slice(1)}`
-      return budget.respond(userId, text, { ...headers, 'content-type': 'application/json' })
+      return budget.respond(userId, text, { ...uncached, 'content-type': 'application/json' })
     })
     .post(
       '/notifications/read',
       async ({ request }) => {
         options.requireStarted()
         const { userId } = await options.auth.identify(request)
-        const change = readInboxChange(await readJson(request, maxBytes))
+        const { object } = await readObject(request, maxBytes)
+        const change = readInboxChange(object)
         rate(userId)
         const unread = await options.turns.run(userId, async () =>
           options.inbox.mark(await options.readerOf(userId), change),
         )
-        return Response.json(unread, { headers })
+        return answer(unread)
       },
       { parse: 'none' },
     )
@@ -68,18 +71,17 @@ export const inboxRoutes = (options: Options) => {
       async ({ request }) => {
         options.requireStarted()
         const { userId } = await options.auth.identify(request)
-        const ids = readReceipt(await readJson(request, maxBytes))
+        const { object } = await readObject(request, maxBytes)
+        const ids = readReceipt(object)
         rate(userId)
         await options.turns.run(userId, async () =>
           options.receipts.confirm(await options.readerOf(userId), ids),
         )
-        return new Response(null, { status: 204, headers })
+        return new Response(null, { status: 204, headers: uncached })
       },
       { parse: 'none' },
     )
 }
-
-const headers = { 'cache-control': 'private, no-store' }
 
 /** Of a body: a hundred ids, and some room. */
 const maxBytes = 16 * 1024

@@ -1,5 +1,7 @@
 import { isChannel } from '../auth/channels.ts'
+import { excerpt, nameFaultOf } from '../lib/characters.ts'
 import { isObject, parseObject } from '../lib/json.ts'
+import { limits } from '../lib/limits.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { Event } from '../log/event.ts'
 
@@ -32,6 +34,8 @@ export const parseLive = (
   if (type !== undefined && type !== null && typeof type !== 'string') {
     return refuse(`the type is not a string: ${excerpt(type)}`)
   }
+  const fault = typeof type === 'string' ? nameFaultOf(type, limits.type) : null
+  if (fault !== null) return refuse(`the type ${fault}: ${excerpt(type)}`)
   return {
     event: {
       seq: null,
@@ -45,6 +49,3 @@ export const parseLive = (
     },
   }
 }
-
-const excerpt = (value: unknown) =>
-  (JSON.stringify(value) ?? 'undefined').slice(0, 100).toWellFormed()

@@ -1,4 +1,8 @@
+import { excerpt, storageFaultOf } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
+import { isObject } from '../lib/json.ts'
+import { limits } from '../lib/limits.ts'
+import { parseTime } from '../lib/time.ts'
 
 /** A notification to be published. */
 export type Publication = {
@@ -27,12 +31,13 @@ export type Publish = (
 /** What one request asks to publish. What can't be published is there as the reason. */
 export type Request = { isBatch: boolean; items: (Publication | KairanError)[]; body: string }
 
-/** The largest batch. */
-export const mostInBatch = 100
-
 /** Reads `{channel | channels, payload, …}` or `{notifications: […]}`. `text` is what it was parsed from. */
 export const readJsonRequest = (parsed: unknown, text: string, key: string | null): Request => {
-  if (!isObject(parsed)) throw bad('A notification is a JSON object: {"channel": …, "payload": …}.')
+  if (!isObject(parsed)) {
+    throw bad(
+      `A notification is a JSON object, not ${excerpt(parsed)}. Send {"channel": …, "payload": …}.`,
+    )
+  }
   if (!('notifications' in parsed)) {
     return { isBatch: false, items: [readOne(parsed, ['payload'], key)], body: text }
   }
@@ -40,18 +45,18 @@ export const readJsonRequest = (parsed: unknown, text: string, key: string | nul
   if (
     !Array.isArray(list) ||
     list.length === 0 ||
-    list.length > mostInBatch ||
+    list.length > limits.batch ||
     Object.keys(rest).length > 0
   ) {
     throw bad(
-      `A batch is {"notifications": […]} with 1 to ${mostInBatch} of them, and nothing else.`,
+      `A batch is {"notifications": […]} with 1 to ${limits.batch} of them, and nothing else.`,
     )
   }
   if (key !== null)
     throw bad('In a batch each notification has its own dedupeKey: leave out Idempotency-Key.')
   const items = list.map((item, index) =>
     caught(() => {
-      if (!isObject(item)) throw bad('A notification is a JSON object.')
+      if (!isObject(item)) throw bad(`A notification is a JSON object, not ${excerpt(item)}.`)
       return readOne(item, ['notifications', String(index), 'payload'], null)
     }),
   )
@@ -108,35 +113,37 @@ const channelsOf = ({ channel, channels }: Record<string, unknown>) => {
     throw bad('Send channel, or channels, not both.')
   }
   const names = (channel ?? null) === null ? channels : [channel]
-  if (!Array.isArray(names) || !names.every(isStorable)) {
-    throw bad('channel has to be a string, or channels a list of strings.')
+  if (!Array.isArray(names) || !names.every(name => typeof name === 'string')) {
+    throw bad(`channel has to be a string, or channels a list of strings, not ${excerpt(names)}.`)
   }
+  for (const name of names) requireStorable('channel', name)
   return names
 }
 
 const textOf = (from: Record<string, unknown>, name: string) => {
   const value = from[name] ?? null
-  if (value === null || isStorable(value)) return value
-  throw bad(`${name} has to be a string without U+0000, or null.`)
+  if (value === null) return null
+  if (typeof value !== 'string')
+    throw bad(`${name} has to be a string or null, not ${excerpt(value)}.`)
+  requireStorable(name, value)
+  return value
+}
+
+/** SQL checks all else, how many characters there are too. */
+const requireStorable = (name: string, value: string) => {
+  const fault = storageFaultOf(value)
+  if (fault !== null) throw bad(`${name} ${fault}: ${excerpt(value)}. Remove that character.`)
 }
 
 const timeOf = (from: Record<string, unknown>) => {
   const text = textOf(from, 'expiresAt')
   if (text === null) return null
-  const ms = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d.*(Z|[+-]\d\d:\d\d)$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN
-  const year = new Date(ms).getUTCFullYear()
-  if (year >= 1 && year <= 9999) return new Date(ms).toISOString()
-  throw bad('expiresAt has to be a time with its zone, like 2030-01-31T12:00:00Z.')
+  const time = parseTime(text)
+  if (time !== null) return time
+  throw bad(
+    `expiresAt has to be a time with its zone, like 2030-01-31T12:00:00Z, not ${excerpt(text)}.`,
+  )
 }
-
-/** What Postgres has as text: any Unicode but U+0000, and no halves of a character. */
-const isStorable = (value: unknown): value is string =>
-  typeof value === 'string' && !value.includes('\0') && value.isWellFormed()
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const caught = <T>(read: () => T) => {
   try {

@@ -1,14 +1,16 @@
 import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { type Identity, mayPublish, publishScope } from '../auth/identity.ts'
+import { answer } from '../http/answer.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
 import { problemOf } from '../http/problem.ts'
+import { parseFields } from '../http/query.ts'
 import { KairanError } from '../lib/errors.ts'
+import { limits } from '../lib/limits.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
 import type { Traces } from '../observe/traces.ts'
 import {
-  mostInBatch,
   type Publication,
   type Publish,
   type Published,
@@ -34,7 +36,7 @@ export const publishRoute = (options: {
   const rate = createRate({
     perSecond: options.publishRate,
     // A batch has to fit, however slow the rate.
-    burst: Math.max(options.publishRate, mostInBatch),
+    burst: Math.max(options.publishRate, limits.batch),
     what: 'notifications',
   })
   // Room for a payload that escapes its characters, or for a batch of ordinary ones.
@@ -61,16 +63,14 @@ export const publishRoute = (options: {
         throw error
       })
       span.end()
-      if (isBatch) return Response.json({ results: results.map(resultOf) }, { headers })
+      if (isBatch) return answer({ results: results.map(resultOf) })
       const [result] = results
       if (!result || result instanceof KairanError) throw result
-      return Response.json({ id: result.id }, { status: statusOf(result), headers })
+      return answer({ id: result.id }, { status: statusOf(result) })
     },
     { parse: 'none' },
   )
 }
-
-const headers = { 'cache-control': 'no-store' }
 
 const readRequest = async (request: Request, maxBytes: number) => {
   const text = await readText(request, maxBytes)
@@ -79,7 +79,7 @@ const readRequest = async (request: Request, maxBytes: number) => {
     case 'application/json':
       return readJsonRequest(parseJson(text), text, key)
     case 'application/x-www-form-urlencoded':
-      return readFormRequest(new URLSearchParams(text), key)
+      return readFormRequest(parseFields(text), key)
     default:
       throw unsupportedMediaType('application/json or application/x-www-form-urlencoded')
   }

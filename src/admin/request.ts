@@ -1,0 +1,75 @@
+import { isChannel, isUserId } from '../auth/channels.ts'
+import { readMembers } from '../http/body.ts'
+import { optional, position, readQuery, required, time, wholeNumber } from '../http/query.ts'
+import { nameFaultOf } from '../lib/characters.ts'
+import { limits } from '../lib/limits.ts'
+import { isUuid } from '../lib/uuid.ts'
+import type { DeliveryFilter, Status, StreamFilter } from './admin.ts'
+
+/** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
+export const readStreamFilter = (request: Request): StreamFilter =>
+  readQuery(request, {
+    user: optional(isUserId, userId),
+    before: position(optional(isStreamPosition, next)),
+    limit,
+  })
+
+/** Reads the query of `GET /admin/deliveries`. Throws `bad_request`. */
+export const readDeliveryFilter = (request: Request): DeliveryFilter =>
+  readQuery(request, deliveryFilter)
+
+/** What `POST /admin/redeliver` puts back: a notification, on one channel or on all, or what a filter matches. */
+export type Redelivery =
+  | { notification: string; channel: string | null }
+  | { notification: null; filter: DeliveryFilter }
+
+/** Reads the body of `POST /admin/redeliver`. Throws `bad_request`. */
+export const readRedelivery = (body: Record<string, unknown>): Redelivery =>
+  body.notification === undefined
+    ? { notification: null, filter: readMembers(body, deliveryFilter) }
+    : readMembers(body, {
+        notification: required(isUuid, notificationId),
+        channel: optional(isChannel, channelName),
+      })
+
+/** Reads the query of `GET /admin/explain`. Throws `bad_request`. */
+export const readQuestion = (request: Request) =>
+  readQuery(request, {
+    notification: required(isUuid, notificationId),
+    user: required(isUserId, userId),
+  })
+
+/** Reads the query of `GET /admin/presence`. Throws `bad_request`. */
+export const readOnlinePage = (request: Request) =>
+  readQuery(request, { after: position(optional(isUserId, next)), limit })
+
+/** Reads the body of `POST /admin/disconnect`. Throws `bad_request`. */
+export const readDisconnect = (body: Record<string, unknown>) =>
+  readMembers(body, { userId: required(isUserId, userId) })
+
+const isStatus = (value: string): value is Status =>
+  value === 'pending' || value === 'delivered' || value === 'failed'
+
+const isType = (value: string): value is string => nameFaultOf(value, limits.type) === null
+
+const isSeq = (value: string): value is string => /^\d{1,15}$/.test(value)
+
+const isStreamPosition = (value: string): value is string =>
+  /^\d{1,10}\.\d{1,6}_/.test(value) && isUuid(value.slice(value.indexOf('_') + 1))
+
+const userId = `a user id of 1 to ${limits.userId} characters`
+const notificationId = "a notification's id, which is a UUID"
+const channelName = 'a channel, such as user-42 or all-users'
+const next = 'the `next` of an earlier answer'
+
+const limit = wholeNumber(1, limits.rows, 50)
+
+const deliveryFilter = {
+  channel: optional(isChannel, channelName),
+  type: optional(isType, `a type of 1 to ${limits.type} characters`),
+  status: optional(isStatus, 'pending, delivered or failed'),
+  since: time,
+  until: time,
+  before: position(optional(isSeq, next)),
+  limit,
+}

@@ -1,0 +1,59 @@
+import { requireMembers } from '../http/body.ts'
+import { flag, list, position, readQuery, single, wholeNumber } from '../http/query.ts'
+import { excerpt, nameFaultOf } from '../lib/characters.ts'
+import { KairanError } from '../lib/errors.ts'
+import { limits } from '../lib/limits.ts'
+import { isUuid } from '../lib/uuid.ts'
+import { parseCursor } from '../log/cursor.ts'
+import type { InboxChange, InboxQuery } from './inbox.ts'
+
+/** Reads `?limit=&before=&type=&unread=`. Throws `bad_request` or `bad_cursor`. */
+export const readInboxQuery = (request: Request): InboxQuery => {
+  const { limit, before, type, unread } = readQuery(request, parameters)
+  return { limit, before, types: type, unreadOnly: unread }
+}
+
+const isType = (name: string) => nameFaultOf(name, limits.type) === null
+
+const parameters = {
+  limit: wholeNumber(1, limits.rows, 20),
+  before: position(single(parseCursor)),
+  type: list(isType, limits.filterTypes, `types of 1 to ${limits.type} characters`),
+  unread: flag,
+}
+
+/** Reads `{"ids"}` with or without `"read"`, `{"upTo"}` or `{"all": true}`. Throws `bad_request` or `bad_cursor`. */
+export const readInboxChange = (body: Record<string, unknown>): InboxChange => {
+  const { ids, upTo, all, read = true, ...rest } = body
+  const named = [ids, upTo, all].filter(value => value !== undefined)
+  if (named.length !== 1 || Object.keys(rest).length > 0) throw bad(oneOf(body))
+  if (ids !== undefined) {
+    if (typeof read !== 'boolean') throw bad(`read has to be true or false, not ${excerpt(read)}.`)
+    return { ids: idsOf(ids), read }
+  }
+  if (read !== true) throw bad('Only ids can be marked as unread: send "read": false with ids.')
+  if (typeof upTo === 'string') return { upTo: parseCursor(upTo) }
+  if (all === true) return { all }
+  throw bad(oneOf(body))
+}
+
+const oneOf = (body: Record<string, unknown>) =>
+  'Send one of {"ids": [notification ids]}, {"upTo": "cursor"} and {"all": true}; with ids also "read": false. ' +
+  `The body is ${excerpt(body)}.`
+
+/** Reads `{"ids"}`. Throws `bad_request`. */
+export const readReceipt = (body: Record<string, unknown>): string[] => {
+  requireMembers(body, ['ids'])
+  return idsOf(body.ids)
+}
+
+const idsOf = (value: unknown): string[] => {
+  if (!Array.isArray(value) || value.length > limits.ids) {
+    throw bad(`ids has to be a list of at most ${limits.ids} ids, not ${excerpt(value)}.`)
+  }
+  const wrong = value.findIndex(id => !isUuid(id))
+  if (wrong < 0) return value
+  throw bad(`ids has to hold ids of notifications (UUIDs), not ${excerpt(value[wrong])}.`)
+}
+
+const bad = (message: string) => new KairanError('bad_request', message)
