@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { defaultRoleLevelQuery } from './auth/roles.ts'
 import { isHostName, isLoopback, isOrigin } from './http/hosts.ts'
+import { parseDuration } from './lib/duration.ts'
 import { messageOf } from './lib/errors.ts'
 import { parsePostgresUrl } from './lib/postgres-url.ts'
 
@@ -27,6 +28,14 @@ export const readConfig = (env: Environment): Config => readWith(env, readAll)
 /** Reads what migrating needs. Throws a ConfigError. */
 export const readDatabaseUrl = (env: Environment): string =>
   readWith(env, read => read.postgresUrl('DATABASE_URL') ?? '')
+
+/** Reads what signing a token needs. Throws a ConfigError. */
+export const readSigning = (env: Environment) =>
+  readWith(env, read => ({
+    secrets: read.secrets('JWT_SECRET', 32),
+    issuer: read.optional('JWT_ISSUER'),
+    audience: read.optional('JWT_AUDIENCE'),
+  }))
 
 const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
   const problems: string[] = []
@@ -126,8 +135,7 @@ const createReader = (env: Environment, problems: string[]) => {
     /** As in 90s, 15m, 12h, 7d. */
     duration(name: string, fallback: string) {
       const value = get(name) ?? fallback
-      const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? []
-      const ms = Number(count) * (unitMs[unit] ?? Number.NaN)
+      const ms = parseDuration(value)
       if (!(ms > 0))
         problems.push(`${name}="${value}": it has to be a time like 90s, 15m, 12h or 7d.`)
       return ms
@@ -182,18 +190,18 @@ const createReader = (env: Environment, problems: string[]) => {
       return value
     },
     /** Several, comma-separated, during a rotation: the first signs, all verify. */
-    secrets(name: string, leastBytes: number, instead: string) {
+    secrets(name: string, leastBytes: number, instead?: string) {
       const secrets = split(name)
-      if (secrets.length === 0 && get(instead) === undefined) {
+      if (secrets.length === 0 && (!instead || get(instead) === undefined)) {
         problems.push(
-          `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`, or set ${instead}.`,
+          `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`${instead ? `, or set ${instead}` : ''}.`,
         )
       }
       for (const [index, secret] of secrets.entries()) {
         const bytes = Buffer.byteLength(secret)
         if (secret.startsWith('-----BEGIN')) {
           problems.push(
-            `${name} (number ${index + 1}) is a key in PEM, which is no secret: use ${instead}.`,
+            `${name} (number ${index + 1}) is a key in PEM, which is no secret: use JWT_JWKS_URL.`,
           )
         } else if (bytes < leastBytes) {
           problems.push(
@@ -220,5 +228,3 @@ const problemOfPostgresUrl = (url: string) => {
     return messageOf(error)
   }
 }
-
-const unitMs: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }

@@ -1,10 +1,12 @@
-import { type Config, ConfigError, readConfig, readDatabaseUrl } from './config.ts'
+import { type Config, ConfigError, readConfig, readDatabaseUrl, readSigning } from './config.ts'
 import { messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import { createLogger } from './observe/logger.ts'
 import { migrate } from './postgres/migrate.ts'
 import { findPort } from './process/port.ts'
+import { setRole } from './process/role.ts'
+import { makeToken } from './process/token.ts'
 import { createWorkers } from './process/workers.ts'
 import { redactConfig } from './redact.ts'
 import { createService } from './service.ts'
@@ -19,6 +21,9 @@ const usage = `Usage: kairan <command>
   dev          serve with a Postgres of its own, a demo page, and a restart at every change
                (in a checkout of the source)
   migrate      bring the schema up to date, and end
+  token        print a token for a user, signed with the first JWT_SECRET:
+               token --sub 42 [--scope kairan:publish] [--expires 1h] [--claim name=json]
+  role         give a user a role level: role 42 100
   config       show the settings as they count, without secrets
   healthcheck  ask the service on HOST and PORT whether it is ready: exit code 0 or 1
   version      show the version
@@ -40,6 +45,10 @@ const main = async (command = 'start', ...options: string[]) => {
       return migrateOnly()
     case 'config':
       return showConfig()
+    case 'token':
+      return console.log(await makeToken(options, readSigning(await settings())))
+    case 'role':
+      return console.log(await setRole(options, readDatabaseUrl(await settings())))
     case 'version':
     case '--version':
       return console.log(version)
@@ -52,6 +61,14 @@ const main = async (command = 'start', ...options: string[]) => {
       console.error(`${usage}\n\nThere is no command "${command}".`)
       return process.exit(exitUsage)
   }
+}
+
+/** The environment; in a checkout in which `dev` was started, with the secret and the database of `dev`. */
+const settings = async () => {
+  if (Bun.isStandaloneExecutable) return process.env
+  const { devSettings } = await import('./dev/settings.ts')
+  const set = Object.entries(process.env).filter(([, value]) => value?.trim())
+  return { ...(await devSettings()), ...Object.fromEntries(set) }
 }
 
 const start = async (options: string[]) => {

@@ -231,7 +231,7 @@ export const createService = (
     config.dashboard === 'off'
       ? []
       : [
-          dashboardRoutes(),
+          dashboardRoutes({ isHome: !options.demo }),
           adminSessionRoutes({ auth, cookie: config.authCookie }),
           adminRoutes({
             auth,

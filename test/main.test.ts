@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { decodeJwt } from 'jose'
 import { type Binary, compile, fromSource } from './support/binary.ts'
 import { openReady } from './support/client.ts'
 import { collector } from './support/collector.ts'
@@ -6,7 +7,8 @@ import { database } from './support/database.ts'
 import { eventually } from './support/eventually.ts'
 import { freePort } from './support/port.ts'
 import { isReady } from './support/process.ts'
-import { secret, tokenFor } from './support/service.ts'
+import { publish } from './support/publish.ts'
+import { secret, serve, tokenFor } from './support/service.ts'
 
 let compiled: Binary
 beforeAll(async () => {
@@ -47,6 +49,59 @@ test('shows the settings without their secrets, the version, and help', async ()
   expect(settings).not.toMatch(/hidden-one|a-secret-of/)
   expect(await text('--version')).toMatch(/^\d+\.\d+\.\d+\n$/)
   expect(await text('--help')).toStartWith('Usage: kairan <command>')
+})
+
+test('token prints a token that the service takes, and role lets its user into the dashboard', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const env = {
+    DATABASE_URL: db.url,
+    JWT_SECRET: `${secret},another-secret-of-the-tests-0123456789`,
+  }
+  const text = async (...command: string[]) => {
+    const process = run([compiled.path, ...command], env)
+    expect(await process.exited).toBe(0)
+    return (await new Response(process.stdout).text()).trim()
+  }
+  const token = await text('token', '--sub', '42', '--scope', 'kairan:publish', '--expires', '5m')
+  const { exp = 0, ...claims } = decodeJwt(token)
+  expect(claims).toMatchObject({ sub: '42', scope: 'kairan:publish' })
+  expect(Math.abs(exp - Date.now() / 1000 - 300)).toBeLessThan(60)
+  const { status } = await publish(service.url, { channel: 'user-42', payload: {} }, { token })
+  expect(status).toBe(201)
+  expect(
+    decodeJwt(await text('token', '--sub', '42', '--claim', 'kairan:channels=["user-*"]')),
+  ).toMatchObject({ 'kairan:channels': ['user-*'] })
+
+  const me = () =>
+    fetch(`${service.url}/admin/me`, { headers: { authorization: `Bearer ${token}` } })
+  expect((await me()).status).toBe(403)
+  expect(await text('role', '42', '100')).toBe('The role level of 42 is 100.')
+  await eventually(async () => (await me()).status === 200)
+})
+
+test('token and role say what is wrong with their options', async () => {
+  for (const [command, words] of [
+    [['token'], '--sub'],
+    [['token', '--sub', 'a b'], '--sub'],
+    [['token', '--sub', '42', '--expires', 'soon'], 'soon'],
+    [['token', '--sub', '42', '--claim', 'name=text'], 'name=text'],
+    [['token', '--sub', '42', '--claim', 'exp=1'], '--expires'],
+    [['token', '--sub', '42', '--user', '1'], '--user'],
+    [['role'], 'kairan role 42 100'],
+    [['role', '42', 'high'], 'high'],
+    [['role', '42', '1', '2'], 'kairan role 42 100'],
+  ] as const) {
+    const process = run([compiled.path, ...command], {
+      DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
+      JWT_SECRET: secret,
+    })
+    expect(await process.exited).toBe(1)
+    expect(await new Response(process.stderr).text()).toContain(words)
+  }
+  const missing = run([compiled.path, 'token', '--sub', '42'])
+  expect(await missing.exited).toBe(78)
+  expect(await new Response(missing.stderr).text()).toContain('JWT_SECRET')
 })
 
 test('the compiled binary migrates, serves, is healthy, delivers, and drains on SIGTERM', async () => {

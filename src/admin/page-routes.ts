@@ -7,14 +7,16 @@ import { bundle } from '../http/bundle.ts' with { type: 'macro' }
 const script = bundle('../dashboard/main.tsx')
 
 /**
- * `GET /dashboard`: the operator's page. It is the same for everybody, as it holds nothing: what it shows it asks of
+ * `GET /dashboard`: the operator's page, to which `GET /` leads when it is `isHome`. It is the same for everybody, as it holds nothing: what it shows it asks of
  * `/admin/…`. All its addresses are relative, so it may be served below another path.
  */
-export const dashboardRoutes = () =>
-  new Elysia({ name: 'dashboard' })
+export const dashboardRoutes = ({ isHome }: { isHome: boolean }) => {
+  const app = new Elysia({ name: 'dashboard' })
     .get('/dashboard', () => file(String(html), 'text/html'))
     .get('/dashboard.js', () => file(script, 'text/javascript'))
     .get('/dashboard.css', () => file(`${uplotStyle}\n${style}`, 'text/css'))
+  return isHome ? app.get('/', ({ redirect }) => redirect('dashboard')) : app
+}
 
 const file = (text: string, type: string) =>
   new Response(text, {

@@ -8,14 +8,17 @@ import { createTokenCheck } from './tokens.ts'
 
 export type { Identity } from './identity.ts'
 
+/** Claims of a token besides `sub`, `exp`, `iss` and `aud`. */
+export type Claims = Record<string, unknown>
+
 export type Auth = {
   /**
    * Finds who makes a request, by the token of its Authorization header, or else of its cookie. Throws
    * `token_missing`, `token_invalid`, `token_expired`, `origin_forbidden` or `auth_unavailable`.
    */
   identify(request: Request): Promise<Identity>
-  /** Signs a token for a user that is valid for `seconds`. Needs a secret. */
-  sign(userId: string, seconds: number): Promise<string>
+  /** Signs a token for a user that is valid for `seconds`, with further claims. Needs a secret. */
+  sign(userId: string, seconds: number, claims?: Claims): Promise<string>
 }
 
 /** Checks tokens with any of the secrets and with the keys; signs with the first secret. */
@@ -47,10 +50,11 @@ export const createAuth = (options: {
       guard(request)
       return check(token)
     },
-    async sign(userId, seconds) {
+    async sign(userId, seconds, claims = {}) {
       if (!secret) throw new Error('There is no secret to sign with')
       const exp = Math.floor(Date.now() / 1000) + seconds
       return jwt({ name: 'jwt', secret }).decorator.jwt.sign({
+        ...claims,
         sub: userId,
         exp,
         ...(issuer === null ? {} : { iss: issuer }),

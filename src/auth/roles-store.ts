@@ -1,4 +1,5 @@
 import { createGather } from '../lib/batch-lookup.ts'
+import { connect } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { defaultRoleLevelQuery, type LevelOf } from './roles.ts'
 
@@ -15,6 +16,26 @@ export const createRoles = (database: Database, query: string): LevelOf => {
     }
   }
 }
+
+/** Gives a user a role level, over a connection of its own. Rejects with the driver's error. */
+export const saveRoleLevel = async (url: string, userId: string, roleLevel: number) => {
+  const sql = connect(url, { max: 1, name: 'kairan role' })
+  try {
+    await sql`
+      insert into kairan.roles (user_id, role_level) values (${userId}, ${roleLevel})
+      on conflict (user_id) do update set role_level = excluded.role_level`
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === undefinedTable) {
+      error.message = 'This database has no table kairan.roles: run `kairan migrate` first.'
+    }
+    throw error
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+/** SQLSTATE. */
+const undefinedTable = '42P01'
 
 const levelsOf = async (database: Database, userIds: string[]) => {
   const rows = await database.run(

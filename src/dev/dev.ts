@@ -1,8 +1,9 @@
-import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createAuth } from '../auth/auth.ts'
+import { publishScope } from '../auth/identity.ts'
 import { findPort } from '../process/port.ts'
 import { startEmbedded } from './postgres/embedded.ts'
+import { directory, keptSecret, root } from './settings.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -13,9 +14,6 @@ type Process = {
   pid: number
   on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown
 }
-
-const root = join(import.meta.dir, '../..')
-const directory = join(root, '.kairan')
 
 /**
  * Serves for a developer: with a Postgres of its own unless DATABASE_URL names one, the demo page, and
@@ -69,12 +67,16 @@ const greet = async (
   const [secret = ''] = JWT_SECRET.split(',')
   const { JWT_ISSUER: issuer = null, JWT_AUDIENCE: audience = null } = settings
   const auth = createAuth({ secrets: [secret], issuer, audience, cookie: '' })
+  const token = await auth.sign('1', 30 * 86_400, { scope: publishScope })
   console.log(`
   Demo page   ${url}/
-  Dashboard   ${url}/dashboard (be Chidi on the demo page first)
+  Dashboard   ${url}/dashboard (be Chidi on the demo page first, or: npx bun src/main.ts role 1 100)
   Postgres    psql '${DATABASE_URL}'
   Publish     select kairan.publish('user-1', '{"text": "Hello"}', 'demo.hello');
-  Stream      curl -N -H 'Authorization: Bearer ${await auth.sign('1', 30 * 86_400)}' ${url}/notifications/stream
+  Token       export TOKEN=${token}
+              of user 1, may publish; for another: npx bun src/main.ts token --sub 2
+  Stream      curl -N -H "Authorization: Bearer $TOKEN" ${url}/notifications/stream
+  Over HTTP   curl -H "Authorization: Bearer $TOKEN" --json '{"channel": "user-1", "payload": {}}' ${url}/notifications
 `)
 }
 
@@ -84,17 +86,6 @@ const isReady = async (url: string) => {
   } catch {
     return false // Nobody listens yet.
   }
-}
-
-/** A secret that stays the same between runs, so that cookies and printed tokens stay valid. */
-const keptSecret = async () => {
-  await mkdir(directory, { recursive: true })
-  const file = Bun.file(join(directory, 'jwt-secret'))
-  if (await file.exists()) return (await file.text()).trim()
-  const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(48))).toString('base64url')
-  await file.write(`${secret}\n`)
-  await chmod(join(directory, 'jwt-secret'), 0o600)
-  return secret
 }
 
 const freePort = async (from: number): Promise<number> => {

@@ -311,3 +311,12 @@ test('tells of its settings, and none of their secrets', async () => {
   expect(system.migrations[0]).toMatchObject({ version: 1, name: 'schema' })
   expect(system.tables.map(({ name }: { name: string }) => name)).toContain('deliveries')
 })
+
+test('the root leads to the dashboard', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const response = await fetch(service.url, { redirect: 'manual' })
+  expect(response.status).toBe(302)
+  expect(response.headers.get('location')).toBe('dashboard')
+  expect(await (await fetch(service.url)).text()).toContain('dashboard.js')
+})
