@@ -4,6 +4,7 @@ import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import { createHostCheck } from './hosts.ts'
 import { problem, toKairanError } from './problem.ts'
+import { exposedHeaders } from './user-header.ts'
 
 export type HttpServer = {
   url: string
@@ -99,7 +100,7 @@ const crossOrigin = (origins: readonly string[]) => {
       'Last-Event-ID',
       'traceparent',
     ],
-    exposeHeaders: ['Retry-After'],
+    exposeHeaders: exposedHeaders,
     maxAge: 600,
   })
 }

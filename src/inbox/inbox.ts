@@ -19,23 +19,36 @@ export type InboxChange = { ids: string[]; read: boolean } | { upTo: Cursor } | 
 /** Whose inbox it is, and which channels that user may read now. */
 export type Reader = { userId: string; channels: readonly string[] }
 
-/** How many are unread. With `unreadIsLeast` there may be more. */
-export type Unread = { unread: number; unreadIsLeast?: true }
+/**
+ * How many are unread, and of when that is: clients learn it from answers and from streams, in any order,
+ * and events add to it.
+ */
+export type Count = {
+  unread: number
+  /** There may be more. */
+  unreadIsLeast?: true
+  /** When the first of them expires. */
+  unreadUntil?: string
+  /** Where the log ended when it was counted: a stream from here has what was not. */
+  head: Cursor
+  /** Higher after each change of what is read; absent before the first. */
+  revision?: number
+  /** The database's clock when it was counted. */
+  time: string
+}
 
-export type InboxPage = Unread & {
+export type InboxPage = Count & {
   /** The notifications, newest first, each as its JSON. */
   items: string[]
   /** Where the next page begins, if there is one. */
   next: Cursor | null
-  /** Where the log ended when the page was read: a stream from here has what the page has not. */
-  head: Cursor
 }
 
 export type Inbox = {
   /** Reads a page. Throws `bad_cursor` when it begins in another log, or `unavailable`. */
   page(reader: Reader, query: InboxQuery): Promise<InboxPage>
   /** Marks, and tells the user's streams. Throws `bad_cursor` for one of another log, or `unavailable`. */
-  mark(reader: Reader, change: InboxChange): Promise<Unread>
+  mark(reader: Reader, change: InboxChange): Promise<Count>
 }
 
 /** Finds what a user may read now, by the role level of now. Throws `unavailable`. */

@@ -3,10 +3,11 @@ import type { Auth } from '../auth/auth.ts'
 import { answer, uncached } from '../http/answer.ts'
 import { createAnswerBudget } from '../http/answer-budget.ts'
 import { readObject } from '../http/body.ts'
+import { userHeader } from '../http/user-header.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
-import { formatCursor } from '../log/cursor.ts'
-import type { Inbox, Reader } from './inbox.ts'
+import { formatInboxCursor } from '../log/cursor.ts'
+import type { Count, Inbox, Reader } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
 import { readInboxChange, readInboxQuery, readReceipt } from './request.ts'
 
@@ -41,15 +42,17 @@ export const inboxRoutes = (options: Options) => {
       const page = await options.turns.run(userId, async () =>
         options.inbox.page(await options.readerOf(userId), query),
       )
-      const { items, next, head, ...unread } = page
+      const { items, next, ...count } = page
       // The notifications are JSON already, and stay as they are: numbers keep all their digits.
       const rest = JSON.stringify({
-        next: next && formatCursor(next),
-        ...unread,
-        cursor: formatCursor(head),
+        next: next && formatInboxCursor(next),
+        ...answerOf(count),
       })
       const text = `{"notifications":[${items.join(',')}],${rest.slice(1)}`
-      return budget.respond(userId, text, { ...uncached, 'content-type': 'application/json' })
+      return budget.respond(userId, text, {
+        ...headersOf(count, userId),
+        'content-type': 'application/json',
+      })
     })
     .post(
       '/notifications/read',
@@ -59,10 +62,10 @@ export const inboxRoutes = (options: Options) => {
         const { object } = await readObject(request, maxBytes)
         const change = readInboxChange(object)
         rate(userId)
-        const unread = await options.turns.run(userId, async () =>
+        const count = await options.turns.run(userId, async () =>
           options.inbox.mark(await options.readerOf(userId), change),
         )
-        return answer(unread)
+        return answer(answerOf(count), { headers: headersOf(count, userId) })
       },
       { parse: 'none' },
     )
@@ -82,6 +85,18 @@ export const inboxRoutes = (options: Options) => {
       { parse: 'none' },
     )
 }
+
+/** A count as JSON, but for the time, which goes into a header. */
+const answerOf = ({ head, time: _, ...count }: Count) => ({
+  ...count,
+  cursor: formatInboxCursor(head),
+})
+
+const headersOf = ({ time }: Count, userId: string) => ({
+  ...uncached,
+  ...userHeader(userId),
+  'kairan-time': time,
+})
 
 /** Of a body: a hundred ids, and some room. */
 const maxBytes = 16 * 1024

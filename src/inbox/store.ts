@@ -1,12 +1,12 @@
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { type Cursor, formatCursor } from '../log/cursor.ts'
+import { type Cursor, formatInboxCursor } from '../log/cursor.ts'
 import { jsonOf } from '../log/event.ts'
 import { type EventRow, eventColumns, toEvent } from '../log/log-store.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
-import type { Inbox, InboxChange, InboxQuery, Reader } from './inbox.ts'
+import type { Count, Inbox, InboxChange, InboxQuery, Reader } from './inbox.ts'
 
 /** About how many bytes of payloads one page has, at the most. */
 const pageBytes = 4 * 1024 * 1024
@@ -20,7 +20,7 @@ export const createInbox = (database: Database, report: Report): Inbox & { stop(
       const rows = await runForClient(database, sql => readPage(sql, reader, query))
       const [first] = rows
       if (!first) throw new Error('kairan.inbox_page gave no answer')
-      const { epoch, head } = first
+      const { epoch } = first
       requireSameLog(epoch, query.before)
       if (query.types) for (const channel of reader.channels) folds.ask(channel)
       const items = rows.filter(row => row.seq !== null)
@@ -29,31 +29,42 @@ export const createInbox = (database: Database, report: Report): Inbox & { stop(
       const next = last && items.length < first.found ? last.seq : first.next
       return {
         items: items.map(row =>
-          jsonOf(toEvent(row), { cursor: formatCursor({ epoch, seq: row.seq }), read: row.read }),
+          jsonOf(toEvent(row), {
+            cursor: formatInboxCursor({ epoch, seq: row.seq }),
+            read: row.read,
+          }),
         ),
         next: next === null ? null : { epoch, seq: next },
-        head: { epoch, seq: head },
-        ...unreadOf(first),
+        ...countOf(first),
       }
     },
     async mark(reader, change) {
       const [row] = await runForClient(database, sql => markIn(sql, reader, change))
       if (!row) throw new Error('kairan.mark_inbox gave no answer')
       requireSameLog(row.epoch, 'upTo' in change ? change.upTo : null)
-      return unreadOf(row)
+      return countOf(row)
     },
   }
 }
 
-type Counted = { unread: number; is_least: boolean }
-type PageRow = Counted & { epoch: string; head: number; next: number | null; found: number }
+type Counted = {
+  unread: number
+  is_least: boolean
+  epoch: string
+  head: number
+  revision: number
+  time: string
+  /** When the first of them expires, as JSON has it. */
+  until: string | null
+}
+type PageRow = Counted & { next: number | null; found: number }
 type Item = EventRow & { read: boolean }
 
 // One statement, so one snapshot: the functions in it are stable, and see what it sees.
 const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => sql<
   (PageRow & (Item | { seq: null }))[]
 >`
-  select page.epoch, page.head, page.unread, page.is_least, page.next, cardinality(page.seqs) as found, item.*
+  select ${counted(sql)}, page.next, cardinality(page.seqs) as found, item.*
   from kairan.inbox_page(
     ${userId},
     ${textArray(sql, channels)},
@@ -75,11 +86,13 @@ const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => 
   ) item on true
   order by item.seq desc`
 
-const markIn = (sql: Sql, { userId, channels }: Reader, change: InboxChange) => sql<
-  (Counted & { epoch: string })[]
->`
-  select epoch, unread, is_least
-  from kairan.mark_inbox(${userId}, ${textArray(sql, channels)}, ${sql.json(inSql(change))})`
+const markIn = (sql: Sql, { userId, channels }: Reader, change: InboxChange) => sql<Counted[]>`
+  select ${counted(sql)}
+  from kairan.mark_inbox(${userId}, ${textArray(sql, channels)}, ${sql.json(inSql(change))}) page`
+
+const counted = (sql: Sql) => sql`
+  page.epoch, page.head, page.unread, page.is_least, page.revision,
+  kairan.iso(now()) as time, kairan.iso(page.expires_at) as until`
 
 const inSql = (change: InboxChange) => {
   if ('ids' in change) return change
@@ -90,9 +103,13 @@ const inSql = (change: InboxChange) => {
 const textArray = (sql: Sql, values: readonly string[]) =>
   sql`array(select jsonb_array_elements_text(${sql.json([...values])}))`
 
-const unreadOf = ({ unread, is_least }: Counted) => ({
+const countOf = ({ unread, is_least, until, ...row }: Counted): Count => ({
   unread,
   ...(is_least ? { unreadIsLeast: true as const } : {}),
+  ...(until === null ? {} : { unreadUntil: until }),
+  head: { epoch: row.epoch, seq: row.head },
+  ...(row.revision > 0 ? { revision: row.revision } : {}),
+  time: row.time,
 })
 
 const requireSameLog = (epoch: string, cursor: Cursor | null) => {

@@ -228,13 +228,17 @@ test('every stream of the user hears of a change, on each instance, with the cou
   for (const client of [here, there]) {
     await eventually(() => client.controls.at(-1)?.all)
     const [read, unread, upTo, back, all] = client.controls.slice(1)
-    expect(read).toEqual({ type: 'read', ids: expect.any(Array), unread: 2 })
+    const revisions = [read, unread, upTo, back, all].map(control => Number(control?.revision))
+    expect(revisions).toEqual(revisions.toSorted((a, b) => a - b))
+    expect(new Set(revisions).size).toBe(5)
+    const counted = { cursor: notifications[0]?.cursor, revision: expect.any(Number) }
+    expect(read).toEqual({ type: 'read', ids: expect.any(Array), unread: 2, ...counted })
     expect(read?.ids).toHaveLength(2)
     expect(read?.ids).toEqual(expect.arrayContaining([newest?.id, second?.id]))
-    expect(unread).toEqual({ type: 'unread', ids: [second?.id], unread: 3 })
-    expect(upTo).toEqual({ type: 'read', upTo: second?.cursor, unread: 0 })
-    expect(back).toEqual({ type: 'unread', ids: [newest?.id], unread: 1 })
-    expect(all).toEqual({ type: 'read', all: true, upTo: newest?.cursor, unread: 0 })
+    expect(unread).toEqual({ type: 'unread', ids: [second?.id], unread: 3, ...counted })
+    expect(upTo).toEqual({ type: 'read', upTo: second?.cursor, unread: 0, ...counted })
+    expect(back).toEqual({ type: 'unread', ids: [newest?.id], unread: 1, ...counted })
+    expect(all).toEqual({ type: 'read', all: true, upTo: newest?.cursor, unread: 0, ...counted })
     expect(client.controls).toHaveLength(6)
     // They are not in the log: nobody resumes from them.
     const told = client.received.filter(({ data }) => data.includes('"unread"'))
@@ -316,7 +320,12 @@ test('counts exactly up to a thousand; beyond, it says so', async () => {
   const more = await pageOf(service.url, '42', '?limit=1')
   expect([more.unread, more.unreadIsLeast]).toEqual([1000, true])
   const { body } = await ask(service.url, '42', { post: { ids: [] } })
-  expect(body).toEqual({ unread: 1000, unreadIsLeast: true })
+  expect(body).toEqual({
+    unread: 1000,
+    unreadIsLeast: true,
+    cursor: more.cursor,
+    revision: expect.any(Number),
+  })
 })
 
 test('filters a long channel by a rare type once it has been gathered, and misses none before', async () => {

@@ -3,13 +3,17 @@
 
 create table kairan.inboxes (
   user_id text primary key,
-  read int8multirange not null default '{}'
+  read int8multirange not null default '{}',
+  revision bigint not null default 0
 );
 comment on table kairan.inboxes is
   'What each user has read, of all channels together. A user without a row has read nothing.';
 comment on column kairan.inboxes.user_id is 'The user''s id, as in the sub of the token.';
 comment on column kairan.inboxes.read is
   'The positions in the log that count as read. A notification that is read takes those before it too, back to the one before on the user''s channels: so neighbours are one range, and who has read a million has as many ranges as there are unread stretches between them.';
+
+comment on column kairan.inboxes.revision is
+  'Higher with every change of read, also of a row that was removed in between: it tells clients which of two counts is of later. About the microseconds since 1970.';
 
 create index inboxes_read_up_to on kairan.inboxes (coalesce(upper(read), 0));
 comment on index kairan.inboxes_read_up_to is 'Finds those whose user has read nothing that is still there.';
@@ -165,7 +169,8 @@ create function kairan.inbox_seqs(
   most int,
   patience int,
   out seqs bigint[],
-  out reached bigint
+  out reached bigint,
+  out expires_at timestamptz
 ) language plpgsql stable
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
@@ -185,6 +190,7 @@ declare
   looked_at int := 0;
   fitting bigint[];
   lowest bigint;
+  soonest timestamptz;
   inside int;
   candidates int;
 begin
@@ -200,8 +206,8 @@ begin
     -- What lies between two spans is leapt over.
     below := least(below, highs[span]);
 
-    select array_agg(c.seq order by c.seq desc) filter (where n.fits), min(c.seq), count(*) filter (where c.inside), count(*)
-      into fitting, lowest, inside, candidates
+    select array_agg(c.seq order by c.seq desc) filter (where n.fits), min(c.seq), count(*) filter (where c.inside), count(*), min(n.expires_at)
+      into fitting, lowest, inside, candidates, soonest
     from (
       select c.seq, c.notification_id, spans @> c.seq as inside
       from (
@@ -214,7 +220,7 @@ begin
       offset 0
     ) c
     left join lateral (
-      select true as fits
+      select true as fits, case when isfinite(n.expires_at) then n.expires_at end as expires_at
       from kairan.notifications n
       where c.inside and n.id = c.notification_id
         and (n.expires_at is null or n.expires_at > now())
@@ -228,6 +234,7 @@ begin
     ) n on true;
 
     seqs := seqs || coalesce(fitting, '{}');
+    inbox_seqs.expires_at := least(inbox_seqs.expires_at, soonest);
     if cardinality(seqs) >= most then
       seqs := seqs[1:most];
       reached := seqs[most];
@@ -247,22 +254,28 @@ begin
   end loop;
 end $$;
 comment on function kairan.inbox_seqs(text[], text[], int8multirange, bigint, int, int) is
-  'The newest `most` positions in `spans` of what these channels show: not expired, of one of `types` unless that is null, each notification once. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came.';
+  'The newest `most` positions in `spans` of what these channels show: not expired, of one of `types` unless that is null, each notification once. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came. `expires_at` is when the first of them expires.';
 
 create function kairan.count_unread(
   channels text[],
   read int8multirange,
   log kairan.log,
   out unread int,
-  out is_least boolean
+  out is_least boolean,
+  out expires_at timestamptz
 ) language sql stable as $$
-  select least(cardinality(s.seqs), 1000), s.reached is not null
+  select least(cardinality(s.seqs), 1000), s.reached is not null, s.expires_at
   from kairan.inbox_seqs(
     channels, null, int8multirange(int8range(log.floor + 1, log.head + 1)) - read, log.floor, 1001, 5000
   ) s
 $$;
 comment on function kairan.count_unread(text[], int8multirange, kairan.log) is
-  'How many notifications on these channels are not read: exactly up to 1000. Beyond, and when more than 5000 deliveries had to be looked at, is_least says that there may be more.';
+  'How many notifications on these channels are not read: exactly up to 1000. Beyond, and when more than 5000 deliveries had to be looked at, is_least says that there may be more. From `expires_at` on there are fewer.';
+
+create function kairan.iso(moment timestamptz) returns text language sql stable as $$
+  select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+comment on function kairan.iso(timestamptz) is 'A moment as JSON has it.';
 
 create function kairan.inbox_page(
   user_id text,
@@ -275,6 +288,8 @@ create function kairan.inbox_page(
   out head bigint,
   out unread int,
   out is_least boolean,
+  out expires_at timestamptz,
+  out revision bigint,
   out seqs bigint[],
   out next bigint,
   out read int8multirange
@@ -287,10 +302,12 @@ begin
   select * into log from kairan.log;
   inbox_page.epoch := log.epoch;
   inbox_page.head := log.head;
-  inbox_page.read := coalesce(
-    (select i.read from kairan.inboxes i where i.user_id = inbox_page.user_id), '{}'
-  );
-  select c.unread, c.is_least into inbox_page.unread, inbox_page.is_least
+  select i.read, i.revision into inbox_page.read, inbox_page.revision
+  from kairan.inboxes i where i.user_id = inbox_page.user_id;
+  inbox_page.read := coalesce(inbox_page.read, '{}');
+  inbox_page.revision := coalesce(inbox_page.revision, 0);
+  select c.unread, c.is_least, c.expires_at
+    into inbox_page.unread, inbox_page.is_least, inbox_page.expires_at
   from kairan.count_unread(inbox_page.channels, inbox_page.read, log) c;
 
   spans := int8multirange(int8range(log.floor + 1, greatest(log.floor, least(inbox_page.before - 1, log.head)) + 1));
@@ -316,8 +333,11 @@ create function kairan.mark_inbox(
   channels text[],
   change jsonb,
   out epoch text,
+  out head bigint,
   out unread int,
-  out is_least boolean
+  out is_least boolean,
+  out expires_at timestamptz,
+  out revision bigint
 ) language plpgsql
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
@@ -339,7 +359,8 @@ begin
   -- One change of a user's at a time. The row may go in between: what is read in it has.
   loop
     insert into kairan.inboxes (user_id) values (mark_inbox.user_id) on conflict do nothing;
-    select i.read into before from kairan.inboxes i where i.user_id = mark_inbox.user_id for update;
+    select i.read, i.revision into before, mark_inbox.revision
+    from kairan.inboxes i where i.user_id = mark_inbox.user_id for update;
     exit when found;
   end loop;
   select * into log from kairan.log;
@@ -370,7 +391,7 @@ begin
     told := jsonb_build_object('ids', ids);
   else
     named := int8multirange(int8range(0, least((change ->> 'upTo')::bigint, log.head), '[]'));
-    told := jsonb_build_object('upTo', mark_inbox.epoch || '-' || upper(named) - 1);
+    told := jsonb_build_object('upTo', mark_inbox.epoch || '-0' || upper(named) - 1);
     if change ? 'all' then
       told := told || '{"all": true}';
     end if;
@@ -387,17 +408,24 @@ begin
     );
   end if;
 
-  select c.unread, c.is_least into mark_inbox.unread, mark_inbox.is_least
+  -- Where the log ends by now: what was marked may be of after the look above.
+  select * into log from kairan.log;
+  mark_inbox.head := log.head;
+  select c.unread, c.is_least, c.expires_at into mark_inbox.unread, mark_inbox.is_least, mark_inbox.expires_at
   from kairan.count_unread(mark_inbox.channels, after, log) c;
   if after = before then
     return;
   end if;
-  update kairan.inboxes i set read = after where i.user_id = mark_inbox.user_id;
+  mark_inbox.revision := greatest(mark_inbox.revision + 1, (extract(epoch from clock_timestamp()) * 1e6)::bigint);
+  update kairan.inboxes i set read = after, revision = mark_inbox.revision where i.user_id = mark_inbox.user_id;
   if named <> '{}' then
     perform kairan.tell(jsonb_build_object('action', 'inbox', 'userId', mark_inbox.user_id, 'control',
       told || jsonb_build_object(
-        'type', case when change -> 'read' = 'false' then 'unread' else 'read' end, 'unread', mark_inbox.unread
-      ) || case when mark_inbox.is_least then '{"unreadIsLeast": true}' else '{}'::jsonb end
+        'type', case when change -> 'read' = 'false' then 'unread' else 'read' end, 'unread', mark_inbox.unread,
+        'cursor', mark_inbox.epoch || '-0' || mark_inbox.head, 'revision', mark_inbox.revision
+      ) || case when mark_inbox.expires_at is not null
+        then jsonb_build_object('unreadUntil', kairan.iso(mark_inbox.expires_at)) else '{}'::jsonb
+      end || case when mark_inbox.is_least then '{"unreadIsLeast": true}' else '{}'::jsonb end
     ));
   end if;
 end $$;
