@@ -1,12 +1,14 @@
 import type { Auth } from '../auth/auth.ts'
 import { chooseChannels, parseChannels } from '../auth/channels.ts'
 import type { Tickets } from '../auth/tickets.ts'
-import { type Cursor, parseCursor } from '../log/cursor.ts'
+import { type Cursor, isOfStream, readLastEventId } from '../log/cursor.ts'
 import { splitProof } from './ticket-proof.ts'
 
 /** What a request for a stream asks for. */
 export type Wish = {
   cursor: Cursor | null
+  /** Whether the cursor is one that a stream carried, not one of the inbox. */
+  isReturning: boolean
   /** The channels of `?channels=`. */
   asked: string[] | undefined
   ticket: string | null
@@ -23,9 +25,11 @@ export type Admission = {
   asked: string[] | undefined
   /** What has to be in the ids of the stream. */
   proof: string | null
+  /** Whether this browser has just spent a ticket, and knows no proof yet. */
+  isFirst: boolean
 }
 
-/** Reads what is asked for. Throws `bad_cursor` or `bad_channels`. */
+/** Reads what is asked for. Throws `bad_channels`. A cursor that can't be read is of another server: a gap. */
 export const readWish = (request: Request): Wish => {
   const query = new URL(request.url).searchParams
   const inHeader = splitProof(request.headers.get('last-event-id') ?? '')
@@ -33,7 +37,8 @@ export const readWish = (request: Request): Wish => {
   const cursor = inHeader.cursor || inUrl.cursor
   const channels = query.get('channels')
   return {
-    cursor: cursor ? parseCursor(cursor) : null,
+    cursor: cursor ? readLastEventId(cursor) : null,
+    isReturning: Boolean(cursor && isOfStream(cursor)),
     asked: channels === null ? undefined : parseChannels(channels),
     ticket: query.get('ticket'),
     proof: inHeader.proof,
@@ -54,8 +59,13 @@ export const admit = async (
   if (exposed !== null) await tickets.expose(exposed)
   if (ticket === null || request.headers.has('authorization')) {
     const { userId, expiresAt } = await auth.identify(request)
-    return { userId, expiresAt, asked, proof: null }
+    return { userId, expiresAt, asked, proof: null, isFirst: false }
   }
   const { channels, ...grant } = await tickets.redeem(ticket, proof)
-  return { ...grant, asked: channels ? chooseChannels(channels, asked) : asked }
+  return {
+    ...grant,
+    asked: channels ? chooseChannels(channels, asked) : asked,
+    // Other clients can be told apart, and get a new ticket.
+    isFirst: proof === null && (request.headers.get('accept')?.includes('event-stream') ?? false),
+  }
 }

@@ -126,7 +126,7 @@ async function* begin(subscription: Subscription, pendingOn: string | null, part
   let page = hasPending ? await nextPending(0) : nothing
   if (subscription.closed) return
   const first = page.events[0]?.seq ?? head + 1
-  yield readyFrame(false, { id: subscription.id, position: first - 1 }, hub)
+  yield readyFrame(false, subscription, hub, first - 1)
 
   let held: Event | undefined
   let sent = 0
@@ -227,10 +227,11 @@ const taken = (queued: Queued[], subscription: Subscription, parts: StreamParts)
 /** Up to `head`, what follows was published before the stream began. */
 const readyFrame = (
   resumed: boolean,
-  { id, position }: Pick<Subscription, 'id' | 'position'>,
+  { id, position }: Subscription,
   { epoch, head }: Hub,
+  seq = position,
 ) => {
-  const cursor = { epoch, seq: position }
+  const cursor = { epoch, seq }
   const places = { cursor: formatCursor(cursor), head: formatCursor({ epoch, seq: head }) }
   return controlFrame({ type: 'ready', resumed, ...places, streamId: id }, cursor)
 }

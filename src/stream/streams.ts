@@ -21,6 +21,8 @@ export type StreamRequest = {
   /** The channels that were asked for; undefined for all that the user may read. */
   asked: string[] | undefined
   cursor: Cursor | null
+  /** Whether a stream has carried this cursor: then its client has what came before. */
+  isReturning: boolean
   /** Where its connection comes from; null when that can't be known. */
   address: string | null
   /** Aborts when the client has gone. */
@@ -194,7 +196,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   }
 
   return {
-    async open({ userId, asked, cursor, signal, ...request }) {
+    async open({ userId, asked, cursor, isReturning, signal, ...request }) {
       const channels = chooseChannels(await access.channelsOf(userId), asked)
       const subscription = hub.subscribe({
         userId,
@@ -213,7 +215,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       endOldest(userId)
       options.presence.opened(describe(subscription))
       options.metrics.streamOpened()
-      if (cursor?.epoch === hub.epoch) options.receipts.returned(userId, cursor.seq)
+      if (isReturning && cursor?.epoch === hub.epoch) options.receipts.returned(userId, cursor.seq)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', () => subscription.close(), { once: true })
       if (signal.aborted) subscription.close()

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { type Client, openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { ask } from '../support/inbox.ts'
+import { ask, pageOf } from '../support/inbox.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 /** Who has confirmed which `n`, as `user:n`. */
@@ -108,6 +108,78 @@ test('a gap that was told is not confirmed, nor is a cursor of nowhere', async (
   await eventually(async () => (await confirmed(db)).length > 0)
   expect(await confirmed(db)).toEqual(['42:5'])
   expect([back.events, other.controls.length]).toEqual([[], 1])
+})
+
+test('a page that begins from a cursor of the inbox confirms nothing of what another device was handed', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  // A device that reads nothing of what is given to its connection.
+  const device = await openReady(service.url, { token })
+  for (const n of [1, 2]) await publish(db, 'user-42', n)
+  await device.atLeast(2)
+  await device[Symbol.asyncDispose]()
+  await settled(db, 1)
+
+  const { cursor, notifications } = await pageOf(service.url, '42')
+  const begun = [cursor, ...notifications.map(item => item.cursor)]
+  for (const from of begun) {
+    for (const options of [{ lastEventId: from }, { query: `?last_event_id=${from}` }]) {
+      await using page = await openReady(service.url, { token, ...options })
+      expect(page.controls[0]).toMatchObject({ resumed: true })
+      await page[Symbol.asyncDispose]()
+    }
+  }
+  // What those that began at the older one were handed waits, too; no cursor does.
+  await eventually(
+    async () => (await db.sql`select from kairan.handovers where channels is not null`).length > 1,
+  )
+  expect(await db.sql`select from kairan.handovers where channels is null`).toHaveLength(0)
+  expect(await confirmed(db)).toEqual([])
+  // The device itself, which has it after all, returns with what its stream brought.
+  await using _back = await openReady(service.url, { token, lastEventId: cursorOf(device, 2) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+})
+
+test('a cursor confirms nothing of a stream that has not carried it', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  const own = await openReady(service.url, { token, query: '?channels=user-42' })
+  const wide = await openReady(service.url, { token, query: '?channels=all-users' })
+  await publish(db, 'user-42', 1)
+  await publish(db, 'all-users', 2)
+  await publish(db, 'user-42', 3)
+  await own.atLeast(2)
+  await wide.atLeast(1)
+  await own[Symbol.asyncDispose]()
+  await settled(db, 1)
+  // The end of the other stream is not noticed yet.
+  const back = { token, query: '?channels=all-users', lastEventId: cursorOf(wide, 2) }
+  await using _back = await openReady(service.url, back)
+  await settled(db, 2)
+  expect(await confirmed(db)).toEqual([])
+  await wide[Symbol.asyncDispose]()
+  await settled(db, 1)
+  expect(await confirmed(db)).toEqual(['42:2'])
+})
+
+test('of two streams that have carried a cursor, it confirms what both had', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  const all = await openReady(service.url, { token })
+  const wide = await openReady(service.url, { token, query: '?channels=all-users' })
+  await publish(db, 'user-42', 1)
+  await publish(db, 'all-users', 2)
+  await all.atLeast(2)
+  await wide.atLeast(1)
+  await all[Symbol.asyncDispose]()
+  await wide[Symbol.asyncDispose]()
+  await settled(db, 2)
+  await using _back = await openReady(service.url, { token, lastEventId: cursorOf(wide, 2) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+  expect(await confirmed(db)).toEqual(['42:2'])
 })
 
 test('it does not matter which is noticed first: the end of a stream, or the return of its client', async () => {

@@ -146,24 +146,39 @@ test('says a gap aloud, then goes on live, and the client resumes from there', a
   expect(numbers(await after.atLeast(1))).toEqual([1])
 })
 
-test('refuses a cursor that it can not have given', async () => {
+test('a cursor that it can not have given is a gap, in the header and in the query', async () => {
   await using db = await database()
   await using service = await serve(db)
   const token = await tokenFor('42')
-  for (const lastEventId of [
-    'x',
-    '7',
-    'abc-',
-    '-5',
-    'abc-1e3',
-    "abc-1';--",
-    'abc-99999999999999999',
-    `${'a'.repeat(17)}-1`,
-  ]) {
-    await using client = await open(service.url, { token, lastEventId })
-    expect([lastEventId, client.response.status]).toEqual([lastEventId, 400])
-    expect(JSON.parse(client.text).code).toBe('bad_cursor')
+  await publish(db, 1)
+  await headIs(db, 1)
+  const cursors = [
+    ...['x', '7', 'abc-', '-5', 'abc-1e3', 'abc--1', "abc-1';--", 'yesterday', 'new', 'new-0'],
+    ...[`abc-${'9'.repeat(17)}`, 'abc-9999999999999999', `${'a'.repeat(17)}-1`, 'x'.repeat(8000)],
+    // As a stream by ticket had it, of another server.
+    ...[`x-${'0'.repeat(30)}`, `abc-1-${'0'.repeat(30)}`],
+  ]
+  const encoded = [...cursors, 'abc-1\0', "'; drop table deliveries; --", '回覧'].map(
+    encodeURIComponent,
+  )
+  const asked = [
+    ...cursors.map(lastEventId => ({ token, lastEventId })),
+    ...encoded.map(cursor => ({ token, query: `?last_event_id=${cursor}` })),
+    ...encoded.map(cursor => ({ token, query: `?lastEventId=${cursor}` })),
+  ]
+  for (const options of asked) {
+    await using client = await open(service.url, options)
+    expect([options, client.response.status]).toEqual([options, 200])
+    const gap = await client.control('gap')
+    expect(gap.reason).toBe('log')
+    expect(client.controls.map(({ type }) => type)).toEqual(['ready', 'gap'])
+    expect(client.lastEventId).toBe(String(gap.to))
   }
+  // It goes on from there.
+  await using client = await openReady(service.url, { token, lastEventId: 'yesterday' })
+  await publish(db, 2)
+  // The two are the first of their insert.
+  expect(numbers(await client.atLeast(2))).toEqual([1, 2])
 })
 
 test('retention removes what is old, in steps, and keeps what is not', async () => {

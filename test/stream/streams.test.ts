@@ -60,6 +60,7 @@ const setUp = () => {
       expiresAt: Number.MAX_SAFE_INTEGER,
       asked,
       cursor: seq === null ? null : { epoch: 'e', seq },
+      isReturning: seq !== null,
       signal: new AbortController().signal,
       address: null,
       cut: () => undefined,

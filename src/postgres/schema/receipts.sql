@@ -66,23 +66,32 @@ begin
     i.since, i.seq
   from jsonb_to_recordset(items) i ("userId" text, channels jsonb, pending jsonb, since bigint, seq bigint);
 
-  with pairs as (
-    -- A cursor is of a stream that had come so far. Of several, of the one of which it proves the least.
+  with carried as (
+    -- A cursor is of a stream that has carried it: that of an event on its channels, or where it began.
     select c.id as cursor_id, c.seq as cursor, h.*
     from (select distinct i."userId" from jsonb_to_recordset(items) i ("userId" text)) u
     join kairan.handovers c on c.user_id = u."userId" and c.channels is null
-    cross join lateral (
-      select h.* from kairan.handovers h
-      where h.user_id = c.user_id and h.lowest < c.seq and h.seq >= c.seq and h.channels is not null
-      order by h.lowest desc limit 1
-    ) h
+    join kairan.handovers h
+      on h.user_id = c.user_id and h.lowest < c.seq and h.seq >= c.seq and h.channels is not null
+    where c.seq = h.since or c.seq = any(h.pending) or exists (
+      select from kairan.deliveries d where d.channel = any(h.channels) and d.seq = c.seq
+    )
+  ),
+  pairs as (
+    -- Of several, of the one of which it proves the least, and only what all of them had.
+    select distinct on (h.cursor_id) h.*, (
+      select array_agg(name) from unnest(h.channels) name
+      where not exists (select from carried o where o.cursor_id = h.cursor_id and name <> all(o.channels))
+    ) as shared
+    from carried h
+    order by h.cursor_id, h.lowest desc, h.id
   ),
   used as (
     delete from kairan.handovers h using pairs p where h.id in (p.id, p.cursor_id)
   ),
   proven as (
     select name as channel, p.user_id, p.since, p.cursor as seq
-    from pairs p, unnest(p.channels) name
+    from pairs p, unnest(p.shared) name
     where p.cursor > p.since and exists (
       select
       from (

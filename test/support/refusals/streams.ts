@@ -22,14 +22,15 @@ export const badStreams = async (url: string): Promise<Refused[]> => {
     'ticket_invalid',
   ]
   return [
-    of('a cursor in words', '', 'bad_cursor', { 'last-event-id': 'yesterday' }),
-    of('a cursor that is SQL', `last_event_id=${sql}`, 'bad_cursor'),
-    of('a negative cursor', 'last_event_id=abc--1', 'bad_cursor'),
-    of('a cursor too large', `last_event_id=abc-${'9'.repeat(17)}`, 'bad_cursor'),
-    of('a cursor beyond 2^53', 'last_event_id=abc-9999999999999999', 'bad_cursor'),
-    of('a cursor of 8 KB', '', 'bad_cursor', { 'last-event-id': 'x'.repeat(8000) }),
-    of('a cursor with U+0000', 'last_event_id=abc-1%00', 'bad_cursor'),
     of('no channel', 'channels=', 'bad_channels'),
+    of('no channel, with a cursor', 'channels=&last_event_id=abc-1', 'bad_channels'),
+    of('a U+0000 as a channel', 'channels=%00', 'channel_forbidden'),
+    of('a channel of 8 KB', `channels=${'x'.repeat(8000)}`, 'channel_forbidden'),
+    of(
+      "another user's, with a cursor",
+      'channels=user-43&last_event_id=yesterday',
+      'channel_forbidden',
+    ),
     of('commas', 'channels=,,', 'bad_channels'),
     of("another user's channel", 'channels=user-43', 'channel_forbidden'),
     of('the channel of admins', 'channels=admin-dashboard', 'channel_forbidden'),
