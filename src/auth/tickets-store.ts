@@ -26,8 +26,9 @@ export const createTicketStore = (database: Database): TicketStore => ({
         database,
         sql => sql<Grant[]>`
           update kairan.tickets
-          set proof = decode(${proof}, 'hex'), ends_at = least(token_expires_at, ${after(sql, seconds)})
-          where hash = decode(${hash}, 'hex') and proof is null and ends_at > now()
+          set proof = decode(${proof}, 'hex'), ends_at = least(token_expires_at, ${after(sql, seconds)}),
+            released_until = null
+          where hash = decode(${hash}, 'hex') and (proof is null or released_until > now()) and ends_at > now()
           returning ${grant(sql)}`,
       ),
     ),
@@ -36,7 +37,7 @@ export const createTicketStore = (database: Database): TicketStore => ({
       runForClient(
         database,
         sql => sql<Grant[]>`
-          update kairan.tickets set ends_at = least(token_expires_at, ${after(sql, seconds)})
+          update kairan.tickets set ends_at = least(token_expires_at, ${after(sql, seconds)}), released_until = null
           where hash = decode(${hash}, 'hex') and proof = decode(${proof}, 'hex') and ends_at > now()
           returning ${grant(sql)}`,
       ),
@@ -45,6 +46,12 @@ export const createTicketStore = (database: Database): TicketStore => ({
     await runForClient(
       database,
       sql => sql`delete from kairan.tickets where proof = decode(${proof}, 'hex')`,
+    )
+  },
+  async release(proof, seconds) {
+    await database.run(
+      sql => sql`
+        update kairan.tickets set released_until = ${after(sql, seconds)} where proof = decode(${proof}, 'hex')`,
     )
   },
   async extend(proof, expiresAt, seconds) {

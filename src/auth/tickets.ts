@@ -18,6 +18,8 @@ export type TicketStore = {
   spend(hash: string, proof: string, seconds: number): Promise<Grant | null>
   /** Lets a stream return whose ticket was spent with this proof. */
   renew(hash: string, proof: string, seconds: number): Promise<Grant | null>
+  /** Lets the ticket that was spent with this proof be spent once more, for so long, unless it is proven first. */
+  release(proof: string, seconds: number): Promise<void>
   /** Ends the ticket that was spent with this proof. */
   forget(proof: string): Promise<void>
   /** The token of a stream with this proof ends later now: it can return for so long, but no longer than that. */
@@ -31,6 +33,8 @@ export type Tickets = {
    * Lets in a new ticket, or a spent one whose stream returns with its proof. Throws `ticket_invalid`.
    */
   redeem(ticket: string, proof: string | null): Promise<Grant & { proof: string }>
+  /** Lets the ticket of a proof be spent once more, for half a minute: nobody may have got its stream. */
+  release(proof: string): Promise<void>
   /** Ends the ticket of a proof that was shown in a URL. */
   expose(proof: string): Promise<void>
   /** Lets the stream of a proof return until another token ends, in Unix seconds. */
@@ -39,6 +43,9 @@ export type Tickets = {
 
 /** How long a ticket can be spent, in seconds. */
 const ticketSeconds = 60
+
+/** Within which a browser comes back whose stream was cut at once, in seconds. */
+const releasedSeconds = 30
 
 /**
  * One-time tickets, for browsers whose EventSource can send neither a header nor a cookie. A spent one
@@ -70,6 +77,7 @@ export const createTickets = (options: { store: TicketStore; maxStreamAgeMs: num
         'The ticket is unknown, too old or spent: a ticket opens one stream, within a minute. Get a new one.',
       )
     },
+    release: proof => store.release(hashOf(proof), releasedSeconds),
     expose: proof => store.forget(hashOf(proof)),
     extend: (proof, expiresAt) => store.extend(hashOf(proof), expiresAt, returnSeconds),
   }

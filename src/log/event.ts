@@ -42,24 +42,27 @@ export const jsonOf = (event: Event, more: Record<string, unknown> = {}) =>
     (json, [name, value]) => withMember(json, `"${name}":${JSON.stringify(value)}`),
     `{"channel":${JSON.stringify(event.channel)},"payload":${withDeliveryChannel(event)},` +
       `"id":${JSON.stringify(event.id)},"type":${JSON.stringify(event.type)},` +
-      `"createdAt":${JSON.stringify(event.createdAt)}}`,
+      `"createdAt":${JSON.stringify(event.createdAt)}${expiry(event.expiresAt)}}`,
   )
 
-/** A `control` event. With a cursor, it also moves the client's Last-Event-ID there. */
-export const controlFrame = (data: { type: string; [key: string]: unknown }, cursor?: Cursor) =>
-  encode(
-    `event: control\ndata: ${JSON.stringify(data)}\n${cursor ? `id: ${formatCursor(cursor)}\n` : ''}\n`,
-  )
+/** A `control` event. With a cursor or an id, it also moves the client's Last-Event-ID there. */
+export const controlFrame = (
+  data: { type: string; [key: string]: unknown },
+  cursor?: Cursor | string,
+) => {
+  const id = typeof cursor === 'object' ? formatCursor(cursor) : cursor
+  return encode(`event: control\ndata: ${JSON.stringify(data)}\n${id ? `id: ${id}\n` : ''}\n`)
+}
 
 /** The first bytes of a stream: they make proxies and browsers take it as open. */
 export const openingFrame = (retryMs: number) =>
   encode(`retry: ${Math.round(retryMs)}\n\nevent: ping\ndata: connected\n\n`)
 
 /** The last words of a stream whose client should come back after `afterMs`. */
-export const reconnectFrame = (reason: string, afterMs: number) =>
+export const reconnectFrame = (reason: string, afterMs: number, id?: string) =>
   Buffer.concat([
     retryFrame(afterMs),
-    controlFrame({ type: 'reconnect', reason, afterMs: Math.round(afterMs) }),
+    controlFrame({ type: 'reconnect', reason, afterMs: Math.round(afterMs) }, id),
   ])
 
 /**
@@ -73,6 +76,12 @@ const retryFrame = (ms: number) => encode(`retry: ${Math.round(ms)}\n\n`)
 
 /** A comment that keeps proxies and timers quiet. */
 export const heartbeatFrame = new TextEncoder().encode(':\n\n')
+
+/** Only where there is one that a date can have. */
+const expiry = (expiresAt: number | null) =>
+  expiresAt !== null && Math.abs(expiresAt) <= 8.64e15
+    ? `,"expiresAt":"${new Date(expiresAt).toISOString()}"`
+    : ''
 
 const withDeliveryChannel = ({ payload, metadata, channel }: Event) =>
   withMember(

@@ -2,14 +2,16 @@ import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import type { Tickets } from '../auth/tickets.ts'
 import type { AddressOf } from '../http/address.ts'
+import { userHeader } from '../http/user-header.ts'
 import { KairanError } from '../lib/errors.ts'
+import type { Cursor } from '../log/cursor.ts'
 import { reconnectFrame } from '../log/event.ts'
 import { type Admission, admit, readWish } from './admission.ts'
 import { explainStream } from './explain-page.ts'
 import type { Limits, Refusals } from './limits.ts'
 import { jitter } from './stream.ts'
 import type { Streams } from './streams.ts'
-import { proofFrame, withProof } from './ticket-proof.ts'
+import { proofFrame, proofId, withProof } from './ticket-proof.ts'
 
 const headers = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -38,9 +40,9 @@ export const streamRoute = (options: {
       return new Response(null, { status: 405, headers: { allow: 'GET' } })
     if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
     const wish = readWish(request)
-    const comeBackLater = (reason: string, ...before: Uint8Array[]) => {
+    const comeBackLater = (reason: string, proof: string | null = null) => {
       options.refusals.count(reason)
-      return soften(reason, options.retryMs, before)
+      return soften(reason, options.retryMs, wish.cursor, proof)
     }
     const refusal = options.refusal()
     if (refusal) return comeBackLater(refusal)
@@ -57,21 +59,22 @@ export const streamRoute = (options: {
         expiresAt,
         asked,
         cursor: wish.cursor,
+        isReturning: wish.isReturning,
         address,
         signal: request.signal,
         cut: cutter(server, request),
-        ended: place.leave,
+        ended: caller.isFirst ? releaser(place.leave, proof, options) : place.leave,
         extended: proof === null ? null : extender(proof, options),
       })
-      Object.assign(set.headers, headers)
+      Object.assign(set.headers, headers, userHeader(userId))
       return proof === null ? stream : withProof(stream, wish.cursor, proof)
     } catch (error) {
       place.leave()
       if (error instanceof KairanError && error.status < 500) throw error
       options.failed(error)
       // A ticket that was spent just now must be good for coming back.
-      const before = caller?.proof ? [proofFrame(wish.cursor, caller.proof)] : []
-      return comeBackLater('unavailable', ...before)
+      if (caller?.isFirst) releaser(() => undefined, caller.proof, options)()
+      return comeBackLater('unavailable', caller?.proof)
     }
   })
 
@@ -88,9 +91,34 @@ const extender =
   (expiresAt: number) =>
     void tickets.extend(proof, expiresAt).catch(failed)
 
+/** A stream that was cut sooner may have been cut before its browser knew the proof. */
+const openingMs = 5000
+
+/** Lets a ticket be spent again whose stream was cut at once: its browser can't prove that it had it. */
+const releaser = (
+  leave: () => void,
+  proof: string | null,
+  { tickets, failed }: { tickets: Tickets; failed(error: unknown): void },
+) => {
+  const openedAt = Date.now()
+  return () => {
+    leave()
+    if (proof !== null && Date.now() - openedAt < openingMs) tickets.release(proof).catch(failed)
+  }
+}
+
 /**
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it
  * says when to return, and ends.
  */
-const soften = (reason: string, retryMs: number, before: Uint8Array[]) =>
-  new Response(Buffer.concat([...before, reconnectFrame(reason, jitter(retryMs))]), { headers })
+const soften = (reason: string, retryMs: number, cursor: Cursor | null, proof: string | null) => {
+  const afterMs = jitter(retryMs)
+  const body =
+    proof === null
+      ? reconnectFrame(reason, afterMs)
+      : Buffer.concat([
+          proofFrame(cursor, proof),
+          reconnectFrame(reason, afterMs, proofId(cursor, proof)),
+        ])
+  return new Response(body, { headers })
+}

@@ -139,6 +139,57 @@ test('a browser that is cut off before its first id can return', async () => {
   expect(back.text).toContain(`\n\nid: ${proof}\n\nevent: control\ndata: {"type":"ready"`)
 })
 
+test('an EventSource whose stream was cut at once may come without a proof, once', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const query = `?ticket=${await ticketFor(service.url, '42')}`
+  const headers = { accept: 'text/event-stream' }
+  const released = () =>
+    eventually(
+      async () =>
+        (await db.sql`select from kairan.tickets where released_until > now()`).length === 1,
+    )
+  const first = await openReady(service.url, { query, headers })
+  const lastEventId = first.lastEventId ?? ''
+  await using thief = await open(service.url, { query, headers })
+  expect(codeOf(thief)).toEqual([401, 'ticket_invalid'])
+  first.close()
+  await released()
+
+  // One that has got the proof returns with it, and from then on nobody comes without.
+  const back = await openReady(service.url, { query, headers, lastEventId })
+  back.close()
+  await eventually(() => service.service.streams === 0)
+  await using late = await open(service.url, { query, headers })
+  expect(codeOf(late)).toEqual([401, 'ticket_invalid'])
+
+  const other = `?ticket=${await ticketFor(service.url, '42')}`
+  for (const _ of [1, 2]) {
+    const cut = await openReady(service.url, { query: other, headers })
+    cut.close()
+    await released()
+  }
+  await db.sql`update kairan.tickets set released_until = now()`
+  await using after = await open(service.url, { query: other, headers })
+  expect(codeOf(after)).toEqual([401, 'ticket_invalid'])
+})
+
+test('the first block that has data proves a ticket, also of a refusal', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, {
+    query: `?ticket=${await ticketFor(service.url, '42')}`,
+  })
+  expect(client.text).toMatch(
+    /^retry: \d+\n\nevent: ping\ndata: connected\nid: new-0-([0-9a-f]{30})\n\nid: new-\1\n\nevent: control\ndata: .*\nid: \w+-0-\1\n\n/,
+  )
+  await db.sql`drop table kairan.roles cascade`
+  const query = `?ticket=${await ticketFor(service.url, '43')}`
+  await using refused = await open(service.url, { query })
+  await refused.control('reconnect')
+  expect(refused.text).toMatch(/\ndata: .*"reason":"unavailable".*\nid: new-0-[0-9a-f]{30}\n\n$/)
+})
+
 test('narrows the stream to the channels of the ticket, by the role level of then', async () => {
   await using db = await database()
   await using service = await serve(db)

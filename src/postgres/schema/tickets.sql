@@ -6,6 +6,7 @@ create table kairan.tickets (
   channels jsonb,
   token_expires_at timestamptz not null,
   proof bytea,
+  released_until timestamptz,
   ends_at timestamptz not null
 );
 comment on table kairan.tickets is
@@ -16,6 +17,8 @@ comment on column kairan.tickets.channels is 'The channels that it is for; null 
 comment on column kairan.tickets.token_expires_at is 'When the token ends for which it was given, and with it the stream.';
 comment on column kairan.tickets.proof is
   'Null until the ticket is spent. Then SHA-256 of a secret that is sent on the stream alone, as a part of its ids: a browser that reconnects sends it back in Last-Event-ID.';
+comment on column kairan.tickets.released_until is
+  'Until when it can be spent once more: its stream was cut before its browser can have known the proof.';
 comment on column kairan.tickets.ends_at is 'Until when it can be spent; once it is, until when its stream can return.';
 
 create index tickets_ends_at on kairan.tickets (ends_at);
