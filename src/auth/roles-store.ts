@@ -5,7 +5,11 @@ import { defaultRoleLevelQuery, type LevelOf } from './roles.ts'
 
 /** Looks up role levels: with a query of the operator's for each, or many at once in kairan.roles. */
 export const createRoles = (database: Database, query: string): LevelOf => {
-  if (query === defaultRoleLevelQuery) return createGather(userIds => levelsOf(database, userIds))
+  if (query === defaultRoleLevelQuery) {
+    const atOnce = 1000
+    const gather = createGather(userIds => levelsOf(database, userIds), atOnce)
+    return Object.assign(gather, { atOnce })
+  }
   return async userId => {
     try {
       return await ask(database, query, userId)

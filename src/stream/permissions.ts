@@ -1,5 +1,6 @@
 import { readableChannels } from '../auth/channels.ts'
 import type { LevelOf } from '../auth/roles.ts'
+import { createLane } from '../lib/lane.ts'
 import type { Hub } from './hub.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -17,9 +18,6 @@ export type Access = {
   reauthorize(userId?: string): Promise<void>
 }
 
-/** How many users' role levels are looked up at once when all may have changed. */
-const lookUpsAtOnce = 4
-
 /** Keeps the channels of the hub's subscriptions to what their users may read. */
 export const createAccess = (options: {
   hub: Hub
@@ -34,12 +32,17 @@ export const createAccess = (options: {
   failed(error: unknown): void
 }): Access => {
   const { hub, levelOf } = options
-  /** The look-ups of role levels that are under way. */
-  const lookUps = new Set<{ userId: string; isStale: boolean }>()
+  /** The look-ups that are under way, by user: a role update can concern everybody who is online. */
+  const lookUps = new Map<string, Set<LookUp>>()
+  /** The rechecks that are under way, by user: at most two. */
+  const rechecks = new Map<string, Recheck[]>()
+  /** Role levels that nobody waits for by a request leave room for those that somebody does. */
+  const lane = createLane(levelOf.atOnce ?? 4)
 
   const channelsOf = async (userId: string): Promise<string[]> => {
-    const lookUp = { userId, isStale: false }
-    lookUps.add(lookUp)
+    const lookUp = { isStale: false }
+    const under = lookUps.get(userId) ?? new Set()
+    lookUps.set(userId, under.add(lookUp))
     try {
       for (;;) {
         lookUp.isStale = false
@@ -47,7 +50,8 @@ export const createAccess = (options: {
         if (!lookUp.isStale) return channels
       }
     } finally {
-      lookUps.delete(lookUp)
+      under.delete(lookUp)
+      if (under.size === 0) lookUps.delete(userId)
     }
   }
 
@@ -58,10 +62,12 @@ export const createAccess = (options: {
     else if (`${kept}` !== `${subscription.channels}`) hub.move(subscription, kept)
   }
 
-  /** Gives a user's streams the channels of now. One look-up at a time for each user. */
-  const recheck = async (userId: string) => {
+  /** Gives a user's streams the channels of now, and looks again while `isStale` says that they have changed. */
+  const recheck = async (userId: string, isStale: () => boolean = () => false) => {
     try {
-      const channels = await channelsOf(userId)
+      let channels: string[]
+      do channels = await lane(() => channelsOf(userId))
+      while (isStale())
       for (const subscription of hub.subscriptions(userId)) narrow(subscription, channels)
     } catch (error) {
       // Nobody keeps a channel because the level can't be looked up: it is when they return.
@@ -70,34 +76,66 @@ export const createAccess = (options: {
     }
   }
 
-  /** Somebody said that the level of this user has changed: until it is known, nothing is sent. */
-  const recheckHeld = async (userId: string) => {
-    const held = hub.subscriptions(userId)
-    if (held.length === 0) return
-    for (const subscription of held) subscription.hold(hub.head)
-    try {
-      await recheck(userId)
-    } finally {
-      for (const subscription of held) subscription.release()
+  /**
+   * The level of this user has changed: until it is known, nothing is sent. The second of two changes does
+   * not wait for the look-up of the first. A third one joins the second, which then looks once more.
+   */
+  const recheckHeld = async (userId: string): Promise<void> => {
+    const running = rechecks.get(userId) ?? []
+    const joined = running.length < 2 ? undefined : running.at(-1)
+    const { held } = joined ?? { held: new Set<Subscription>() }
+    for (const subscription of hub.subscriptions(userId)) {
+      if (held.has(subscription)) continue
+      subscription.hold(hub.head)
+      held.add(subscription)
     }
+    if (joined) {
+      joined.isStale = true
+      return joined.done
+    }
+    if (held.size === 0) return
+    const begun: Recheck = { held, isStale: false, done: Promise.resolve() }
+    rechecks.set(userId, [...running, begun])
+    begun.done = settle(userId, begun)
+    await begun.done
   }
 
-  /** What was said while nobody listened is not known: every user is looked up, a few at a time. */
+  const settle = async (userId: string, recheckOfUser: Recheck) => {
+    await recheck(userId, () => {
+      const { isStale } = recheckOfUser
+      recheckOfUser.isStale = false
+      // What comes from here on is a recheck of its own.
+      if (!isStale) forget(userId, recheckOfUser)
+      return isStale
+    })
+    forget(userId, recheckOfUser)
+    for (const subscription of recheckOfUser.held) subscription.release()
+  }
+
+  const forget = (userId: string, recheckOfUser: Recheck) => {
+    const left = rechecks.get(userId)?.filter(other => other !== recheckOfUser) ?? []
+    if (left.length > 0) rechecks.set(userId, left)
+    else rechecks.delete(userId)
+  }
+
+  /** What was said while nobody listened is not known: every user is looked up. */
   const recheckAll = async () => {
-    const users = new Set(hub.subscriptions().map(({ userId }) => userId)).values()
-    const work = async () => {
-      for (const user of users) await recheck(user)
-    }
-    await Promise.all(Array.from({ length: lookUpsAtOnce }, work))
+    const users = new Set(hub.subscriptions().map(({ userId }) => userId))
+    await Promise.all([...users].map(userId => recheck(userId)))
   }
 
   return {
     channelsOf,
     reauthorize(userId) {
-      for (const lookUp of lookUps) {
-        if (userId === undefined || lookUp.userId === userId) lookUp.isStale = true
-      }
+      const stale = userId === undefined ? lookUps.values() : [lookUps.get(userId) ?? []]
+      for (const some of stale) for (const lookUp of some) lookUp.isStale = true
       return userId === undefined ? recheckAll() : recheckHeld(userId)
     },
   }
 }
+
+/** One question for a role level. What it answers does not count if the level has changed meanwhile. */
+type LookUp = { isStale: boolean }
+
+/** A user's streams that are held until their channels have been looked up. `done` never rejects. */
+type Recheck = { held: Set<Subscription>; isStale: boolean; done: Promise<void> }

@@ -1,0 +1,106 @@
+import { expect, test } from 'bun:test'
+import { createGather } from '../../src/lib/batch-lookup.ts'
+import { createHub } from '../../src/stream/hub.ts'
+import { createAccess } from '../../src/stream/permissions.ts'
+import type { Subscription } from '../../src/stream/subscription.ts'
+
+const setUp = (levelOf: Parameters<typeof createAccess>[0]['levelOf']) => {
+  const hub = createHub({ queueBytes: 10_000, recentEvents: 1, recentBytes: 1000 })
+  hub.begin('e', 10)
+  const fail = (): never => {
+    throw new Error('not here')
+  }
+  const access = createAccess({
+    hub,
+    levelOf,
+    adminRoleLevel: 100,
+    askedBy: () => undefined,
+    unavailable: fail,
+    revoke: fail,
+    failed: fail,
+  })
+  const open = (userId: string): Subscription =>
+    hub.subscribe({ userId, channels: [`user-${userId}`, 'all-users'], position: 10 })
+  return { hub, access, open }
+}
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+test('100,000 users who are online get new role levels without a long pause of everything else', async () => {
+  const users = 100_000
+  let questions = 0
+  const levelOf = createGather<number>(async () => {
+    questions++
+    await turn()
+    return () => 100
+  })
+  const { access, open, hub } = setUp(Object.assign(levelOf, { atOnce: 1000 }))
+  for (let n = 0; n < users; n++) open(`${n}`)
+
+  let longest = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last)
+    last = performance.now()
+  }, 1)
+  const changes: Promise<void>[] = []
+  // As the dispatcher reads them.
+  for (let n = 0; n < users; n++) {
+    changes.push(access.reauthorize(`${n}`))
+    if (n % 1000 === 999) await turn()
+  }
+  await Promise.all(changes)
+  clearInterval(timer)
+  const promoted = hub
+    .subscriptions()
+    .filter(({ channels }) => channels.includes('admin-dashboard'))
+  expect(promoted).toHaveLength(users)
+  expect(hub.subscriptions().some(({ isHeld }) => isHeld)).toBe(false)
+  expect(questions).toBeLessThan(users / 100)
+  expect(longest).toBeLessThan(400)
+})
+
+test('however often a user changes, two look-ups are under way, and the last change counts', async () => {
+  const answers: PromiseWithResolvers<number>[] = []
+  const { access, open, hub } = setUp(() => {
+    const answer = Promise.withResolvers<number>()
+    answers.push(answer)
+    return answer.promise
+  })
+  open('1')
+  const changes = Array.from({ length: 1000 }, () => access.reauthorize('1'))
+  await turn()
+  expect(answers).toHaveLength(2)
+  // A stream that is opened meanwhile waits, too.
+  const late = open('1')
+  changes.push(access.reauthorize('1'))
+  expect(late.isHeld).toBe(true)
+  for (let n = 0; n < 10; n++) {
+    // The answers to what was asked before the last change are not it.
+    for (const answer of answers.splice(0)) answer.resolve(n === 0 ? 100 : 0)
+    await turn()
+  }
+  await Promise.all(changes)
+  for (const { channels, isHeld } of hub.subscriptions('1')) {
+    expect(channels).toEqual(['user-1', 'all-users'])
+    expect(isHeld).toBe(false)
+  }
+})
+
+test('what nobody waits for leaves room for a stream that opens', async () => {
+  let under = 0
+  let most = 0
+  const { access, open } = setUp(async () => {
+    most = Math.max(most, ++under)
+    await turn()
+    under--
+    return 0
+  })
+  for (let n = 0; n < 100; n++) open(`${n}`)
+  const changes = Array.from({ length: 100 }, (_, n) => access.reauthorize(`${n}`))
+  await turn()
+  const before = performance.now()
+  await access.channelsOf('new')
+  expect(performance.now() - before).toBeLessThan(100)
+  await Promise.all(changes)
+  expect(most).toBeLessThanOrEqual(5)
+})
