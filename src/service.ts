@@ -26,16 +26,17 @@ import type { Report } from './lib/report.ts'
 import { createTurns } from './lib/turns.ts'
 import { version } from './lib/version.ts'
 import { createDispatcher } from './log/dispatcher.ts'
+import type { Event } from './log/event.ts'
 import { createListener, queueUsage } from './log/listener.ts'
 import { createLog } from './log/log-store.ts'
 import { createRetention } from './log/retention.ts'
-import { parseUserChange } from './log/user-change.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { metricsRoute } from './observe/metrics-routes.ts'
 import { noTraces } from './observe/traces.ts'
 import { createDatabase } from './postgres/database.ts'
 import { prepare } from './postgres/prepare.ts'
 import { parseLive } from './publish/live-event.ts'
+import { createLiveGate } from './publish/live-gate.ts'
 import { publishRoute } from './publish/routes.ts'
 import { createPublisher } from './publish/store.ts'
 import { redactConfig } from './redact.ts'
@@ -199,7 +200,7 @@ export const createService = (
     onNotify(channel, payload) {
       if (channel === notifyChannels.log) dispatcher.wakeFor(payload === '' ? Infinity : +payload)
       else if (channel === notifyChannels.live) dispatchLive(payload)
-      else if (channel === notifyChannels.users) changeUser(payload)
+      else if (channel === notifyChannels.users) liveGate.changed()
     },
     onUp() {
       dispatcher.wake()
@@ -249,21 +250,23 @@ export const createService = (
   const dispatchLive = (text: string) => {
     const read = parseLive(text, new Date())
     if ('event' in read) {
-      metrics.live('dispatched')
-      return hub.dispatchLive(read.event)
+      return liveGate.push(read.event)
     }
     metrics.live('refused')
     report.warn({ text: text.slice(0, 200) }, `A live event was refused: ${read.reason}.`)
     if (read.delivery) statuses.failedLive(read.delivery.id, read.delivery.channel, read.reason)
   }
 
-  const changeUser = (text: string) => {
-    const change = parseUserChange(text)
-    // At once, as the live path does not wait for the log. All else is done when it is read from the
-    // table: anybody can notify, and a stream that has returned must not be ended once more.
-    if (change?.action === 'reauthorize') void streams.reauthorize(change.userId)
-    dispatcher.wake()
-  }
+  // A NOTIFY says no more than that there is something to read: anybody can send one, and hear it.
+  const liveGate = createLiveGate<Event>({
+    look: dispatcher.look,
+    dispatch(event) {
+      metrics.live('dispatched')
+      hub.dispatchLive(event)
+    },
+    dropped: () => metrics.live('refused'),
+    most: 1000,
+  })
 
   let state: 'starting' | 'running' | 'draining' = 'starting'
   /** Why no stream can begin now; null when it can. */

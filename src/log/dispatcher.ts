@@ -13,6 +13,8 @@ export type Dispatcher = {
   start(): void
   /** There may be something new: looks at once, or once more when it is looking already. */
   wake(): void
+  /** Wakes, and resolves when all has been read that was committed before: changes of users, too. */
+  look(): Promise<void>
   /** Wakes unless the log is known up to `head`. */
   wakeFor(head: number): void
   /** Why the log is not read at the moment, and since when (Unix milliseconds); null while it is. */
@@ -22,6 +24,9 @@ export type Dispatcher = {
 
 /** How soon it tries again after a failure. Sockets are paced besides, see connect.ts. */
 const retryMs = 250
+/** After so many looks in a row that were called for and found no event, each next one waits a little. */
+const patience = 20
+const emptyPauseMs = 10
 /** Changes are removed after an hour (kairan.prune_user_changes). */
 const changesKeptMs = 30 * 60_000
 
@@ -58,6 +63,10 @@ export const createDispatcher = (options: {
   let isUnsure = true
   /** The next answer, if it has been asked for already. */
   let ahead: Promise<Advance> | null = null
+  /** Resolved by the first turn that begins from now on and succeeds. */
+  let nextLook: PromiseWithResolvers<void> | null = null
+  /** How many turns in a row found nothing although somebody had called for them. */
+  let calledForNothing = 0
   const pause = createPause()
   const vigil = createVigil({ database, pollMs })
 
@@ -75,14 +84,22 @@ export const createDispatcher = (options: {
 
   const run = async () => {
     while (!stopped) {
+      const called = woken
       woken = false
+      const before = position
       const pauseMs = await turn()
+      calledForNothing = called && position === before ? calledForNothing + 1 : 0
+      // Anybody can NOTIFY, all the time: that makes it look, but at a bounded rate.
+      if (calledForNothing > patience && !stopped) await Bun.sleep(emptyPauseMs)
       if (pauseMs > 0 && !woken && !stopped) await pause.wait(pauseMs)
     }
   }
 
   /** Numbers, reads and dispatches once. Resolves with how long to pause before the next turn. */
   const turn = async () => {
+    // What was asked ahead was asked before.
+    const look = ahead ? null : nextLook
+    if (look) nextLook = null
     try {
       const found = await (ahead ?? ask(position))
       // There is more: the database looks for it while this is dispatched.
@@ -90,6 +107,7 @@ export const createDispatcher = (options: {
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
       await readChanges(found.changed)
+      look?.resolve()
       if (found.epoch === epoch && found.head < position) await beginAnew()
       else take(found)
       if (position !== found.end) ahead = null
@@ -97,6 +115,7 @@ export const createDispatcher = (options: {
       return found.more ? 0 : pauseMs
     } catch (error) {
       ahead = null
+      if (look) retryLook(look)
       isUnsure = true
       if (!state.problem) state.since = Date.now()
       if (state.problem !== messageOf(error)) {
@@ -105,6 +124,12 @@ export const createDispatcher = (options: {
       state.problem = messageOf(error)
       return retryMs
     }
+  }
+
+  /** It has to wait for a turn that succeeds. */
+  const retryLook = (look: PromiseWithResolvers<void>) => {
+    if (nextLook) void nextLook.promise.then(look.resolve)
+    else nextLook = look
   }
 
   /** Whoever may read less by now is told so before the events are dispatched. */
@@ -156,6 +181,11 @@ export const createDispatcher = (options: {
       running ??= run()
     },
     wake,
+    look() {
+      nextLook ??= Promise.withResolvers()
+      wake()
+      return nextLook.promise
+    },
     wakeFor(head) {
       if (head > position) wake()
     },

@@ -23,3 +23,17 @@ comment on function kairan.role_changed() is 'Trigger: a changed role level reac
 create trigger role_changed after insert or update or delete on kairan.roles
   for each row execute function kairan.role_changed();
 comment on trigger role_changed on kairan.roles is 'A changed role level reaches the open streams of its user.';
+
+create function kairan.roles_truncated() returns trigger language plpgsql as $$
+begin
+  -- The rows are still to be seen before they go, and everybody's level was in one of them.
+  insert into kairan.user_changes (change)
+  select jsonb_build_object('action', 'reauthorize', 'userId', r.user_id) from kairan.roles r;
+  perform pg_notify('kairan_users', '');
+  return null;
+end $$;
+comment on function kairan.roles_truncated() is 'Trigger: role levels that are removed together reach the open streams of their users.';
+
+create trigger roles_truncated before truncate on kairan.roles
+  for each statement execute function kairan.roles_truncated();
+comment on trigger roles_truncated on kairan.roles is 'Role levels that are removed together reach the open streams of their users.';

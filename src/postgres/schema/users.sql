@@ -10,7 +10,7 @@ comment on table kairan.user_changes is
   'What the instances have to know of users whose streams are open. Each reads what is new before it reads the log, so an event that was published later never overtakes a change, also while LISTEN is down.';
 comment on column kairan.user_changes.id is 'The order in which they were told.';
 comment on column kairan.user_changes.xid is 'The transaction: new is what was not visible in the snapshot of the last look.';
-comment on column kairan.user_changes.change is '{"action", "userId", …}: see src/changes.ts.';
+comment on column kairan.user_changes.change is '{"action", "userId", …}: see src/log/user-change.ts.';
 comment on column kairan.user_changes.created_at is 'After an hour it can be removed.';
 
 create index user_changes_xid on kairan.user_changes (xid);
@@ -22,9 +22,10 @@ comment on index kairan.user_changes_created_at is 'Finds what can be removed.';
 create function kairan.tell(change jsonb) returns void language plpgsql as $$
 begin
   insert into kairan.user_changes (change) values (tell.change);
-  perform pg_notify('kairan_users', change::text);
+  -- Nothing of it in the NOTIFY: any login can listen.
+  perform pg_notify('kairan_users', '');
 end $$;
-comment on function kairan.tell(jsonb) is 'Tells every instance, at commit, something about a user. At most about 7 kB.';
+comment on function kairan.tell(jsonb) is 'Tells every instance, at commit, something about a user.';
 
 create function kairan.prune_user_changes(batch int default 1000) returns int language plpgsql as $$
 declare

@@ -1,0 +1,116 @@
+import { expect, test } from 'bun:test'
+import { openReady } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { login } from '../support/logins.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+/** The longest that `/livez` took while `work` went on, in milliseconds. */
+const slowestLivez = async (url: string, work: () => Promise<unknown>) => {
+  let slowest = 0
+  let isDone = false
+  const probing = (async () => {
+    while (!isDone) {
+      const at = performance.now()
+      await (await fetch(`${url}/livez`)).text()
+      slowest = Math.max(slowest, performance.now() - at)
+      await Bun.sleep(1)
+    }
+  })()
+  try {
+    await work()
+  } finally {
+    isDone = true
+    await probing
+  }
+  return slowest
+}
+
+/** The figure is 100 ms; a machine that is shared needs some more. */
+const generousMs = 400
+
+test('100,000 NOTIFYs about a user by a login without rights block nobody', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using stranger = await login(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const slowest = await slowestLivez(service.url, async () => {
+    // All different: those of a transaction that are alike are sent once.
+    await stranger.sql`
+      select pg_notify('kairan_users', json_build_object('action', 'reauthorize', 'userId', '42', 'n', n)::text)
+      from generate_series(1, 100000) n`
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await client.atLeast(1)
+  })
+  expect(slowest).toBeLessThan(generousMs)
+})
+
+test('a login that NOTIFYs all the time does not silence a user', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using stranger = await login(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  let isDone = false
+  const loop = (async () => {
+    const about = JSON.stringify({ action: 'reauthorize', userId: '42' })
+    while (!isDone) await stranger.sql`select pg_notify('kairan_users', ${about})`
+  })()
+  for (let n = 1; n <= 20; n++) {
+    const at = performance.now()
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await db.sql`select pg_notify('kairan', '{"channel": "user-42", "payload": {}}')`
+    await client.atLeast(2 * n)
+    expect(performance.now() - at).toBeLessThan(1000)
+  }
+  isDone = true
+  await loop
+})
+
+test('the live path waits until a change of its user is known, and no longer', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await db.sql`insert into kairan.roles values ('1', 100)`
+  await using client = await openReady(service.url, { token: await tokenFor('1') })
+  await db.sql.unsafe(`do $$ begin
+    update kairan.roles set role_level = 0;
+    commit;
+    perform pg_notify('kairan', '{"channel": "admin-dashboard", "payload": {}}');
+    perform pg_notify('kairan', '{"channel": "user-1", "payload": {}}');
+  end $$`)
+  await client.atLeast(1)
+  expect(client.events.map(({ channel }) => channel)).toEqual(['user-1'])
+})
+
+test('what is told of a user is in no NOTIFY', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('secret-user') })
+  await using stranger = await login(db)
+  const heard: string[] = []
+  await stranger.sql.listen('kairan_users', payload => heard.push(payload))
+  await db.sql`select kairan.publish('user-secret-user', '{}')`
+  const [event] = await client.atLeast(1)
+  await fetch(`${service.url}/notifications/read`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${await tokenFor('secret-user')}`,
+      'content-type': 'application/json',
+    },
+    body: JSON.stringify({ ids: [event?.id] }),
+  })
+  await db.sql`select kairan.reauthorize('secret-user'), kairan.disconnect('secret-user')`
+  await client.control('revoked')
+  await eventually(() => heard.length >= 2)
+  expect(heard.filter(payload => payload !== '')).toEqual([])
+})
+
+test('TRUNCATE of the role levels reaches the open streams', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await db.sql`insert into kairan.roles values ('1', 100)`
+  await using client = await openReady(service.url, { token: await tokenFor('1') })
+  await db.sql`truncate kairan.roles`
+  await db.sql`select kairan.publish(array['admin-dashboard', 'user-1'], '{}')`
+  await client.atLeast(1)
+  expect(client.events.map(({ channel }) => channel)).toEqual(['user-1'])
+})
