@@ -17,7 +17,7 @@ import { clientRoutes } from './http/client-assets.ts'
 import { healthRoutes } from './http/health.ts'
 import { openapiRoutes } from './http/openapi.ts'
 import { type HttpServer, serve } from './http/server.ts'
-import { createReaderOf } from './inbox/inbox.ts'
+import { createAsReader, createReaderOf } from './inbox/inbox.ts'
 import { createReceipts } from './inbox/receipts-store.ts'
 import { inboxRoutes } from './inbox/routes.ts'
 import { createInbox } from './inbox/store.ts'
@@ -358,7 +358,7 @@ export const createService = (
             auth,
             inbox,
             receipts,
-            readerOf: createReaderOf({ ...config, levelOf }),
+            asReader: createAsReader(createReaderOf({ ...config, levelOf })),
             turns,
             requireStarted,
           }),

@@ -1,4 +1,4 @@
-import { readableChannels } from '../auth/channels.ts'
+import { channelOf, everyone, readableChannels } from '../auth/channels.ts'
 import type { LevelOf } from '../auth/roles.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Cursor } from '../log/cursor.ts'
@@ -69,3 +69,32 @@ export const createReaderOf =
       )
     }
   }
+
+/** Runs `work` for what a user may read. Throws `unavailable`, and what the work throws. */
+export type AsReader = <T>(userId: string, work: (reader: Reader) => Promise<T>) => Promise<T>
+
+/** How often a user can lose a channel while one answer is made. */
+const mostAttempts = 3
+
+/**
+ * Runs work for the channels that a user may read, and again when the user has lost one of them by the time the
+ * work has ended: it may have read what was published there after the loss.
+ */
+export const createAsReader =
+  (readerOf: (userId: string) => Promise<Reader>): AsReader =>
+  async (userId, work) => {
+    for (let attempt = 1; attempt <= mostAttempts; attempt++) {
+      const reader = await readerOf(userId)
+      const result = await work(reader)
+      if (reader.channels.every(channel => isOwn(channel, userId))) return result
+      const now = await readerOf(userId)
+      if (reader.channels.every(channel => now.channels.includes(channel))) return result
+    }
+    throw new KairanError('unavailable', 'Your channels change too fast. Try again soon.', {
+      retryAfter: 2,
+    })
+  }
+
+/** Whether a user can't lose a channel. */
+const isOwn = (channel: string, userId: string) =>
+  channel === everyone || channel === channelOf(userId)

@@ -7,7 +7,7 @@ import { userHeader } from '../http/user-header.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
 import { formatInboxCursor } from '../log/cursor.ts'
-import type { Count, Inbox, Reader } from './inbox.ts'
+import type { AsReader, Count, Inbox } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
 import { readInboxChange, readInboxQuery, readReceipt } from './request.ts'
 
@@ -15,7 +15,7 @@ type Options = {
   auth: Auth
   inbox: Inbox
   receipts: Receipts
-  readerOf(userId: string): Promise<Reader>
+  asReader: AsReader
   /** One request of a user at a time reads or writes. */
   turns: Turns
   requireStarted(): void
@@ -26,6 +26,8 @@ type Options = {
  * `POST /notifications/receipts` says what has arrived.
  */
 export const inboxRoutes = (options: Options) => {
+  const asReader: AsReader = (userId, work) =>
+    options.turns.run(userId, () => options.asReader(userId, work))
   const budget = createAnswerBudget({
     mostBytes: 64 * 1024 * 1024,
     mostBytesPerUser: 8 * 1024 * 1024,
@@ -39,9 +41,7 @@ export const inboxRoutes = (options: Options) => {
       const query = readInboxQuery(request)
       readRate(userId)
       budget.require(userId)
-      const page = await options.turns.run(userId, async () =>
-        options.inbox.page(await options.readerOf(userId), query),
-      )
+      const page = await asReader(userId, reader => options.inbox.page(reader, query))
       const { items, next, ...count } = page
       // The notifications are JSON already, and stay as they are: numbers keep all their digits.
       const rest = JSON.stringify({
@@ -62,9 +62,7 @@ export const inboxRoutes = (options: Options) => {
         const { object } = await readObject(request, maxBytes)
         const change = readInboxChange(object)
         rate(userId)
-        const count = await options.turns.run(userId, async () =>
-          options.inbox.mark(await options.readerOf(userId), change),
-        )
+        const count = await asReader(userId, reader => options.inbox.mark(reader, change))
         return answer(answerOf(count), { headers: headersOf(count, userId) })
       },
       { parse: 'none' },
@@ -77,9 +75,7 @@ export const inboxRoutes = (options: Options) => {
         const { object } = await readObject(request, maxBytes)
         const ids = readReceipt(object)
         rate(userId)
-        await options.turns.run(userId, async () =>
-          options.receipts.confirm(await options.readerOf(userId), ids),
-        )
+        await asReader(userId, reader => options.receipts.confirm(reader, ids))
         return new Response(null, { status: 204, headers: uncached })
       },
       { parse: 'none' },

@@ -207,3 +207,39 @@ test('a change that comes while the log can not be read is heard when it can', a
   await db.sql`alter function kairan.away(int) rename to sequence`
   await client.control('revoked')
 })
+
+test('an inbox page that is read while its user is demoted has nothing of the lost channel', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await db.sql`insert into kairan.roles values ('7', 100)`
+  const headers = { authorization: `Bearer ${await tokenFor('7')}` }
+  const channelsOf = async () => {
+    const response = await fetch(`${service.url}/notifications`, { headers })
+    expect(response.status).toBe(200)
+    const { notifications } = await response.json()
+    return notifications.map(({ channel }: { channel: string }) => channel)
+  }
+  await db.sql`select kairan.publish(channel, '{}') from unnest('{user-7,admin-dashboard}'::text[]) channel`
+  await eventually(async () => (await channelsOf()).includes('admin-dashboard'))
+
+  const { promise: demoted, resolve: demote } = Promise.withResolvers<void>()
+  const { promise: locked, resolve: lock } = Promise.withResolvers<void>()
+  const locking = db.sql.begin(async tx => {
+    await tx`lock table kairan.notifications in access exclusive mode`
+    lock()
+    await demoted
+  })
+  await locked
+  const page = channelsOf()
+  await eventually(async () => {
+    const [row] = await db.sql`
+      select count(*)::int as n from pg_stat_activity
+      where application_name = 'kairan requests' and wait_event_type = 'Lock'`
+    return row?.n > 0
+  })
+  // The page has looked up the role level of before, and will read what is committed after it.
+  await db.sql`update kairan.roles set role_level = 0 where user_id = '7'`
+  demote()
+  await locking
+  expect(await page).toEqual(['user-7'])
+})
