@@ -1,13 +1,19 @@
-import { accessSync, constants } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { defaultRoleLevelQuery } from './auth/roles.ts'
-import { isHostName, isLoopback, isOrigin } from './http/hosts.ts'
-import { parseDuration } from './lib/duration.ts'
-import { messageOf } from './lib/errors.ts'
-import { parsePostgresUrl } from './lib/postgres-url.ts'
+import {
+  createReader,
+  type Environment,
+  type SettingReader,
+  type ShownSetting,
+} from './config/reader.ts'
+import { isHostName, isOrigin } from './http/hosts.ts'
+
+export type { Environment } from './config/reader.ts'
 
 /** Every setting, checked. Times are in milliseconds. */
-export type Config = ReturnType<typeof readAll>
+export type Config = ReturnType<typeof readAll> & {
+  /** The same settings in the order of this file, as text without secrets. */
+  shown: ShownSetting[]
+}
 
 /** What is wrong with the settings: one line for each. The process exits with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
@@ -20,12 +26,11 @@ export class ConfigError extends Error {
   }
 }
 
-export type Environment = Record<string, string | undefined>
-
 /** Reads every setting from the environment. Throws one ConfigError that names every wrong one. */
-export const readConfig = (env: Environment): Config => readWith(env, readAll)
+export const readConfig = (env: Environment): Config =>
+  readWith(env, (read, shown) => ({ ...readAll(read), shown }))
 
-/** Reads what migrating needs. Throws a ConfigError. */
+/** Reads the settings that migrating needs. Throws a ConfigError. */
 export const readDatabaseUrl = (env: Environment): string =>
   readWith(env, read => read.postgresUrl('DATABASE_URL') ?? '')
 
@@ -37,14 +42,34 @@ export const readSigning = (env: Environment) =>
     audience: read.optional('JWT_AUDIENCE'),
   }))
 
-const readWith = <T>(env: Environment, read: (reader: Reader) => T): T => {
+/** The settings by name, for people to read. Secrets and passwords are replaced by dots. */
+export const showConfig = ({ shown }: Config): Record<string, string> =>
+  Object.fromEntries(shown.map(({ name, text }) => [name, text]))
+
+/**
+ * The settings as lines of an env file. Kairan accepts each line again. A setting that is secret as a whole is a
+ * comment, because no other value can take its place; a password within a URL is replaced by dots.
+ */
+export const printConfig = ({ shown }: Config): string =>
+  shown
+    .map(({ name, text, isSecret }) => {
+      const line = `${name}=${/[\r\n]/.test(text) ? JSON.stringify(text) : text}`
+      return isSecret ? `# ${line}` : line
+    })
+    .join('\n')
+
+const readWith = <T>(
+  env: Environment,
+  read: (reader: SettingReader, shown: ShownSetting[]) => T,
+): T => {
   const problems: string[] = []
-  const result = read(createReader(env, problems))
+  const shown: ShownSetting[] = []
+  const result = read(createReader(env, problems, shown), shown)
   if (problems.length > 0) throw new ConfigError(problems)
   return result
 }
 
-const readAll = (read: Reader) => ({
+const readAll = (read: SettingReader) => ({
   host: read.text('HOST', '127.0.0.1'),
   port: read.integer('PORT', 3000, 0, 65535),
   workers: read.workers('WORKERS', 64),
@@ -93,138 +118,3 @@ const readAll = (read: Reader) => ({
     'one of trace, debug, info, warn, error, fatal, silent',
   ),
 })
-
-type Reader = ReturnType<typeof createReader>
-
-const createReader = (env: Environment, problems: string[]) => {
-  // An empty variable counts as absent: that is how compose files and CI pass on what is not set.
-  const get = (name: string) => env[name]?.trim() || undefined
-  const split = (name: string) =>
-    (get(name) ?? '')
-      .split(',')
-      .map(item => item.trim())
-      .filter(Boolean)
-
-  return {
-    text: (name: string, fallback: string) => get(name) ?? fallback,
-    optional: (name: string) => get(name) ?? null,
-    integer(name: string, fallback: number, least: number, most: number) {
-      const value = get(name)
-      if (value === undefined) return fallback
-      const number = Number(value)
-      if (/^-?\d+$/.test(value) && number >= least && number <= most) return number
-      problems.push(`${name}="${value}": it has to be a whole number from ${least} to ${most}.`)
-      return fallback
-    },
-    optionalInteger(name: string, least: number, most: number) {
-      return get(name) === undefined ? null : this.integer(name, least, least, most)
-    },
-    /** `auto` is one per core. */
-    workers(name: string, most: number) {
-      const value = get(name) ?? '1'
-      const count = value === 'auto' ? Math.min(availableParallelism(), most) : Number(value)
-      if (/^(auto|\d+)$/.test(value) && count >= 1 && count <= most) return count
-      problems.push(`${name}="${value}": it has to be a whole number from 1 to ${most}, or auto.`)
-      return 1
-    },
-    onOff(name: string, fallback: 'on' | 'off') {
-      const value = get(name) ?? fallback
-      if (!/^(on|off)$/.test(value)) problems.push(`${name}="${value}": it has to be on or off.`)
-      return value === 'on'
-    },
-    /** As in 90s, 15m, 12h, 7d. */
-    duration(name: string, fallback: string) {
-      const value = get(name) ?? fallback
-      const ms = parseDuration(value)
-      if (!(ms > 0))
-        problems.push(`${name}="${value}": it has to be a time like 90s, 15m, 12h or 7d.`)
-      return ms
-    },
-    matching(name: string, fallback: string, pattern: RegExp, what: string) {
-      const value = get(name) ?? fallback
-      if (!pattern.test(value)) problems.push(`${name}="${value}": it has to be ${what}.`)
-      return value
-    },
-    /** Never repeats the value: it holds a password. */
-    postgresUrl(name: string, optional?: 'optional') {
-      const value = get(name)
-      if (value === undefined) {
-        if (!optional) {
-          problems.push(
-            `${name} is missing: set it to postgres://user:password@host:5432/database. ` +
-              '(`bun run dev` brings its own Postgres.)',
-          )
-        }
-      } else {
-        const problem = problemOfPostgresUrl(value)
-        if (problem !== null) problems.push(`${name} can't be used: ${problem}`)
-      }
-      return value
-    },
-    list(name: string, isValid: (item: string) => boolean, what: string) {
-      const items = split(name)
-      const wrong = items.find(item => !isValid(item))
-      if (wrong !== undefined) problems.push(`${name}: "${wrong}" is none of: ${what}, by commas.`)
-      return items
-    },
-    httpUrl(name: string) {
-      const value = get(name)
-      if (value === undefined) return null
-      if (!/^https?:$/.test(URL.parse(value)?.protocol ?? '')) {
-        problems.push(`${name} is not a URL like http://otel-collector:4318.`)
-      }
-      return value
-    },
-    /** Who can change what is read from it can sign in as anybody: plain http only on this machine. */
-    secureUrl(name: string) {
-      const value = get(name)
-      if (value === undefined) return null
-      const url = URL.parse(value)
-      if (url?.protocol !== 'https:' && !(url?.protocol === 'http:' && isLoopback(url.hostname))) {
-        problems.push(
-          `${name} is not a URL like https://id.example.com/jwks.json (http: loopback).`,
-        )
-      } else if (url.username || url.password) {
-        problems.push(`${name} has a password in it, which is not sent: keys are public.`)
-      }
-      return value
-    },
-    /** Several, comma-separated, during a rotation: the first signs, all verify. */
-    secrets(name: string, leastBytes: number, instead?: string) {
-      const secrets = split(name)
-      if (secrets.length === 0 && (!instead || get(instead) === undefined)) {
-        problems.push(
-          `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`${instead ? `, or set ${instead}` : ''}.`,
-        )
-      }
-      for (const [index, secret] of secrets.entries()) {
-        const bytes = Buffer.byteLength(secret)
-        if (secret.startsWith('-----BEGIN')) {
-          problems.push(
-            `${name} (number ${index + 1}) is a key in PEM, which is no secret: use JWT_JWKS_URL.`,
-          )
-        } else if (bytes < leastBytes) {
-          problems.push(
-            `${name} (number ${index + 1}) has ${bytes} bytes: HS256 needs at least ${leastBytes} (RFC 7518, 3.2).`,
-          )
-        } else if (new Set(secret).size < 8) {
-          problems.push(`${name} (number ${index + 1}) repeats a few characters: use a random one.`)
-        }
-      }
-      return secrets
-    },
-  }
-}
-
-/** What is wrong with it; null when nothing is. The files that it names have to be there. */
-const problemOfPostgresUrl = (url: string) => {
-  try {
-    const { rootCertificate, certificate, key } = parsePostgresUrl(url).tls
-    for (const file of [rootCertificate, certificate, key]) {
-      if (file !== undefined && file !== 'system') accessSync(file, constants.R_OK)
-    }
-    return null
-  } catch (error) {
-    return messageOf(error)
-  }
-}

@@ -1,4 +1,12 @@
-import { type Config, ConfigError, readConfig, readDatabaseUrl, readSigning } from './config.ts'
+import { findMistaken } from './config/mistaken.ts'
+import {
+  type Config,
+  ConfigError,
+  printConfig,
+  readConfig,
+  readDatabaseUrl,
+  readSigning,
+} from './config.ts'
 import { messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
@@ -8,7 +16,6 @@ import { findPort } from './process/port.ts'
 import { setRole } from './process/role.ts'
 import { makeToken } from './process/token.ts'
 import { createWorkers } from './process/workers.ts'
-import { redactConfig } from './redact.ts'
 import { createService } from './service.ts'
 
 /** EX_USAGE and EX_CONFIG of sysexits.h. */
@@ -79,6 +86,7 @@ const start = async (options: string[]) => {
   }
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   if (demo) report.warn({}, 'The demo is on: anybody can sign in as one of its users.')
+  for (const { name, meant } of mistakenNames(config)) report.warn({ name }, mistaken(name, meant))
   surviveRejections(report)
 
   const { drainMs } = config
@@ -196,9 +204,19 @@ const migrateOnly = async () => {
 }
 
 const showConfig = () => {
-  const settings = Object.entries(redactConfig(readConfig(process.env)))
-  console.log(settings.map(([name, value]) => `${name}=${value}`).join('\n'))
+  const config = readConfig(process.env)
+  console.log(printConfig(config))
+  for (const { name, meant } of mistakenNames(config)) console.error(mistaken(name, meant))
 }
+
+const mistakenNames = ({ shown }: Config) =>
+  findMistaken(
+    process.env,
+    shown.map(({ name }) => name),
+  )
+
+const mistaken = (name: string, meant: string) =>
+  `${name} is no setting of Kairan's, and is ignored. Is ${meant} meant?`
 
 /** For a container's health check: the image has no shell and no curl. */
 const isReady = async () => {

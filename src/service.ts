@@ -9,7 +9,7 @@ import { createRoles } from './auth/roles-store.ts'
 import { createTickets } from './auth/tickets.ts'
 import { ticketRoute } from './auth/tickets-routes.ts'
 import { createTicketStore } from './auth/tickets-store.ts'
-import type { Config } from './config.ts'
+import { type Config, showConfig } from './config.ts'
 import { demoRoutes } from './dev/demo-routes.ts'
 import { createDemoStore } from './dev/demo-store.ts'
 import { createAddressOf } from './http/address.ts'
@@ -39,7 +39,6 @@ import { parseLive } from './publish/live-event.ts'
 import { createLiveGate } from './publish/live-gate.ts'
 import { publishRoute } from './publish/routes.ts'
 import { createPublisher } from './publish/store.ts'
-import { redactConfig } from './redact.ts'
 import { createHub } from './stream/hub.ts'
 import { createLimits, createRefusals } from './stream/limits.ts'
 import { createExtend, createPresence } from './stream/presence-store.ts'
@@ -241,7 +240,7 @@ export const createService = (
             channelsOf: streams.channelsOf,
             isReadOnly: config.dashboard === 'readonly',
             retentionMs: config.retentionMs,
-            settings: redactConfig(config),
+            settings: showConfig(config),
             version,
             requireStarted,
           }),

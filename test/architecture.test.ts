@@ -34,6 +34,7 @@ const floors = [
   'log',
   'observe',
   'http',
+  'config',
   'auth',
   'publish',
   'inbox',

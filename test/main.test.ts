@@ -44,9 +44,17 @@ test('shows the settings without their secrets, the version, and help', async ()
   }
   const DATABASE_URL = 'postgres://kairan:hidden-one@db.test/kairan'
   const settings = await text('config', { DATABASE_URL, JWT_SECRET: secret, RETENTION: '2d' })
-  expect(settings).toContain('RETENTION_MS=172800000\n')
+  expect(settings).toContain('\nRETENTION=2d\n')
   expect(settings).toContain('postgres://kairan:••••@db.test/kairan')
   expect(settings).not.toMatch(/hidden-one|a-secret-of/)
+  const mistyped = run([...fromSource, 'config'], {
+    DATABASE_URL,
+    JWT_SECRET: secret,
+    JWT_SECRETS: 'x',
+  })
+  expect(await new Response(mistyped.stderr).text()).toBe(
+    "JWT_SECRETS is no setting of Kairan's, and is ignored. Is JWT_SECRET meant?\n",
+  )
   expect(await text('--version')).toMatch(/^\d+\.\d+\.\d+\n$/)
   expect(await text('--help')).toStartWith('Usage: kairan <command>')
 })
@@ -114,7 +122,7 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
   await using otlp = collector()
   const env = {
     ...{ DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '0' },
-    OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url,
+    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url, MAX_STREAM: '5' },
   }
   const healthy = async () =>
     (await run([compiled.path, 'healthcheck'], { PORT: port }).exited) === 0
@@ -142,6 +150,7 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
     service.kill('SIGTERM')
     await client.control('reconnect')
     expect(await service.exited).toBe(0)
+    expect(await new Response(service.stdout).text()).toContain('Is MAX_STREAMS meant?')
     // What was handed over is written before the process ends.
     const [row] = await db.sql`select status from kairan.deliveries`
     expect(row?.status).toBe('delivered')

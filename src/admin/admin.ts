@@ -98,6 +98,9 @@ export type SystemFacts = {
   queueUsage: number
 }
 
+/** Why an instance is not ready. It may name hosts and quote SQL. */
+export type InstanceProblem = { instanceId: string; problem: string }
+
 /** What is in the database about one notification and one user. */
 export type DeliveryFacts = {
   isPublished: boolean

@@ -5,7 +5,7 @@ import { readObject, requireMembers } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isUuid } from '../lib/uuid.ts'
 import { type Publish, readJsonRequest } from '../publish/request.ts'
-import type { AdminStore } from './admin.ts'
+import type { AdminStore, Instance, InstanceProblem } from './admin.ts'
 import { explain } from './explain.ts'
 import {
   readDeliveryFilter,
@@ -93,7 +93,14 @@ export const adminRoutes = (options: {
     .get('/system', async ({ request }) => {
       await admit(request)
       const { version, settings } = options
-      return answer({ version, bun: Bun.version, settings, ...(await store.system()) })
+      const [system, { instances }] = await Promise.all([store.system(), store.overview()])
+      return answer({
+        version,
+        bun: Bun.version,
+        settings,
+        ...system,
+        problems: problemsOf(instances),
+      })
     })
     .post(
       '/disconnect',
@@ -141,6 +148,10 @@ export const adminRoutes = (options: {
       raw,
     )
 }
+
+/** Why instances are not ready, with the details that /readyz leaves out. */
+const problemsOf = (instances: Instance[]): InstanceProblem[] =>
+  instances.flatMap(({ id, facts: { problem } }) => (problem ? [{ instanceId: id, problem }] : []))
 
 const raw = { parse: 'none' } as const
 

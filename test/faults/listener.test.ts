@@ -71,7 +71,17 @@ test('notices a network that swallows everything, and tells why it is not ready'
     const answer = await ready(service.url)
     return answer.reasons?.length === 2 ? answer : null
   })
-  expect(reasons.join()).toMatch(/database: .*did not answer.*listen: no answer/)
+  expect(service.service.reasons().join()).toMatch(/database: .*did not answer.*listen: no answer/)
+  // Anybody can ask, so these are fixed words. What happened is in the log.
+  expect(reasons).toEqual(['database: the log can not be used now', 'listen: no NOTIFY arrives'])
+  const logged = JSON.stringify(service.logs)
+  for (const detail of ['did not answer', 'no answer']) expect(logged).toContain(detail)
+  await db.sql`insert into kairan.roles values ('boss', 100)`
+  const headers = { authorization: `Bearer ${await tokenFor('boss')}` }
+  await eventually(async () => {
+    const { problems } = await (await fetch(`${service.url}/admin/system`, { headers })).json()
+    return problems[0]?.problem.includes('did not answer')
+  })
   expect((await fetch(`${service.url}/livez`)).status).toBe(200)
 
   await db.sql`select kairan.publish('user-42', '{}')`
@@ -149,7 +159,8 @@ test('says that the database is read-only, and goes on when it is not any more',
     await setReadOnly('on')
   })
   await eventually(async () => (await ready(service.url)).status === 503)
-  expect((await ready(service.url)).reasons.join()).toContain('read-only')
+  expect((await ready(service.url)).reasons).toEqual(['database: the log can not be used now'])
+  expect(service.service.reasons().join()).toContain('read-only')
   await expect(sql`select kairan.publish('user-42', '{}')`.execute()).rejects.toThrow('read-only')
 
   await using client = await openReady(service.url, { token: await tokenFor('42') })

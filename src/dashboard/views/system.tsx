@@ -1,11 +1,16 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { Step, SystemFacts } from '../../admin/admin.ts'
+import type { InstanceProblem, Step, SystemFacts } from '../../admin/admin.ts'
 import { get, post } from '../api.ts'
 import { ago, bytes, short, since, time } from '../format.ts'
 import { Complaint, Progress, Tile } from '../parts.tsx'
 
-type System = SystemFacts & { version: string; bun: string; settings: Record<string, string> }
+type System = SystemFacts & {
+  version: string
+  bun: string
+  settings: Record<string, string>
+  problems: InstanceProblem[]
+}
 
 export const System = () => {
   const found = useSignal<System | null>(null)
@@ -34,7 +39,7 @@ export const System = () => {
         <Tile
           name="Oldest notification"
           value={system.oldestAt ? since(system.oldestAt) : '–'}
-          note={`removed after ${ago(Number(system.settings.RETENTION_MS) / 1000)}`}
+          note={`removed after ${system.settings.RETENTION}`}
         />
         <Tile
           name="NOTIFY queue"
@@ -51,6 +56,23 @@ export const System = () => {
           }
         />
       </div>
+      {system.problems.length > 0 && (
+        <section class="card">
+          <h2>Instances that are not ready</h2>
+          <table>
+            <tbody>
+              {system.problems.map(({ instanceId, problem }) => (
+                <tr key={instanceId}>
+                  <td>
+                    <code>{instanceId.slice(0, 8)}</code>
+                  </td>
+                  <td class="wide">{problem}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
       <div class="halves">
         <section class="card">
           <h2>Settings of this instance</h2>

@@ -1,0 +1,47 @@
+import type { Environment } from './reader.ts'
+
+/** A variable that begins like a setting of Kairan's and is none, with the setting that is most like it. */
+export type MistakenName = { name: string; meant: string }
+
+/**
+ * Finds variables that look like mistyped settings: their first word is that of a setting, as in MAX_STREAM or
+ * JWT_SECRETS. Of OTEL_ there are many that other programs read, so there more words have to agree.
+ */
+export const findMistaken = (env: Environment, settings: readonly string[]): MistakenName[] => {
+  const known = new Set(settings)
+  const beginnings = [...new Set(settings.map(beginningOf))]
+  return Object.entries(env)
+    .filter(([name, value]) => value && !known.has(name) && !isServiceLink(name, value))
+    .filter(([name]) => beginnings.some(words => name === words || name.startsWith(`${words}_`)))
+    .map(([name]) => ({ name, meant: closest(name, settings) }))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+const beginningOf = (setting: string) => {
+  const words = setting.split('_')
+  return setting.startsWith('OTEL_') ? words.slice(0, -1).join('_') : (words[0] ?? '')
+}
+
+/** Kubernetes sets such variables for each service of a namespace: one may be called "database" or "auth". */
+const isServiceLink = (name: string, value: string) =>
+  /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$/.test(name) ||
+  (name.endsWith('_PORT') && /^(tcp|udp|sctp):/.test(value))
+
+const closest = (name: string, settings: readonly string[]) =>
+  settings
+    .map(setting => ({ setting, distance: distanceOf(name, setting) }))
+    .reduce((best, next) => (next.distance < best.distance ? next : best)).setting
+
+/** Levenshtein: how many letters have to be added, removed or replaced. */
+const distanceOf = (a: string, b: string) => {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, replaced))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
