@@ -18,7 +18,7 @@ import { makeToken } from './process/token.ts'
 import { createWorkers } from './process/workers.ts'
 import { createService } from './service.ts'
 
-/** EX_USAGE and EX_CONFIG of sysexits.h. */
+/** Exit codes EX_USAGE and EX_CONFIG of sysexits.h. */
 const exitUsage = 64
 const exitConfig = 78
 
@@ -82,7 +82,9 @@ const start = async (options: string[]) => {
   const demo = options.includes('--demo')
   const config = readConfig(process.env)
   if (config.workers > 1 && process.platform !== 'linux') {
-    throw new ConfigError([`WORKERS="${config.workers}": only on Linux can they share a port.`])
+    throw new ConfigError([
+      `WORKERS="${config.workers}": several workers can share a port on Linux only.`,
+    ])
   }
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   if (demo) report.warn({}, 'The demo is on: anybody can sign in as one of its users.')
@@ -94,7 +96,7 @@ const start = async (options: string[]) => {
   const service = createService(config, report, { demo })
   onSignals(options, {
     async first(signal) {
-      report.info({ signal, drainMs }, 'Draining. Once more to end at once.')
+      report.info({ signal, drainMs }, 'Draining. A second signal ends the process at once.')
       await service.stop()
       process.exit(0)
     },
@@ -104,7 +106,7 @@ const start = async (options: string[]) => {
   report.info({ url: service.url }, 'Kairan is ready.')
 }
 
-/** Serves nothing itself: it keeps the workers running, and ends when they have. */
+/** Keeps the workers running, and ends when they have ended. It serves nothing itself. */
 const supervise = async (config: Config, report: Report, options: string[]) => {
   const { host, drainMs } = config
   const port = await findPort(host, config.port)
@@ -122,7 +124,7 @@ const supervise = async (config: Config, report: Report, options: string[]) => {
   })
   onSignals(options, {
     first(signal) {
-      report.info({ signal, drainMs }, 'Draining. Once more to end at once.')
+      report.info({ signal, drainMs }, 'Draining. A second signal ends the process at once.')
       workers.stop()
     },
     again() {
@@ -133,7 +135,7 @@ const supervise = async (config: Config, report: Report, options: string[]) => {
   process.exit(await workers.run())
 }
 
-/** What `start` runs several of: not for the command line. */
+/** A worker: `start` runs several of them. It is not for the command line. */
 const work = async (options: string[]) => {
   const demo = options.includes('--demo')
   const config = readConfig(process.env)
@@ -148,12 +150,12 @@ const work = async (options: string[]) => {
   })
   onSignals(options, {
     async first(signal) {
-      // Else `start` has said it for all.
-      if (signal === 'orphaned') report.warn({}, 'The process that started this is gone: draining.')
+      // Otherwise `start` has reported it for all workers.
+      if (signal === 'orphaned') report.warn({}, 'The parent process has ended: draining.')
       await service.stop()
       process.exit(0)
     },
-    // A terminal and systemd signal the workers too, besides `start`, which ends them at once if asked to.
+    // A terminal and systemd signal `start` and the workers. At a second signal `start` ends the workers.
     again: () => undefined,
   })
   await service.start()
@@ -165,21 +167,24 @@ const work = async (options: string[]) => {
   setInterval(() => void share(), shareMetricsMs)
 }
 
-/** What a worker tells the others, which answer for it at `/metrics`. */
+/** The metrics of a worker, sent to the others: each answers `/metrics` for all. */
 type WorkerMetrics = { from: number; metrics: object }
 
-/** So much older can the others' metrics be. */
+/** How old the metrics of the other workers can be. */
 const shareMetricsMs = 1000
 
-/** A promise that nobody waited for is a mistake, but none that is worth everybody's stream. */
+/** An unhandled rejection is a mistake in the code, but no reason to end all streams. */
 const surviveRejections = (report: Report) =>
   process.on('unhandledRejection', error => {
-    report.error({ error: messageOf(error) }, 'An unexpected rejection: please report it.')
+    report.error(
+      { error: messageOf(error) },
+      'A promise was rejected and nothing handled it. Please report this.',
+    )
   })
 
 /**
- * The end of the process `--parent` is a signal too: one that was killed could not send any, and without it
- * this would keep the port for ever.
+ * The end of the process `--parent` counts as a signal. A parent that was killed cannot send one, and without it the
+ * worker would keep the port for ever.
  */
 const onSignals = (options: string[], handle: { first(signal: string): void; again(): void }) => {
   let asked = 0
@@ -218,7 +223,7 @@ const mistakenNames = ({ shown }: Config) =>
 const mistaken = (name: string, meant: string) =>
   `${name} is no setting of Kairan's, and is ignored. Is ${meant} meant?`
 
-/** For a container's health check: the image has no shell and no curl. */
+/** For the health check of a container: the image has neither a shell nor curl. */
 const isReady = async () => {
   const { HOST = '127.0.0.1', PORT = '3000' } = process.env
   const host = HOST === '0.0.0.0' ? '127.0.0.1' : HOST

@@ -1,4 +1,4 @@
-import { createGather } from '../lib/batch-lookup.ts'
+import { createBatchLookup } from '../lib/batch-lookup.ts'
 import { connect } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { defaultRoleLevelQuery, type LevelOf } from './roles.ts'
@@ -7,7 +7,7 @@ import { defaultRoleLevelQuery, type LevelOf } from './roles.ts'
 export const createRoles = (database: Database, query: string): LevelOf => {
   if (query === defaultRoleLevelQuery) {
     const atOnce = 1000
-    const gather = createGather(userIds => levelsOf(database, userIds), atOnce)
+    const gather = createBatchLookup(userIds => levelsOf(database, userIds), atOnce)
     return Object.assign(gather, { atOnce })
   }
   return async userId => {

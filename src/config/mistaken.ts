@@ -1,11 +1,11 @@
 import type { Environment } from './reader.ts'
 
-/** A variable that begins like a setting of Kairan's and is none, with the setting that is most like it. */
+/** A variable that looks like a mistyped setting, and the setting that is most similar. */
 export type MistakenName = { name: string; meant: string }
 
 /**
  * Finds variables that look like mistyped settings: their first word is that of a setting, as in MAX_STREAM or
- * JWT_SECRETS. Of OTEL_ there are many that other programs read, so there more words have to agree.
+ * JWT_SECRETS. Other programs read many variables that begin with OTEL_, so more words have to agree there.
  */
 export const findMistaken = (env: Environment, settings: readonly string[]): MistakenName[] => {
   const known = new Set(settings)
@@ -22,7 +22,7 @@ const beginningOf = (setting: string) => {
   return setting.startsWith('OTEL_') ? words.slice(0, -1).join('_') : (words[0] ?? '')
 }
 
-/** Kubernetes sets such variables for each service of a namespace: one may be called "database" or "auth". */
+/** Kubernetes sets such variables for each service of a namespace, which may be called "database" or "auth". */
 const isServiceLink = (name: string, value: string) =>
   /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$/.test(name) ||
   (name.endsWith('_PORT') && /^(tcp|udp|sctp):/.test(value))
@@ -32,7 +32,7 @@ const closest = (name: string, settings: readonly string[]) =>
     .map(setting => ({ setting, distance: distanceOf(name, setting) }))
     .reduce((best, next) => (next.distance < best.distance ? next : best)).setting
 
-/** Levenshtein: how many letters have to be added, removed or replaced. */
+/** Levenshtein distance: how many letters have to be added, removed or replaced. */
 const distanceOf = (a: string, b: string) => {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {

@@ -19,7 +19,7 @@ export type SettingReader = ReturnType<typeof createReader>
  * name, and its value to `shown`. What may be shown depends on the kind alone, never on the name.
  */
 export const createReader = (env: Environment, problems: string[], shown: ShownSetting[]) => {
-  // An empty variable counts as absent: that is how compose files and CI pass on what is not set.
+  // An empty variable counts as not set: compose files and CI pass unset variables on as empty ones.
   const get = (name: string) => env[name]?.trim() || undefined
   const split = (name: string) =>
     (get(name) ?? '')
@@ -47,7 +47,7 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
     optionalInteger(name: string, least: number, most: number) {
       return get(name) === undefined ? show(name, null) : this.integer(name, least, least, most)
     },
-    /** `auto` is one per core. */
+    /** `auto` means one per core. */
     workers(name: string, most: number) {
       const value = get(name) ?? '1'
       const count = value === 'auto' ? Math.min(availableParallelism(), most) : Number(value)
@@ -60,7 +60,7 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
       if (!/^(on|off)$/.test(value)) problems.push(`${name}="${value}": it has to be on or off.`)
       return show(name, value === 'on', value)
     },
-    /** As in 90s, 15m, 12h, 7d. */
+    /** A time like 90s, 15m, 12h or 7d. */
     duration(name: string, fallback: string) {
       const value = get(name) ?? fallback
       const ms = parseDuration(value)
@@ -73,7 +73,7 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
       if (!pattern.test(value)) problems.push(`${name}="${value}": it has to be ${what}.`)
       return show(name, value)
     },
-    /** Never repeats the value: it holds a password. */
+    /** Its problems do not repeat the value, which contains a password. */
     postgresUrl(name: string, optional?: 'optional') {
       const value = get(name)
       if (value === undefined) {
@@ -115,7 +115,7 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
       }
       return show(name, value, hideUrlSecrets(value))
     },
-    /** Several, comma-separated, during a rotation: the first signs, all verify. */
+    /** Several secrets, separated by commas, during a rotation. The first signs, all verify. */
     secrets(name: string, leastBytes: number, instead?: string) {
       const secrets = split(name)
       if (secrets.length === 0 && (!instead || get(instead) === undefined)) {

@@ -1,10 +1,10 @@
-/** Finds where a request comes from; null when that can't be known. */
+/** Finds the address that a request comes from; null when it is unknown. */
 export type AddressOf = (request: Request, server: Bun.Server<unknown> | null) => string | null
 
 /**
- * The address of who connected, or, behind `trustedProxies` proxies, what the outermost of them wrote into
- * X-Forwarded-For. What stands further left in it anybody can make up. Of an IPv6 address it is the first
- * half, which is what one customer of a provider has.
+ * The address of the peer. Behind `trustedProxies` proxies it is the entry that the outermost of them added to
+ * X-Forwarded-For; a client can forge the entries to the left of it. An IPv6 address is reduced to its /64, which
+ * a provider gives to one customer.
  */
 export const createAddressOf =
   (trustedProxies: number): AddressOf =>
@@ -18,7 +18,7 @@ export const createAddressOf =
 const networkOf = (address: string) => {
   const v4 = /(?:^|:)(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?$/.exec(address)?.[1]
   if (v4 !== undefined) return v4
-  // Written out: `::` stands for as many groups of zeros as are missing.
+  // `::` stands for the groups of zeros that are missing.
   const [head = '', tail] = address.replace(/^\[|\](:\d+)?$|%.*$/g, '').split('::')
   const groups = head.split(':').filter(Boolean)
   const rest = tail?.split(':').filter(Boolean) ?? []

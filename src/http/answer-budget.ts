@@ -3,17 +3,17 @@ import { KairanError } from '../lib/errors.ts'
 /** Bounds the memory that answers hold until their clients have read them. */
 export type AnswerBudget = {
   /**
-   * Throws `rate_limited` when this user's answers that nobody reads hold too much, or `unavailable` when all
-   * answers together do. Call it before an answer is made.
+   * Throws `rate_limited` when the unread answers to this user hold too much memory, and `unavailable` when all
+   * unread answers do. Call it before an answer is made.
    */
   require(userId: string): void
-  /** An answer of this text, which counts until its client has read it or has gone. */
+  /** An answer with this text. It counts until its client has read it or has disconnected. */
   respond(userId: string, text: string, headers: Record<string, string>): Response
 }
 
 /** Answers up to this size fit into the buffers of a socket, and are not counted. */
 const smallBytes = 32 * 1024
-/** A piece of an answer: this much of it is in the runtime's hands at a time. */
+/** Size of the pieces in which an answer is given to the runtime. */
 const pieceBytes = 64 * 1024
 
 /**
@@ -63,7 +63,7 @@ export const createAnswerBudget = (options: {
   }
 }
 
-/** A body that gives the next piece when the last was taken, and says when all were, or nobody reads on. */
+/** A body that yields a piece when the one before was read. Calls back when all were read or the client is gone. */
 const inPieces = (bytes: Uint8Array, ended: () => void) => {
   let at = 0
   return new ReadableStream<Uint8Array>(

@@ -1,7 +1,7 @@
-/** For answers that hold what only one user may see, or what is true only now: no cache keeps them. */
+/** Headers of an answer that no cache may keep: it is for one user, or true only for a moment. */
 export const uncached = { 'cache-control': 'no-store' } as const
 
-/** An answer of JSON that no cache keeps. */
+/** An answer of JSON that no cache may keep. */
 export const answer = (
   body: unknown,
   options: { status?: number; headers?: Record<string, string> } = {},

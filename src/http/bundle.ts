@@ -1,7 +1,7 @@
 /**
- * A macro: Bun calls it when it compiles the file that imports it, at start or for the binary, and puts the
- * result there. It runs Bun's own command, as a macro may not wait for `Bun.build`. `entry` is relative to
- * this file.
+ * A macro that bundles a file for browsers. Bun calls it while it compiles the importing file, at start or for the
+ * binary, and inserts the result. It runs the command `bun build`, because a macro may not await `Bun.build`. `entry`
+ * is relative to this file.
  */
 export const bundle = (entry: string): string => {
   const path = Bun.fileURLToPath(new URL(entry, import.meta.url))

@@ -1,15 +1,15 @@
 import { Elysia } from 'elysia'
 import { bundle } from './bundle.ts' with { type: 'macro' }
 
-/** What browsers import, bundled when this file is compiled: the binary has no source to bundle. */
+/** The files that browsers import. They are bundled when this file is compiled: the binary has no source. */
 const files = {
   '/client.js': bundle('../client/index.ts'),
   '/client/react.js': bundle('../client/react.ts'),
 }
 
 /**
- * `GET /client.js`, the browser client, and `GET /client/react.js`, its hooks, as ES modules. They are no
- * secret, so pages of any origin may import them.
+ * `GET /client.js`, the browser client, and `GET /client/react.js`, its hooks, as ES modules. Pages
+ * of any origin may import them: nothing in them is secret.
  */
 export const clientRoutes = () => {
   const app = new Elysia({ name: 'client' })
@@ -17,7 +17,7 @@ export const clientRoutes = () => {
     const etag = `"${Bun.hash(text).toString(36)}"`
     const headers = {
       'content-type': 'text/javascript; charset=utf-8',
-      // Asked for again at each load, and sent again only when the service was updated.
+      // Browsers revalidate it at each load. It is sent again only after the service was updated.
       'cache-control': 'public, no-cache',
       etag,
       'access-control-allow-origin': '*',

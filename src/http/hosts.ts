@@ -1,4 +1,4 @@
-/** Whether a host, as in a URL, is this machine itself. */
+/** Whether a host, as written in a URL, is this machine. */
 export const isLoopback = (hostname: string) =>
   /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(hostname)
 
@@ -11,20 +11,20 @@ export const isOrigin = (text: string) =>
     ? URL.parse(text)?.origin === text && !text.includes('*')
     : /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*]+$/.test(text)
 
-/** Whether this is the name of a host, without a scheme and a port. */
+/** Whether this is a host name without scheme and port. */
 export const isHostName = (text: string) => hostOf(text) === text.toLowerCase()
 
-/** The name in a Host header; null when it is not written like one. */
+/** The name in a Host header; null when the header is malformed. */
 const hostOf = (host: string) =>
   /^([\w.-]+|\[[\da-f:.]+\])(:\d*)?$/i.test(host)
     ? (URL.parse(`http://${host}`)?.hostname ?? null)
     : null
 
 /**
- * Whether a request was meant for this service. A page of another site can have its name resolve to
- * this machine (DNS rebinding), and is then of the same origin for the browser: only Host tells.
- * Loopback names are always right. Any other has to be listed; without a list all are, unless the
- * service listens on loopback only, where nobody else's name can lead.
+ * Whether a request is meant for this service. A site can let its name resolve to this machine (DNS rebinding). The
+ * browser then takes the service for a part of that site, and only the Host header shows the difference. Loopback
+ * names are always accepted, other names when they are listed. Without a list all names are accepted, unless the
+ * service listens on loopback only: no other name leads there.
  */
 export const createHostCheck = (listen: string, allowed: readonly string[]) => {
   const listed = new Set(allowed.map(name => name.toLowerCase()))

@@ -3,8 +3,8 @@ import { createDocument } from './openapi/document.ts'
 import { renderDocument } from './openapi/page.ts'
 
 /**
- * `GET /openapi.json`: the API in OpenAPI 3.2, which is the first that can describe a stream; `GET /openapi`:
- * the same to read.
+ * `GET /openapi.json` is the API in OpenAPI 3.2, the first version that can describe a stream. `GET /openapi` is the
+ * same as a page.
  */
 export const openapiRoutes = (version: string, cookie: string) => {
   const document = createDocument(version, cookie)

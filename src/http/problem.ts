@@ -23,25 +23,25 @@ export const problem = (error: KairanError) =>
   })
 
 /**
- * Maps whatever a route threw. Only Kairan's own messages leave the process: those of the database or
- * of the runtime may hold SQL, hosts or values.
+ * Maps an error that a route threw. Only Kairan's own messages leave the process: those of the database and of the
+ * runtime may contain SQL, hosts or values.
  */
 export const toKairanError = (elysiaCode: string | number, error: unknown) => {
   if (error instanceof KairanError) return error
-  // Elysia wraps what is thrown while a body is read.
+  // Elysia wraps an error that is thrown while a body is read.
   if (error instanceof Error && error.cause instanceof KairanError) return error.cause
   const known = elysiaErrors[elysiaCode]
   return known
     ? new KairanError(...known)
-    : new KairanError('internal', 'Something went wrong here. The log of the service says what.')
+    : new KairanError('internal', 'The service failed. Its log has the reason.')
 }
 
 const elysiaErrors: Record<string, [Code, string]> = {
-  NOT_FOUND: ['not_found', 'There is nothing at this address.'],
-  PARSE: ['bad_request', 'The body can not be read: send JSON, with its Content-Type.'],
-  VALIDATION: ['unprocessable', 'The request does not have the form that this address takes.'],
+  NOT_FOUND: ['not_found', 'This address does not exist.'],
+  PARSE: ['bad_request', 'The body cannot be read. Send JSON with its Content-Type.'],
+  VALIDATION: ['unprocessable', 'The request does not have the form that this address accepts.'],
   INVALID_COOKIE_SIGNATURE: ['bad_request', 'A cookie is not valid.'],
-  INVALID_FILE_TYPE: ['bad_request', 'The body is of a kind that this address does not take.'],
+  INVALID_FILE_TYPE: ['bad_request', 'This address does not accept a body of this type.'],
 }
 
 const titles: Record<number, string> = {

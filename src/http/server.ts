@@ -8,11 +8,11 @@ import { exposedHeaders } from './user-header.ts'
 
 export type HttpServer = {
   url: string
-  /** Closes the listener at once, and after a second what is still open. */
+  /** Closes the listening socket at once, and the connections that are still open after a second. */
   stop(): Promise<void>
 }
 
-/** Serves these routes. `port` 0 picks a free one; `sharesPort` leaves it open to others that share it. */
+/** Serves these routes. `port` 0 picks a free one. `sharesPort` lets other processes listen on the same port. */
 export const serve = (options: {
   host: string
   port: number
@@ -21,7 +21,7 @@ export const serve = (options: {
   corsOrigins: readonly string[]
   allowedHosts: readonly string[]
   report: Report
-  /** Hears the code of each answer that lets somebody not in. */
+  /** Called with the code of every 401 and 403. */
   refused(code: string): void
   routes: AnyElysia[]
 }): HttpServer => {
@@ -32,10 +32,10 @@ export const serve = (options: {
       const known = toKairanError(code, error)
       if (known.status === 401 || known.status === 403) options.refused(known.code)
       if (known.status >= 500) {
-        // The path alone: a query can hold a ticket.
+        // Without the query, which can contain a ticket.
         const facts = { path: pathOf(request), error: messageOf(known.cause ?? error) }
         if (known.status === 500) report.error(facts, 'A request failed.')
-        else report.warn(facts, 'A request could not be served now.')
+        else report.warn(facts, 'A request could not be served.')
       }
       return problem(known)
     })
@@ -57,11 +57,11 @@ export const serve = (options: {
   app.listen({
     hostname: options.host,
     port: options.port,
-    // Not without need: it lets a forgotten process on the same port take half of the requests.
+    // Only when needed: with it, a forgotten process on the same port would get half of the requests.
     reusePort: options.sharesPort,
-    // Above the heartbeat, so that it ends only connections on which nothing moves. 255 is Bun's most.
+    // Longer than the heartbeat, so that it closes stalled connections only. Bun allows at most 255.
     idleTimeout: Math.min(255, Math.max(10, Math.ceil((options.heartbeatMs * 4) / 1000))),
-    // Beyond its limit Bun answers without a word of why. Whoever reads a body has a limit: see body.ts.
+    // Beyond its own limit Bun answers without a reason. Routes limit the bodies that they read: see body.ts.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   })
   const { server } = app
@@ -76,20 +76,20 @@ export const serve = (options: {
   }
 }
 
-/** The longest that means anything here names three channels, of 205 characters each, in a query. */
+/** The longest sensible URL names a few channels of 205 characters each. */
 const maxUrlLength = 8192
 
-/** What asks for these knows an address and no name, and they tell nothing about anybody. */
+/** These are answered for any Host: probes know only an address, and the answers contain nothing about users. */
 const probes = new Set(['/livez', '/readyz', '/metrics'])
 
 const pathOf = (request: Request) => URL.parse(request.url)?.pathname ?? ''
 
-/** Lets pages of these origins read what is answered, errors too; none without a list. */
+/** Lets pages of these origins read the answers, errors included. */
 const crossOrigin = (origins: readonly string[]) => {
   if (origins.length === 0) return new Elysia()
   const listed = new Set(origins)
   return cors({
-    // Not the list itself: the plugin looks an Origin up in an object, which also "has" a constructor.
+    // A function, because the plugin would look up the Origin in an object, which has a `constructor`.
     origin: request => listed.has(request.headers.get('origin') ?? ''),
     credentials: true,
     methods: ['GET', 'POST'],

@@ -1,6 +1,6 @@
 /**
  * How long to wait after this many failures in a row: 50 ms, doubled by each failure up to `mostMs`, with
- * jitter. Soon back, but no stampede.
+ * jitter, so that many clients do not return at the same moment.
  */
 export const backoffMs = (failures: number, mostMs = 2000) =>
   Math.min(50 * 2 ** failures, mostMs) * (0.5 + Math.random() / 2)

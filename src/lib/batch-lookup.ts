@@ -1,15 +1,15 @@
-/** Answers for one key; asks for many at once when many are wanted. */
-export type Gather<Answer> = (key: string) => Promise<Answer>
+/** Looks up one key. Lookups that wait are combined. */
+export type BatchLookup<Answer> = (key: string) => Promise<Answer>
 
 /**
- * One question at a time, with at most `most` keys: who comes while it is under way is in the next. Alone,
- * nobody waits for others; when thousands come at once, each costs a small part of a question. Rejects,
- * for all of its keys, as the question does.
+ * Combines lookups: `ask` runs once at a time, with at most `most` keys. Keys that arrive while it runs are asked
+ * for together in the next call. A single key does not wait; thousands of keys share a few calls. If `ask` rejects,
+ * the lookups of its keys reject with the same error.
  */
-export const createGather = <Answer>(
+export const createBatchLookup = <Answer>(
   ask: (keys: string[]) => Promise<(key: string) => Answer>,
   most = 1000,
-): Gather<Answer> => {
+): BatchLookup<Answer> => {
   let waiting: { key: string; resolve(answer: Answer): void; reject(error: unknown): void }[] = []
   let asking = false
 

@@ -1,12 +1,12 @@
 export type BoundedMap<V> = {
   get(key: string): V | undefined
-  /** Adds or replaces. When it is full, what was set longest ago goes. */
+  /** Adds or replaces an entry. When the map is full, the entry that was set longest ago is removed. */
   set(key: string, value: V): void
   delete(key: string): void
   readonly size: number
 }
 
-/** A map of at most `limit` entries, for what may be forgotten. */
+/** A map of at most `limit` entries, for values that may be forgotten. */
 export const createBoundedMap = <V>(limit: number): BoundedMap<V> => {
   const entries = new Map<string, V>()
   return {

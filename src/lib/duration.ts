@@ -1,4 +1,4 @@
-/** Reads a time like `90s`, `15m`, `12h` or `7d`, in milliseconds; NaN when it is none. */
+/** Reads a time like `90s`, `15m`, `12h` or `7d`, in milliseconds. Returns NaN for anything else. */
 export const parseDuration = (text: string): number => {
   const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
   return Number(count) * (unitMs[unit] ?? Number.NaN)

@@ -1,4 +1,4 @@
-/** Why Kairan refused something. Each has its HTTP status and a code that programs can test. */
+/** The codes of Kairan's errors, which programs can test, with their HTTP statuses. */
 export const statuses = {
   bad_request: 400,
   bad_channels: 400,
@@ -29,12 +29,12 @@ export const statuses = {
 
 export type Code = keyof typeof statuses
 
-/** An error whose message is meant for whoever made the request: what was wrong, and what to do. */
+/** An error whose message is for the client: what was wrong, and what to do. */
 export class KairanError extends Error {
   override readonly name = 'KairanError'
   readonly code: Code
   readonly status: number
-  /** When it may be tried again, in seconds; undefined when that would change nothing. */
+  /** After how many seconds the client may try again; undefined when that would not help. */
   readonly retryAfter: number | undefined
 
   /** The `cause` is for the log only. */
@@ -46,6 +46,6 @@ export class KairanError extends Error {
   }
 }
 
-/** The message of whatever was thrown, for a log line. */
+/** The message of a thrown value, for the log. */
 export const messageOf = (thrown: unknown) =>
   thrown instanceof Error ? thrown.message || thrown.name : String(thrown)

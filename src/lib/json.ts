@@ -2,7 +2,7 @@
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Reads the JSON of an object; null when it is none. */
+/** Parses the JSON of an object. Returns null for anything else. */
 export const parseObject = (text: string) => {
   try {
     const value: unknown = JSON.parse(text)

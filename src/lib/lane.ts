@@ -1,10 +1,10 @@
 /**
- * Lets at most `most` pieces of work be under way; the others begin in the order in which they came. So work
- * that nobody waits for leaves room for what somebody does, and its deadlines count from when it begins.
+ * Runs at most `most` pieces of work at a time; the others start in the order in which they came. So background work
+ * leaves room for work that a user waits for, and its deadlines count from its start.
  */
 export const createLane = (most: number) => {
   const waiting: (() => void)[] = []
-  /** Where the next one is: to shift an array of 50,000 moves all of them. */
+  /** Index of the next piece. Shifting an array of 50,000 entries would move all of them. */
   let next = 0
   let under = 0
 

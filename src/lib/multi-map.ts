@@ -1,6 +1,6 @@
 /**
- * Who belongs to a name. Most names have one member, so one alone is kept as itself: a Set for each user
- * and each of their channels was a tenth of what an idle stream takes.
+ * A map from a name to several members. Most names have one member, which is kept without a Set: a Set for each user
+ * and each channel was a tenth of the memory of an idle stream.
  */
 export class Members<Member extends object> {
   readonly #members = new Map<string, Member | Set<Member>>()
@@ -25,7 +25,7 @@ export class Members<Member extends object> {
     } else if (some === member) this.#members.delete(name)
   }
 
-  /** The members of a name, in the order in which they came. */
+  /** The members of a name, in the order in which they were added. */
   of(name: string): Iterable<Member> {
     const some = this.#members.get(name)
     if (some === undefined) return []

@@ -1,6 +1,6 @@
-/** Where a Postgres is and how to sign in there, as a URL of libpq says it. */
+/** The servers of a Postgres and how to sign in there, as written in a libpq URL. */
 export type PostgresAddress = {
-  /** Its servers, in the order in which they are tried. */
+  /** The servers, in the order in which they are tried. */
   servers: PostgresServer[]
   shuffled: boolean
   user: string | undefined
@@ -9,11 +9,11 @@ export type PostgresAddress = {
   tls: TlsSettings
   connectSeconds: number | undefined
   keepAliveSeconds: number | undefined
-  /** Settings of each session, for Postgres itself. */
+  /** Settings that Postgres gets for each session. */
   session: Record<string, string>
 }
 
-/** `host` is for the certificate; `connectTo` is an address to use instead of looking the name up. */
+/** The certificate is checked against `host`. `connectTo` is the name or address to connect to. */
 export type PostgresServer =
   | { host: string; connectTo: string; port: number }
   | { socket: string; port: number }
@@ -22,7 +22,7 @@ export type TlsSettings = {
   mode: 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
   isDirect: boolean
   sendsName: boolean
-  /** Files; `system` as the root certificate means those of the system. */
+  /** File names. `system` as the root certificate means the certificates of the system. */
   rootCertificate: string | undefined
   certificate: string | undefined
   key: string | undefined
@@ -31,7 +31,7 @@ export type TlsSettings = {
   maxVersion: string | undefined
 }
 
-/** What is wrong with a URL. The message names the part, and repeats nothing that may be a secret. */
+/** Says what is wrong with a URL. The message names the part and contains no secret. */
 export class PostgresUrlError extends Error {
   override readonly name = 'PostgresUrlError'
 }
@@ -74,7 +74,7 @@ export const parsePostgresUrl = (url: string): PostgresAddress => {
   for (const [name, { accepts, instead }] of refused) {
     const value = take(name)
     if (value !== undefined && !accepts?.test(value)) {
-      fail(`it has ${name}, which Kairan can not do: ${instead}.`)
+      fail(`it has ${name}, which Kairan does not support: ${instead}.`)
     }
   }
   for (const name of harmless) take(name)
@@ -85,7 +85,7 @@ const fail = (problem: string): never => {
   throw new PostgresUrlError(problem)
 }
 
-/** As in libpq, `@` ends the user and the password only before the first `/`. */
+/** As in libpq, an `@` ends user and password only if it comes before the first `/`. */
 const split = (url: string) => {
   const [, authority, path = '', query = ''] =
     /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(url) ?? []
@@ -118,7 +118,7 @@ const toParameter = (text: string) => {
     return fail('a parameter in it is not written as name=value.')
   }
   const known = decode(name, 'query')
-  // What JDBC and postgres.js call it.
+  // The name of sslmode in JDBC and postgres.js.
   if (known === 'ssl') return { name: 'sslmode', value: value === 'true' ? 'require' : value }
   return { name: known, value: decode(value, known) }
 }
@@ -157,7 +157,7 @@ const toPort = (text: string) => {
   return port
 }
 
-/** The place of a value among those that are allowed; the first counts when there is none. */
+/** Index of a value among the allowed ones; 0 when there is no value. */
 const oneOf = (value: string | undefined, name: string, allowed: readonly string[]) => {
   const index = value === undefined ? 0 : allowed.indexOf(value)
   if (index < 0) fail(`${name}="${value}" has to be one of ${allowed.join(', ')}.`)
@@ -171,7 +171,7 @@ const toTls = (take: (name: string) => string | undefined): TlsSettings => {
   const asked = take('sslmode') ?? (requires ? 'require' : undefined)
   const rootCertificate = take('sslrootcert')
   const files = { certificate: take('sslcert'), key: take('sslkey') }
-  // Where libpq prefers TLS if nothing is said, Kairan has none: most often it is on the same machine.
+  // libpq prefers TLS when the URL does not say. Kairan then uses none: mostly Postgres is on the same machine.
   const saysNothing = asked === undefined && !rootCertificate && !files.certificate
   const mode = saysNothing ? 'disable' : (modes[oneOf(asked, 'sslmode', modes)] ?? 'prefer')
   if (rootCertificate === 'system' && asked !== undefined && mode !== 'verify-full') {
@@ -198,7 +198,7 @@ const versions = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
 const toVersion = (value: string | undefined, name: string) =>
   value === undefined ? undefined : versions[oneOf(value, name, versions)]
 
-/** Parameters of libpq that Kairan can not do, unless they ask for what it does anyway. */
+/** Parameters of libpq that Kairan does not support, except for the values that it meets anyway. */
 const refused = new Map<string, { accepts?: RegExp; instead: string }>([
   ['channel_binding', { accepts: /^(disable|prefer)$/, instead: 'use sslmode=verify-full' }],
   ['gssencmode', { accepts: /^(disable|prefer)$/, instead: 'use sslmode' }],
@@ -226,7 +226,7 @@ const refused = new Map<string, { accepts?: RegExp; instead: string }>([
   ['oauth_scope', { instead: 'use a password or a certificate' }],
 ])
 
-/** What Kairan does in its own way: it notices a dead connection by deadlines of its own. */
+/** Parameters that are ignored: Kairan notices a dead connection by its own deadlines. */
 const harmless = [
   ...['keepalives_interval', 'keepalives_count', 'tcp_user_timeout', 'sslcompression'],
   ...['krbsrvname', 'gsslib', 'gssdelegation', 'sslkeylogfile', 'fallback_application_name'],

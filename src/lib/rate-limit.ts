@@ -1,12 +1,12 @@
 import { createBoundedMap } from './bounded-map.ts'
 import { KairanError } from './errors.ts'
 
-/** Takes `count` from what a key has left. Throws `rate_limited` when that is less. */
+/** Takes `count` from the bucket of a key. Throws `rate_limited` when less is left. */
 export type Rate = (key: string, count?: number) => void
 
 /**
- * A bucket for each key that fills with `perSecond` up to `burst`. In this process only, and for the
- * 10,000 keys that were used last: it keeps one program's mistake from becoming everybody's, no more.
+ * A token bucket for each key: it fills by `perSecond` up to `burst`. It counts in this process only, and for the
+ * 10,000 keys that were used last. It keeps the mistake of one program from harming others; it is no quota.
  */
 export const createRate = (options: { perSecond: number; burst: number; what: string }): Rate => {
   const { perSecond, burst, what } = options

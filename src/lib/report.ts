@@ -1,6 +1,6 @@
 /**
- * Where a part of the service says what an operator should know: the facts first, then the
- * sentence, as in pino. Parts take one as an argument, so that a test can listen in.
+ * Tells the operator something: first the facts, then the sentence, as in pino. Each part of the service gets it as
+ * an argument, so that tests can read what is reported.
  */
 export type Report = {
   info(facts: object, sentence: string): void

@@ -1,24 +1,24 @@
 import { KairanError } from './errors.ts'
 
-/** Runs the work of each key at a bounded rate, and that of different keys side by side. */
+/** Runs the work of one key in turns, and the work of different keys side by side. */
 export type Turns = {
   /**
-   * Runs `work` when it is its turn among the work of this key. Throws `rate_limited` when too much waits for the
-   * key already, `unavailable` when the turn does not come in time, and what the work throws.
+   * Runs `work` when its turn comes among the work of this key. Throws `rate_limited` when too much work of the key
+   * waits already, `unavailable` when the turn does not come in time, and the error that the work throws.
    */
   run<T>(key: string, work: () => Promise<T>): Promise<T>
 }
 
 /**
- * At most `atOnce` pieces of work at a time for each key: a user who sends many requests at once waits behind
- * these requests, and nobody else does. At most `mostWaiting` wait for a key, each for `waitMs`.
+ * Runs at most `atOnce` pieces of work of a key at a time, so that the requests of one user wait for each other and
+ * not before those of other users. At most `mostWaiting` pieces wait for a key, each at most `waitMs`.
  */
 export const createTurns = (options: {
   atOnce: number
   mostWaiting: number
   waitMs: number
 }): Turns => {
-  /** The keys whose work runs: how much of it, and what waits, in order. */
+  /** For each key with running work: how many pieces run, and which wait, in order. */
   const keys = new Map<string, { running: number; waiting: Set<() => void> }>()
 
   const enter = async (key: string) => {
@@ -48,7 +48,7 @@ export const createTurns = (options: {
     }
   }
 
-  /** Hands the turn to the next one, or gives it up. */
+  /** Gives the turn to the next piece, or ends it when none waits. */
   const leave = (key: string) => {
     const known = keys.get(key)
     if (!known) return

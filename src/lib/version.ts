@@ -1,4 +1,4 @@
 import { version as packageVersion } from '../../package.json'
 
-/** Which version of Kairan this is. */
+/** The version of Kairan. */
 export const version: string = packageVersion

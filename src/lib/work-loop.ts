@@ -1,23 +1,23 @@
 export type WorkLoop = {
-  /** Runs the work after `ms`, or `delayMs`. What is scheduled already is not moved. */
+  /** Runs the work after `ms`, by default `delayMs`. A run that is already scheduled keeps its time. */
   schedule(ms?: number): void
   /**
-   * Runs the work now, or once more when it is running: calls made meanwhile share that next run. Resolves
-   * when it has ended, also when it failed.
+   * Runs the work now. If it is running, it runs once more, and all calls made meanwhile share that next run.
+   * Resolves when the run has ended, also when it failed.
    */
   flush(): Promise<void>
-  /** Schedules nothing from now on. Resolves when the run under way has ended; `flush` still works. */
+  /** Schedules no more runs. Resolves when the current run has ended. `flush` still works. */
   stop(): Promise<void>
 }
 
 /**
- * Runs work that is asked for again and again: one run at a time, soon after it was scheduled. Work that
- * fails, or that resolves with how much it left for later, runs again after `retryMs`.
+ * Runs the same work again and again, one run at a time, each soon after it was scheduled. A run that fails, or that
+ * leaves something for later, is repeated after `retryMs`.
  */
 export const createWorkLoop = (options: {
-  /** Resolves with how much is left for later. */
+  /** Resolves with the amount of work that is left. */
   work(): Promise<number>
-  /** Called with what the work threw. */
+  /** Called with the error that the work threw. */
   failed(error: unknown): void
   delayMs: number
   retryMs: number

@@ -1,4 +1,4 @@
-import { createGather } from '../lib/batch-lookup.ts'
+import { createBatchLookup } from '../lib/batch-lookup.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Event } from './event.ts'
@@ -133,7 +133,7 @@ const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: numbe
 
 /** The log for streams that return, read a page at a time: nothing is held between two pages. */
 export const createLog = (database: Database): Log => ({
-  hasPending: createGather(channels => pendingAmong(database, channels)),
+  hasPending: createBatchLookup(channels => pendingAmong(database, channels)),
   page: (channels, after, upTo, maxBytes) =>
     database.run(async sql =>
       pageOf(await readChannels(sql, channels, after, upTo, maxBytes, false), upTo, maxBytes),

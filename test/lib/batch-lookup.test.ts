@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
-import { createGather } from '../../src/lib/batch-lookup.ts'
+import { createBatchLookup } from '../../src/lib/batch-lookup.ts'
 
 const setUp = () => {
   const questions: { keys: string[]; answer: PromiseWithResolvers<(key: string) => string> }[] = []
-  const gather = createGather<string>(keys => {
+  const gather = createBatchLookup<string>(keys => {
     const answer = Promise.withResolvers<(key: string) => string>()
     questions.push({ keys, answer })
     return answer.promise

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createGather } from '../../src/lib/batch-lookup.ts'
+import { createBatchLookup } from '../../src/lib/batch-lookup.ts'
 import { createHub } from '../../src/stream/hub.ts'
 import { createAccess } from '../../src/stream/permissions.ts'
 import type { Subscription } from '../../src/stream/subscription.ts'
@@ -28,7 +28,7 @@ const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 test('100,000 users who are online get new role levels without a long pause of everything else', async () => {
   const users = 100_000
   let questions = 0
-  const levelOf = createGather<number>(async () => {
+  const levelOf = createBatchLookup<number>(async () => {
     questions++
     await turn()
     return () => 100

@@ -1,6 +1,6 @@
 import yaml from './openapi.yaml'
 
-/** What is used here of an OpenAPI document. The rest of it is data for others. */
+/** The parts of an OpenAPI document that this service uses. */
 export type Document = {
   openapi: string
   info: { title: string; summary: string; description: string; version: string }
@@ -19,7 +19,7 @@ export type Operation = {
 
 type Answer = { description?: string; $ref?: string; content?: Record<string, unknown> }
 
-/** The description of the API, for this version and the operator's cookie. */
+/** The description of the API, with this version and the configured name of the cookie. */
 export const createDocument = (version: string, cookie: string): Document => {
   const document = structuredClone(yaml)
   document.info.version = version

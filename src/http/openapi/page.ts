@@ -1,6 +1,6 @@
 import type { Document, Operation } from './document.ts'
 
-/** The description as a page to read: without scripts, and without anything from elsewhere. */
+/** The description as a page. It has no scripts and loads nothing. */
 export const renderDocument = ({ info, paths }: Document) => {
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
