@@ -113,7 +113,7 @@ test('token and role say what is wrong with their options', async () => {
 })
 
 test('the compiled binary migrates, serves, is healthy, delivers, and drains on SIGTERM', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   const migrating = run([compiled.path, 'migrate'], { DATABASE_URL: db.url })
   expect(await migrating.exited).toBe(0)
   expect(await new Response(migrating.stdout).text()).toStartWith('Applied: 1 schema')
@@ -164,7 +164,7 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
 })
 
 test('a second signal ends a draining service at once', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   const port = String(await freePort())
   const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '3600000' }
   const service = run([...fromSource, 'start'], env)

@@ -1,65 +1,145 @@
 /**
- * Runs the tests on a real Postgres: that of TEST_DATABASE_URL, or one that it starts and removes.
- * What is on the command line goes to `bun test`. The last line is "N passed, N failed".
+ * Runs the tests on a real Postgres: that of TEST_DATABASE_URL, or one that it starts and removes. Files run side by
+ * side, in one lane more than there are cores; files that measure run alone afterwards. The arguments go to `bun test`:
+ * parts of the paths of test files, and its options. With `--watch` they run again at each change, until Ctrl-C.
+ * The last line is "N passed, N failed".
  */
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { startEmbedded } from '../src/dev/postgres/embedded.ts'
+import { createTemplate } from './support/template.ts'
 
-const run = async (testDatabaseUrl: string) => {
-  const tests = Bun.spawn(
-    [process.execPath, 'test', '--timeout', '60000', ...process.argv.slice(2)],
-    {
-      env: { ...process.env, TEST_DATABASE_URL: testDatabaseUrl },
-      stdout: 'inherit',
-      stderr: 'pipe',
-    },
-  )
-  let passed = 0
-  let failed = 0
-  let skipped = 0
-  let partial = ''
-  const decoder = new TextDecoder()
-  for await (const bytes of tests.stderr) {
-    process.stderr.write(bytes)
-    const lines = (partial + decoder.decode(bytes, { stream: true })).split('\n')
-    partial = lines.pop() ?? ''
-    for (const line of lines) {
-      const [, count, word] = /^ *(\d+) (pass|fail|skip|todo)$/.exec(stripAnsi(line)) ?? []
-      if (word === 'pass') passed += Number(count)
-      if (word === 'fail') failed += Number(count)
-      if (word === 'skip' || word === 'todo') skipped += Number(count)
-    }
+/** They measure how long something takes: tests beside them would slow it down. */
+const measuring = ['test/faults/outage.test.ts']
+
+/** In the order of their duration, the longest first: `bun run test --update-timings` writes it anew. */
+const timings = '--timings=test/timings.json'
+const lanes = `--parallel=${availableParallelism() + 1}`
+
+const root = join(import.meta.dir, '..')
+let running: Bun.Subprocess | null = null
+let stopped = false
+
+const main = async () => {
+  const { TEST_DATABASE_URL } = process.env
+  const { files, options } = readArguments(process.argv.slice(2))
+  if (files.length === 0) {
+    console.error('There is no such test file. Name them by a part of their paths: test/stream')
+    return process.exit(64)
   }
-  const code = await tests.exited
-  // A crash, or a file that could not be loaded, is a failure even if nothing was counted.
-  if (code !== 0 && failed === 0) failed = 1
-  return { passed, failed, skipped }
+  // Ctrl-C reaches the tests by itself: what is left to do is to remove Postgres, and then to end.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      stopped = true
+      running?.kill(signal)
+    })
+  }
+  const run = async (url: string) => {
+    await using template = await createTemplate(url)
+    return await runAll(files, options, { TEST_DATABASE_URL: url, TEST_TEMPLATE: template.name })
+  }
+  const work = TEST_DATABASE_URL ? run(TEST_DATABASE_URL) : runEmbedded(run)
+  const { passed, failed, skipped } = await work.catch((error: unknown) => {
+    console.error(error)
+    return { passed: 0, failed: 1, skipped: 0 }
+  })
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  process.exit(failed > 0 || passed === 0 ? 1 : 0)
 }
 
-const stripAnsi = (line: string) => Bun.stripANSI(line)
+/** The test files that are named, all if none is, and what else is for `bun test`. */
+const readArguments = (args: string[]) => {
+  const value = { type: 'string' } as const
+  const { tokens } = parseArgs({
+    args,
+    strict: false,
+    tokens: true,
+    // What follows these after a space is no path.
+    options: {
+      'test-name-pattern': { ...value, short: 't' },
+      ...{ timeout: value, seed: value, 'rerun-each': value },
+      ...{ reporter: value, 'reporter-outfile': value },
+    },
+  })
+  const places = new Set(
+    tokens.filter(({ kind }) => kind === 'positional').map(({ index }) => index),
+  )
+  const named = args.filter((_, index) => places.has(index)).map(path => path.replace(/^\.\//, ''))
+  const files = [...new Bun.Glob('test/**/*.test.ts').scanSync(root)]
+    .filter(file => named.length === 0 || named.some(part => file.includes(part)))
+    .toSorted()
+  return { files, options: args.filter((_, index) => !places.has(index)) }
+}
 
-const runEmbedded = async () => {
+const runEmbedded = async (work: (url: string) => Promise<Counts>) => {
   const directory = await mkdtemp(join(tmpdir(), 'kairan-test-'))
   // As root, the server's user has to enter it.
   await chmod(directory, 0o755)
-  const server = await startEmbedded({
-    directory,
-    durable: false,
-    settings: { max_connections: '300' },
-  })
+  const settings = { max_connections: '300' }
+  const server = await startEmbedded({ directory, durable: false, settings })
   try {
-    return await run(server.url)
+    return await work(server.url)
   } finally {
     await server.stop()
     await rm(directory, { recursive: true, force: true })
   }
 }
 
-const { TEST_DATABASE_URL } = process.env
-const { passed, failed, skipped } = TEST_DATABASE_URL
-  ? await run(TEST_DATABASE_URL)
-  : await runEmbedded()
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
-process.exit(failed > 0 || passed === 0 ? 1 : 0)
+type Environment = Record<string, string>
+
+type Counts = { passed: number; failed: number; skipped: number }
+
+const runAll = async (files: string[], options: string[], env: Environment): Promise<Counts> => {
+  const run = (group: string[], more: string[] = []) => runFiles(group, [...more, ...options], env)
+  if (files.length === 1 || options.includes('--watch')) return run(files)
+  const sum: Counts = { passed: 0, failed: 0, skipped: 0 }
+  const add = ({ passed, failed, skipped }: Counts) => {
+    sum.passed += passed
+    sum.failed += failed
+    sum.skipped += skipped
+  }
+  const alone = files.filter(file => measuring.includes(file))
+  const others = files.filter(file => !measuring.includes(file))
+  if (others.length > 0) add(await run(others, [lanes, timings]))
+  if (alone.length > 0 && !stopped) add(await run(alone))
+  return sum
+}
+
+/** Runs `bun test`, shows what it prints, and counts. */
+const runFiles = async (files: string[], options: string[], env: Environment): Promise<Counts> => {
+  const paths = files.map(file => `./${file}`)
+  const tests = Bun.spawn([process.execPath, 'test', '--timeout', '60000', ...options, ...paths], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'inherit', 'pipe'],
+  })
+  running = tests
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 }
+  let isComplete = false
+  let isEmpty = false
+  let partial = ''
+  const decoder = new TextDecoder()
+  for await (const bytes of tests.stderr) {
+    process.stderr.write(bytes)
+    const lines = (partial + decoder.decode(bytes, { stream: true })).split('\n')
+    partial = lines.pop() ?? ''
+    for (const line of lines.map(text => Bun.stripANSI(text))) {
+      const [, count, word] = /^ *(\d+) (pass|fail|skip|todo)$/.exec(line) ?? []
+      if (word === 'pass') counts.passed += Number(count)
+      if (word === 'fail') counts.failed += Number(count)
+      if (word === 'skip' || word === 'todo') counts.skipped += Number(count)
+      if (/^Ran \d+ tests? across \d+ files?\./.test(line)) isComplete = true
+      // By --test-name-pattern, which need not fit in each group.
+      if (/^error: regex .* matched 0 tests/.test(line)) isEmpty = true
+    }
+  }
+  const code = await tests.exited
+  if (isEmpty) return counts
+  // A crash, a file that could not be loaded, or an end before the last test is a failure even if none was counted.
+  if ((code !== 0 || !isComplete) && counts.failed === 0) counts.failed = 1
+  return counts
+}
+
+await main()

@@ -46,7 +46,7 @@ test('what a later migration makes is covered, and so is what was granted by mis
 test('an ordinary login that migrates keeps what it owns, and publishers of it publish', async () => {
   // Made by a superuser before, with all the roles.
   await using _ = await migrated()
-  await using db = await database()
+  await using db = await database({ empty: true })
   await using shop = await login(db)
   await db.sql.unsafe(
     `grant create on database ${new URL(db.url).pathname.slice(1)} to ${shop.name}`,
@@ -73,7 +73,7 @@ test('an ordinary login that migrates keeps what it owns, and publishers of it p
 
 test('a member of kairan_owner migrates, and what it makes is handed over', async () => {
   await using _ = await migrated()
-  await using db = await database()
+  await using db = await database({ empty: true })
   await using deploy = await login(db, 'kairan_owner')
   await db.sql.unsafe(
     `grant create on database ${new URL(db.url).pathname.slice(1)} to ${deploy.name}`,
@@ -88,7 +88,7 @@ test('a member of kairan_owner migrates, and what it makes is handed over', asyn
 
 test('a member of kairan_owner that may not give the schema away keeps it', async () => {
   await using _ = await migrated()
-  await using db = await database()
+  await using db = await database({ empty: true })
   await using deploy = await login(db, 'kairan_owner')
   await db.sql.unsafe(`create schema kairan authorization ${deploy.name}`)
   await migrate(deploy.url)

@@ -11,7 +11,7 @@ const versions = async ({ sql }: Awaited<ReturnType<typeof database>>) =>
   )
 
 test('applies each migration once, and says which', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   const applied = await migrate(db.url)
   expect(applied).not.toBeEmpty()
   expect(applied).toEqual(await versions(db))
@@ -19,13 +19,13 @@ test('applies each migration once, and says which', async () => {
 })
 
 test('instances that start together migrate once, and all go on', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   const applied = await Promise.all(Array.from({ length: 5 }, () => migrate(db.url)))
   expect(applied.flat().toSorted()).toEqual((await versions(db)).toSorted())
 })
 
 test('a migration that fails leaves nothing half done, and says which one and why', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   await db.sql.unsafe('create schema kairan; create table kairan.roles (other int)')
   await expect(migrate(db.url)).rejects.toMatchObject({
     code: '42P07',
@@ -38,7 +38,7 @@ test('a migration that fails leaves nothing half done, and says which one and wh
 })
 
 test('a schema of an unreleased version is refused, with what to do, and left alone', async () => {
-  await using old = await database()
+  await using old = await database({ empty: true })
   await old.sql.unsafe(`
     create schema kairan;
     create table kairan.migrations (version int primary key, name text not null, applied_at timestamptz);
@@ -70,7 +70,7 @@ test('a schema of an unreleased version is refused, with what to do, and left al
 })
 
 test('keeps what was applied before the one that fails, and goes on from there', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   const sql = 'create table kairan.more (id int); comment on table kairan.more is null;'
   const list = [...migrations, { version: 2, name: 'more', sql }]
   await migrate(db.url)
@@ -84,7 +84,7 @@ test('keeps what was applied before the one that fails, and goes on from there',
 })
 
 test('does not take a unique violation of a migration for that of another instance', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   await db.sql.unsafe(`
     create function refuse() returns event_trigger language plpgsql as $$
     begin
@@ -102,7 +102,7 @@ test('does not take a unique violation of a migration for that of another instan
 })
 
 test('needs no right to create schemas where an administrator has made this one', async () => {
-  await using db = await database()
+  await using db = await database({ empty: true })
   const role = `kairan_test_${crypto.randomUUID().slice(0, 8)}`
   await db.sql.unsafe(`create role ${role}; create schema kairan authorization ${role}`)
   try {

@@ -18,7 +18,7 @@ afterAll(() => compiled.remove())
 /** Where each port is shared, and /proc tells by whom. */
 describe.skipIf(process.platform !== 'linux')('several workers', () => {
   test('share the port and the streams, prepare the schema once, and say once that they are ready', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     await using supervisor = supervise(db)
     const url = await supervisor.url()
     await using streams = await openOnBoth(supervisor)
@@ -42,7 +42,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('whichever is asked for metrics answers for all', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     await using supervisor = supervise(db)
     await supervisor.url()
     await using streams = await openOnBoth(supervisor)
@@ -62,7 +62,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('start again one that was killed, whose streams resume without a gap, while the others go on', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     await using supervisor = supervise(db)
     const url = await supervisor.url()
     await using streams = await openOnBoth(supervisor)
@@ -106,7 +106,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
 
   test('drain together on SIGTERM, from the source and compiled, though each gets one more', async () => {
     for (const command of [fromSource, [compiled.path]]) {
-      await using db = await database()
+      await using db = await database({ empty: true })
       await using supervisor = supervise(db, {}, command)
       await supervisor.url()
       await using streams = await openOnBoth(supervisor)
@@ -125,7 +125,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('end at once at a second signal', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     await using supervisor = supervise(db, { DRAIN_MS: '3600000' })
     const url = await supervisor.url()
     await using _streams = await openOnBoth(supervisor)
@@ -137,7 +137,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('drain by themselves when the process that started them is killed', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     // Longer than the second after which they look again.
     await using supervisor = supervise(db, { DRAIN_MS: '3000' })
     await supervisor.url()
@@ -150,7 +150,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('are not started on a port that others have, even if those would share it', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     for (const reusePort of [true, false]) {
       using other = Bun.serve({
         port: 0,
@@ -171,7 +171,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('are told once, and with 78, that settings are wrong', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     await using supervisor = supervise(db, { REPLAY_LIMIT: 'all' })
     expect(await supervisor.process.exited).toBe(78)
     await eventually(() => supervisor.stderr.includes('REPLAY_LIMIT'))
@@ -179,7 +179,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
   })
 
   test('say once that they can not start, and end with 1', async () => {
-    await using db = await database()
+    await using db = await database({ empty: true })
     const url = Object.assign(new URL(db.url), { pathname: '/no_such_database' }).toString()
     await using supervisor = supervise({ url })
     expect(await supervisor.process.exited).toBe(1)
