@@ -68,6 +68,9 @@ const notifyChannels = { log: 'kairan_log', live: 'kairan', users: 'kairan_users
 /** How long the last statuses may take to be written when the service stops. */
 const lastWriteMs = 5000
 
+/** How long a proxy that asks `/readyz` each second may take to see that an instance drains. */
+const noticeMs = 3000
+
 /** The composition root: builds the parts and connects them. */
 export const createService = (
   config: Config,
@@ -289,7 +292,11 @@ export const createService = (
 
   const stop = async () => {
     state = 'draining'
-    await streams.drain(config.drainMs)
+    // Also an instance without streams keeps its port until a proxy's health check has seen it leave.
+    await Promise.all([
+      streams.drain(config.drainMs),
+      Bun.sleep(Math.min(config.drainMs, noticeMs)),
+    ])
     await http?.stop()
     await presence.stop()
     await retention.stop()
@@ -318,6 +325,7 @@ export const createService = (
         ...config,
         sharesPort: config.workers > 1,
         report,
+        isDraining: () => state === 'draining',
         refused: metrics.authFailed,
         routes: [
           ...(options.demo ? [demo()] : []),

@@ -21,6 +21,8 @@ export const serve = (options: {
   corsOrigins: readonly string[]
   allowedHosts: readonly string[]
   report: Report
+  /** Whether it is about to stop: then no proxy keeps a connection for another request. */
+  isDraining(): boolean
   /** Called with the code of every 401 and 403. */
   refused(code: string): void
   routes: AnyElysia[]
@@ -40,7 +42,9 @@ export const serve = (options: {
       return problem(known)
     })
     .use(crossOrigin(options.corsOrigins))
-    .onRequest(({ request }) => {
+    .onRequest(({ request, set }) => {
+      // A POST on a kept connection that is closed meanwhile can't be repeated, so nginx answers 502.
+      if (options.isDraining()) set.headers.connection = 'close'
       if (request.url.length > maxUrlLength) {
         throw new KairanError(
           'url_too_long',

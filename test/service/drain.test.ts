@@ -61,3 +61,21 @@ test('what is queued when a stream is ended comes to the client when it resumes'
   const numbers = [...client.events, ...again.events].map(({ payload }) => payload.n)
   expect(numbers).toEqual(Array.from({ length: 300 }, (_, index) => index + 1))
 })
+
+test('while it drains, its port stays open for a moment and no connection is kept', async () => {
+  await using db = await database()
+  await using service = await serve(db, { DRAIN_MS: '600' })
+  const before = await fetch(`${service.url}/livez`)
+  expect(before.headers.get('connection')).not.toBe('close')
+  const start = performance.now()
+  const stopping = service.service.stop()
+  // No stream has to be ended, but a proxy has to see that it leaves.
+  for (const path of ['/readyz', '/livez', '/notifications', '/nowhere']) {
+    const answer = await fetch(`${service.url}${path}`)
+    expect({ path, connection: answer.headers.get('connection') }).toEqual({
+      ...{ path, connection: 'close' },
+    })
+  }
+  await stopping
+  expect(performance.now() - start).toBeGreaterThan(550)
+})
