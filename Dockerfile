@@ -21,6 +21,7 @@ EXPOSE 3000
 STOPSIGNAL SIGTERM
 # Give it longer to stop than DRAIN_MS: docker stop --time 20.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/kairan", "healthcheck"]
-USER nonroot
+# nonroot, as a number: Kubernetes' runAsNonRoot refuses a name.
+USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/kairan"]
 CMD ["start"]

@@ -2,7 +2,7 @@
  * Puts files into the pages that show them: `bun docs/embed.ts`. A page says `<!-- file: psql/remind.sql -->` and
  * what stands in the code block behind it becomes that file, which is what the tests run.
  */
-import { dirname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { Glob } from 'bun'
 
 /** A page with its files as they are now. Rejects when one is missing. */
@@ -13,7 +13,7 @@ export const embed = async (page: string) => {
   for (const match of text.matchAll(block)) {
     const [all, marker = '', name = ''] = match
     const file = Bun.file(join(dirname(page), name))
-    const suffix = name.slice(name.lastIndexOf('.') + 1)
+    const suffix = extname(name).slice(1) || basename(name)
     const fence = `${marker}\n\`\`\`${languages[suffix] ?? suffix}\n${await file.text()}\`\`\``
     result += text.slice(rest, match.index) + fence
     rest = match.index + all.length
@@ -29,7 +29,10 @@ export const pages = () =>
     .sort()
 
 /** What a code block's language is called, where it is not the file's suffix. */
-const languages: Record<string, string> = { py: 'python', mjs: 'js', rb: 'ruby' }
+const languages: Record<string, string> = {
+  ...{ py: 'python', mjs: 'js', rb: 'ruby' },
+  ...{ conf: 'nginx', cfg: 'haproxy', Caddyfile: 'caddyfile', service: 'ini' },
+}
 
 const block = /(<!-- file: (\S+) -->)\n```\w+\n[\s\S]*?```(?=\n|$)/g
 
