@@ -1,6 +1,6 @@
 import type { Facts } from '../observe/metrics.ts'
 
-/** What the dashboard needs of the database. Times are ISO 8601. */
+/** The questions of the dashboard to the database. Times are in ISO 8601. */
 export type AdminStore = {
   overview(): Promise<Overview>
   streams(filter: StreamFilter): Promise<{ streams: StreamRow[]; next: string | null }>
@@ -8,31 +8,31 @@ export type AdminStore = {
   disconnect(userId: string): Promise<void>
   deliveries(filter: DeliveryFilter): Promise<{ deliveries: DeliveryRow[]; next: string | null }>
   notification(id: string): Promise<NotificationDetail | null>
-  /** Puts the deliveries of a notification back, on one channel or on all. Returns how many. */
+  /** Redelivers a notification on one channel or on all. Returns the number of deliveries. */
   redeliver(id: string, channel: string | null): Promise<number>
-  /** One step of putting back all that fit: how many it put back, and where the next step begins. */
+  /** Redelivers the next deliveries that match a filter: one step. */
   redeliverSome(filter: DeliveryFilter): Promise<Step>
-  /** One step of removing what is older than RETENTION. */
+  /** Removes the next notifications that are older than RETENTION: one step. */
   prune(keepMs: number): Promise<Step>
   system(): Promise<SystemFacts>
   explain(notificationId: string, userId: string): Promise<DeliveryFacts>
 }
 
-/** Long work goes in steps, each with its own commit; `next` is null after the last. */
+/** A step of long work, with its own commit: how many rows it changed, and where the next step begins; null after the last. */
 export type Step = { changed: number; next: string | null }
 
 export type Instance = { id: string; startedAt: string; silentMs: number; facts: Partial<Facts> }
 
 export type Overview = {
-  /** By the database's clock. */
+  /** The time of the database's clock. */
   now: string
   instances: Instance[]
   users: number
   head: number
   floor: number
-  /** Deliveries that wait for their number: more than a moment's worth says that nobody numbers. */
+  /** Deliveries without a seq. If it stays above zero, no instance numbers. */
   unnumbered: number
-  /** Up to 10,000 are counted. */
+  /** Counted up to 10,000. */
   pending: number
   queueUsage: number
 }
@@ -53,10 +53,10 @@ export type DeliveryFilter = {
   channel: string | null
   type: string | null
   status: Status | null
-  /** Published from, and up to then. */
+  /** Published at this time or later. */
   since: string | null
   until: string | null
-  /** Below this seq. */
+  /** Only deliveries below this seq. */
   before: string | null
   limit: number
 }
@@ -91,9 +91,9 @@ export type SystemFacts = {
   head: number
   floor: number
   oldestAt: string | null
-  /** About how many rows; null when nobody has counted. */
+  /** An estimate of the rows; null before the first ANALYZE. */
   tables: { name: string; bytes: number; rows: number | null }[]
-  /** The oldest transaction that is open, in seconds: what it has locked or hidden waits for it. */
+  /** Age of the oldest open transaction, in seconds. Others wait for its locks and its commit. */
   oldestTransactionSeconds: number
   queueUsage: number
 }
@@ -101,12 +101,12 @@ export type SystemFacts = {
 /** Why an instance is not ready. It may name hosts and quote SQL. */
 export type InstanceProblem = { instanceId: string; problem: string }
 
-/** What is in the database about one notification and one user. */
+/** What the database holds about one notification and one user. */
 export type DeliveryFacts = {
   isPublished: boolean
   expiresAt: string | null
   isExpired: boolean
   deliveries: Pick<DeliveryRow, 'channel' | 'status' | 'error' | 'recipients' | 'deliveredAt'>[]
-  /** The streams that the user has open now. */
+  /** The number of streams that the user has open now. */
   streams: number
 }

@@ -10,7 +10,7 @@ export type Explanation = {
     | 'failed'
     | 'pending'
     | 'delivered'
-  /** The same in a sentence, with what to do. */
+  /** The outcome as a sentence, with what to do. */
   sentence: string
   channel: string | null
   deliveredAt: string | null
@@ -19,8 +19,8 @@ export type Explanation = {
 }
 
 /**
- * Answers "why didn't I get it?" from what the database holds. Of several channels the one tells that brought
- * it, or would have. `readable` is what the user may read now.
+ * Explains why a user did or did not get a notification. Of several deliveries it uses the one that reached the user,
+ * or could have. `readable` are the channels that the user may read now.
  */
 export const explain = (facts: DeliveryFacts, userId: string, readable: string[]): Explanation => {
   const { deliveries, streams } = facts
@@ -66,11 +66,11 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: string[]
     'pending',
     streams === 0
       ? `It waits on ${best.channel}: ${userId} has no stream open, and gets it when one is opened.`
-      : `It waits on ${best.channel} although ${userId} has ${count(streams, 'stream')} open: narrowed by ?channels=, behind, or nobody numbers. Look at the overview.`,
+      : `It waits on ${best.channel} although ${userId} has ${count(streams, 'stream')} open. They may be narrowed by ?channels= or lag behind, or no instance numbers. The overview says more.`,
   )
 }
 
-/** What tells most, first. */
+/** The most telling status first. */
 const order = ['delivered', 'pending', 'failed']
 
 const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`

@@ -7,8 +7,9 @@ import { bundle } from '../http/bundle.ts' with { type: 'macro' }
 const script = bundle('../dashboard/main.tsx')
 
 /**
- * `GET /dashboard`: the operator's page, to which `GET /` leads when it is `isHome`. It is the same for everybody, as it holds nothing: what it shows it asks of
- * `/admin/…`. All its addresses are relative, so it may be served below another path.
+ * `GET /dashboard`: the operator's page. `GET /` redirects to it when it `isHome`. The page itself holds no data and is
+ * the same for everybody: it reads what it shows from `/admin/…`. All its addresses are relative, so that a proxy may
+ * serve it below another path.
  */
 export const dashboardRoutes = ({ isHome }: { isHome: boolean }) => {
   const app = new Elysia({ name: 'dashboard' })

@@ -17,8 +17,8 @@ import {
 } from './request.ts'
 
 /**
- * What the dashboard asks, for users of the admin role level: `GET /admin/…` looks, `POST /admin/…` changes
- * something, unless it is read-only.
+ * The API of the dashboard, for users of the admin role level. `GET /admin/…` reads; `POST /admin/…` changes
+ * something, unless the dashboard is read-only.
  */
 export const adminRoutes = (options: {
   auth: Auth
@@ -28,32 +28,32 @@ export const adminRoutes = (options: {
   channelsOf(userId: string): Promise<string[]>
   isReadOnly: boolean
   retentionMs: number
-  /** What is said of the settings, without secrets. */
+  /** The settings without secrets. */
   settings: Record<string, string>
   version: string
   requireStarted(): void
 }) => {
   const { auth, store } = options
 
-  /** Lets in admins, and who they are. Throws as `identify` does, or `admin_only`. */
+  /** Returns the id of the admin who sent a request. Throws as `identify` does, and `admin_only`. */
   const admit = async (request: Request) => {
     options.requireStarted()
     const { userId } = await auth.identify(request)
     if ((await options.channelsOf(userId)).includes('admin-dashboard')) return userId
-    throw new KairanError('admin_only', 'This is for users of the admin role level.')
+    throw new KairanError('admin_only', 'Only users of the admin role level may do this.')
   }
 
-  /** Lets an admin read: returns the request for a parser of its query. */
+  /** Requires an admin, and returns the request. */
   const look = async (request: Request) => {
     await admit(request)
     return request
   }
 
-  /** The body of a request that changes something. Throws `read_only`, besides. */
+  /** Requires an admin who may change something, and reads the body. Throws `read_only` too. */
   const change = async (request: Request) => {
     await admit(request)
     if (options.isReadOnly) {
-      throw new KairanError('read_only', 'The dashboard only looks here: DASHBOARD is readonly.')
+      throw new KairanError('read_only', 'Nothing can be changed here: DASHBOARD is readonly.')
     }
     return readObject(request, maxBytes)
   }
@@ -80,7 +80,7 @@ export const adminRoutes = (options: {
       await admit(request)
       const found = isUuid(id) ? await store.notification(id) : null
       if (found) return answer(found)
-      throw new KairanError('not_found', 'There is no such notification, or not any more.')
+      throw new KairanError('not_found', 'This notification does not exist, or was removed.')
     })
     .get('/explain', async ({ request }) => {
       const { notification, user } = readQuestion(await look(request))
@@ -155,5 +155,5 @@ const problemsOf = (instances: Instance[]): InstanceProblem[] =>
 
 const raw = { parse: 'none' } as const
 
-/** Room for a payload of MAX_EVENT_BYTES and more. */
+/** Largest body, in bytes. */
 const maxBytes = 1024 * 1024

@@ -6,13 +6,16 @@ import { readObject } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 
 /**
- * Signs in to the dashboard who has a token and no cookie: `POST /admin/session` puts a token that is valid here
- * into the cookie, `DELETE` takes it away.
+ * Signs in to the dashboard with a token: `POST /admin/session` puts a valid token into the cookie, `DELETE` removes
+ * the cookie.
  */
 export const adminSessionRoutes = ({ auth, cookie }: { auth: Auth; cookie: string }) => {
   const requireOwnPage = (request: Request) => {
     if (isSameOrigin(request)) return
-    throw new KairanError('origin_forbidden', 'Only the dashboard of this service signs in here.')
+    throw new KairanError(
+      'origin_forbidden',
+      'Only the dashboard of this service may sign in here.',
+    )
   }
   const setCookie = (request: Request, token: string, seconds: number) =>
     new Bun.Cookie(cookie, token, {
@@ -52,7 +55,7 @@ export const adminSessionRoutes = ({ auth, cookie }: { auth: Auth; cookie: strin
     })
 }
 
-/** Over plain http a browser would not keep a cookie that is for https only. */
+/** Whether the cookie is for https only. Over plain http a browser would not store such a cookie. */
 const isSecure = (request: Request, cookie: string) =>
   /^__(Host|Secure)-/i.test(cookie) ||
   request.url.startsWith('https:') ||

@@ -10,10 +10,10 @@ import type {
   StreamRow,
 } from './admin.ts'
 
-/** So many rows of the log are looked through for one page, whatever fits: a filter can't cost more. */
+/** Largest number of rows that are read for one page, so that a filter that matches few rows stays cheap. */
 const rowsLookedAt = 5000
 
-/** What the dashboard asks of the database. Every question is bounded. */
+/** Answers the dashboard's questions from the database. Every query is bounded. */
 export const createAdminStore = (database: Database): AdminStore => {
   const ask = <T>(question: (sql: Sql) => PromiseLike<T>) => runForClient(database, question)
 
@@ -169,7 +169,7 @@ export const createAdminStore = (database: Database): AdminStore => {
   }
 }
 
-/** A time as ISO 8601 in UTC. The column is written here, never by a client. */
+/** A time as ISO 8601 in UTC. `column` is part of this program, never of a request. */
 const iso = (sql: Sql, column: string) =>
   sql.unsafe(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
 
@@ -177,7 +177,7 @@ const deliveryColumns = (sql: Sql) => sql`
   d.seq::text, d.channel, d.status, d.error, d.recipients, ${iso(sql, 'd.created_at')} as "createdAt",
   ${iso(sql, 'd.delivered_at')} as "deliveredAt"`
 
-/** The newest rows of the log that may be looked through. */
+/** The newest rows of the log, at most `rowsLookedAt`. */
 const window = (sql: Sql, { channel, before }: DeliveryFilter) => sql`
   select * from kairan.deliveries
   where seq is not null
@@ -185,7 +185,7 @@ const window = (sql: Sql, { channel, before }: DeliveryFilter) => sql`
     ${before === null ? sql`` : sql`and seq < ${before}::text::bigint`}
   order by seq desc limit ${rowsLookedAt}`
 
-/** Those of them that fit. */
+/** Those of them that match the filter. */
 const fitting = (sql: Sql, filter: DeliveryFilter) => sql`
   from (${window(sql, filter)}) d join kairan.notifications n on n.id = d.notification_id
   where true
@@ -194,7 +194,7 @@ const fitting = (sql: Sql, filter: DeliveryFilter) => sql`
     ${filter.since === null ? sql`` : sql`and d.created_at >= ${filter.since}::text::timestamptz`}
     ${filter.until === null ? sql`` : sql`and d.created_at <= ${filter.until}::text::timestamptz`}`
 
-/** Where to look on when the rows that were looked through did not fill a page; null at the end. */
+/** Where the next page begins when the rows that were read did not fill this one; null at the end. */
 const lowestLookedAt = async (sql: Sql, filter: DeliveryFilter) => {
   const [row] = await sql<{ rows: number; lowest: string | null }[]>`
     select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter)}) looked`

@@ -13,22 +13,22 @@ export type Claims = Record<string, unknown>
 
 export type Auth = {
   /**
-   * Finds who makes a request, by the token of its Authorization header, or else of its cookie. Throws
+   * Identifies the user of a request by the token in its Authorization header, or else in its cookie. Throws
    * `token_missing`, `token_invalid`, `token_expired`, `origin_forbidden` or `auth_unavailable`.
    */
   identify(request: Request): Promise<Identity>
-  /** Signs a token for a user that is valid for `seconds`, with further claims. Needs a secret. */
+  /** Signs a token of a user, valid for `seconds`, with further claims. Throws when no secret is set. */
   sign(userId: string, seconds: number, claims?: Claims): Promise<string>
 }
 
-/** Checks tokens with any of the secrets and with the keys; signs with the first secret. */
+/** Verifies tokens with any of the secrets and with the keys. Signs with the first secret. */
 export const createAuth = (options: {
   secrets: string[]
   issuer: string | null
   audience: string | null
   cookie: string
   keys?: JWTVerifyGetKey | null
-  /** Whose pages may use the cookie. By default only those of this service. */
+  /** Checks that a page may use the cookie. By default only pages of this service may. */
   guard?: OriginGuard
 }): Auth => {
   const { issuer, audience, keys = null, guard = createOriginGuard([]) } = options
@@ -46,12 +46,12 @@ export const createAuth = (options: {
           `Send a token: as "Authorization: Bearer …", or in the cookie ${options.cookie}.`,
         )
       }
-      // A browser adds the cookie whoever makes it send the request: that has to be asked first.
+      // Browsers add the cookie to requests of any page, so the origin is checked first.
       guard(request)
       return check(token)
     },
     async sign(userId, seconds, claims = {}) {
-      if (!secret) throw new Error('There is no secret to sign with')
+      if (!secret) throw new Error('No secret is set to sign with')
       const exp = Math.floor(Date.now() / 1000) + seconds
       return jwt({ name: 'jwt', secret }).decorator.jwt.sign({
         ...claims,

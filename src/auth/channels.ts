@@ -8,13 +8,13 @@ export const admins = 'admin-dashboard'
 export const channelOf = (userId: string) => `user-${userId}`
 
 /**
- * Whether this can be a user's id: 1 to 200 characters, none of them a space, a comma (it separates
- * `?channels=`) or a control character. `kairan.is_channel` says the same in SQL.
+ * Whether this is a valid user id: 1 to 200 characters, none of them a space, a comma (which separates
+ * `?channels=`) or a control character. `kairan.is_channel` has the same rule in SQL.
  */
 export const isUserId = (value: unknown): value is string =>
   typeof value === 'string' && userId.test(value) && value.isWellFormed()
 
-/** Whether this names a channel. */
+/** Whether this is the name of a channel. */
 export const isChannel = (name: unknown): name is string =>
   name === everyone ||
   name === admins ||
@@ -30,12 +30,12 @@ export const readableChannels = (userId: string, roleLevel: number, adminRoleLev
 export const parseChannels = (asked: string) => {
   const names = [...new Set(asked.split(',').map(name => name.trim()))].filter(Boolean)
   if (names.length > 0) return names
-  throw new KairanError('bad_channels', 'channels is empty: leave it out to read all you may.')
+  throw new KairanError('bad_channels', 'channels is empty. Leave it out to read all that you may.')
 }
 
 /**
- * The channels of a stream: all that its user may read, or of those the ones that were asked for. Throws
- * `channel_forbidden` when one was asked for that the user may not read.
+ * The channels of a stream: the requested ones, or all that its user may read. Throws `channel_forbidden` when the
+ * user may not read a requested one.
  */
 export const chooseChannels = (readable: string[], asked: string[] | undefined) => {
   const forbidden = asked?.find(name => !readable.includes(name))

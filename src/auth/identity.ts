@@ -1,23 +1,23 @@
 import { KairanError } from '../lib/errors.ts'
 import { isUserId } from './channels.ts'
 
-/** Who makes a request, as a valid token says. */
+/** The user of a request, as in a valid token. */
 export type Identity = {
   /** The `sub`. */
   userId: string
-  /** When the token ends, in Unix seconds. */
+  /** When the token expires, in Unix seconds. */
   expiresAt: number
-  /** The channels on which its holder may publish, as names or as patterns that end in `*`. */
+  /** The channels on which the user may publish: names, or patterns that end in `*`. */
   publishes: readonly string[]
 }
 
-/** The scope that a token needs for publishing over HTTP. */
+/** The scope that a token needs to publish over HTTP. */
 export const publishScope = 'kairan:publish'
 
 /** The claim that narrows publishing to channels. */
 const channelsClaim = 'kairan:channels'
 
-/** Reads the claims of a token whose signature is right. Throws `token_invalid` or `token_expired`. */
+/** Reads the claims of a token with a valid signature. Throws `token_invalid` or `token_expired`. */
 export const readIdentity = (claims: Record<string, unknown>): Identity => {
   const { sub, exp } = claims
   if (!isUserId(sub)) {
@@ -27,20 +27,23 @@ export const readIdentity = (claims: Record<string, unknown>): Identity => {
     )
   }
   if (typeof exp !== 'number') {
-    throw new KairanError('token_invalid', 'The token has no exp: only tokens that end are taken.')
+    throw new KairanError(
+      'token_invalid',
+      'The token has no exp. Only tokens that expire are accepted.',
+    )
   }
-  // To the second, without tolerance: the streams of a token end with it.
+  // Exact to the second: the streams of a token end when it expires.
   if (exp * 1000 <= Date.now()) throw tokenExpired()
   return { userId: sub, expiresAt: Math.min(exp, endOfTime), publishes: publishable(claims) }
 }
 
-/** 31 December 9999: later ones are no dates in SQL and in JavaScript. */
+/** 31 December 9999. SQL and JavaScript cannot write later dates in the same form. */
 const endOfTime = 253_402_300_799
 
 export const tokenExpired = () =>
   new KairanError('token_expired', 'The token has expired: sign in again.')
 
-/** Whether one may publish on a channel. */
+/** Whether a user may publish on a channel. */
 export const mayPublish = ({ publishes }: Identity, channel: string) =>
   publishes.some(pattern =>
     pattern.endsWith('*') ? channel.startsWith(pattern.slice(0, -1)) : channel === pattern,
@@ -51,10 +54,10 @@ const publishable = (claims: Record<string, unknown>) => {
   if (!scopes.includes(publishScope)) return []
   const channels = claims[channelsClaim]
   if (channels === undefined) return ['*']
-  // What is not understood allows nothing.
+  // A claim of another form allows nothing.
   return Array.isArray(channels) ? channels.filter(name => typeof name === 'string') : []
 }
 
-/** As RFC 8693 has it, separated by spaces; or as a list, which some identity providers send. */
+/** Reads scopes: separated by spaces (RFC 8693), or as a list, which some identity providers send. */
 const words = (scope: unknown): unknown[] =>
   typeof scope === 'string' ? scope.split(' ') : Array.isArray(scope) ? scope : []

@@ -2,24 +2,23 @@ import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'j
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 
-/** In milliseconds. */
+/** Times in milliseconds. */
 const defaults = {
-  /** Keys of this age are asked for again, */
+  /** After this time the keys are fetched again in the background. */
   stale: 10 * 60_000,
-  /** and keys of this age are no longer used. */
+  /** After this time the keys are no longer used. */
   usable: 60 * 60_000,
-  /** For a `kid` that is not known the provider is asked at most so often, */
+  /** Shortest time between two fetches because of an unknown `kid`. */
   unknown: 10_000,
-  /** and after a failure so often. */
+  /** Shortest time between two fetches after a failure. */
   failure: 1000,
   timeout: 3000,
 }
 
 /**
- * The public keys of an identity provider: a JWK set (RFC 7517). After ten minutes it is asked for again
- * in the background, and used for an hour: while the provider is away, nobody who has a token is kept
- * out. However many tokens are made up, the provider is asked at most once a second. Throws
- * `auth_unavailable` when the keys can't be had.
+ * The public keys of an identity provider: a JWK set (RFC 7517). The set is fetched again in the background after ten
+ * minutes, and used for an hour, so that valid tokens are accepted while the provider is down. Forged tokens cause at
+ * most one fetch a second. Throws `auth_unavailable` when the keys cannot be fetched.
  */
 export const createRemoteKeys = (
   url: string,
@@ -44,12 +43,12 @@ export const createRemoteKeys = (
 
   const failed = (error: unknown) => {
     if (failure === null) {
-      report.warn({ error: messageOf(error) }, 'The keys of JWT_JWKS_URL can not be had.')
+      report.warn({ error: messageOf(error) }, 'The keys of JWT_JWKS_URL cannot be fetched.')
     }
     if (failure?.error !== error) failure = { at: Date.now(), error }
     return new KairanError(
       'auth_unavailable',
-      'Tokens can not be checked now: the identity provider does not answer. Try again soon.',
+      'Tokens cannot be checked now: the identity provider does not answer. Try again soon.',
       { retryAfter: 2, cause: error },
     )
   }
@@ -63,7 +62,7 @@ export const createRemoteKeys = (
     refresh()
     try {
       const key = await keys(header, token)
-      if (keys.coolingDown) failure = null // They were had just now.
+      if (keys.coolingDown) failure = null // The keys were fetched just now.
       return key
     } catch (error) {
       throw isOfToken(error) ? error : failed(error)
@@ -71,6 +70,6 @@ export const createRemoteKeys = (
   }
 }
 
-/** Whether it is the token that asks for what is not there, and not the provider that fails. */
+/** Whether the error is the token's, which names a key that does not exist, and not the provider's. */
 const isOfToken = (error: unknown) =>
   error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys

@@ -1,12 +1,12 @@
 import { KairanError } from '../lib/errors.ts'
 
 /**
- * Throws `origin_forbidden` unless a request comes from a page that may act with the cookies of whoever
- * sits before it: one of this service, or of an origin that the operator has listed.
+ * Throws `origin_forbidden` unless the page that sent a request may use the cookie of its user: it is a page of this
+ * service, or of an origin in CORS_ORIGINS.
  */
 export type OriginGuard = (request: Request) => void
 
-/** Lets in this service's own pages, those of `allowed` origins, and programs that are no browsers. */
+/** Accepts pages of this service, pages of `allowed` origins, and programs that are not browsers. */
 export const createOriginGuard = (allowed: readonly string[]): OriginGuard => {
   const listed = new Set(allowed)
   return request => {
@@ -20,9 +20,10 @@ export const createOriginGuard = (allowed: readonly string[]): OriginGuard => {
 }
 
 /**
- * A browser says where a request comes from; other programs have no cookie to be abused. Sec-Fetch-Site
- * goes first, as no page can write it. It is not sent over plain http from afar, nor by old browsers:
- * then Origin has to name this host. Its scheme may differ, as TLS can end before this service.
+ * Whether a request comes from a page of this service, or from a program that is no browser and whose cookie no page
+ * can misuse. Sec-Fetch-Site decides when it is present: no page can set it. Old browsers do not send it, nor does any
+ * browser over plain http to another machine. Then Origin has to name this host. Its scheme may differ, because a proxy
+ * may end TLS.
  */
 export const isSameOrigin = (request: Request) => {
   const site = request.headers.get('sec-fetch-site')

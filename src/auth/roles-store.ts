@@ -3,7 +3,7 @@ import { connect } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { defaultRoleLevelQuery, type LevelOf } from './roles.ts'
 
-/** Looks up role levels: with a query of the operator's for each, or many at once in kairan.roles. */
+/** Looks up role levels: one by one with ROLE_LEVEL_QUERY, or many at once in kairan.roles. */
 export const createRoles = (database: Database, query: string): LevelOf => {
   if (query === defaultRoleLevelQuery) {
     const atOnce = 1000
@@ -14,14 +14,14 @@ export const createRoles = (database: Database, query: string): LevelOf => {
     try {
       return await ask(database, query, userId)
     } catch (error) {
-      // Their ids may be numbers, and this one is none: then it is nobody's.
+      // The ids in that table may be numbers. An id that is no number belongs to no user there.
       if (isDataException(error)) return 0
       throw error
     }
   }
 }
 
-/** Gives a user a role level, over a connection of its own. Rejects with the driver's error. */
+/** Sets the role level of a user over a connection of its own. Rejects with the driver's error. */
 export const saveRoleLevel = async (url: string, userId: string, roleLevel: number) => {
   const sql = connect(url, { max: 1, name: 'kairan role' })
   try {

@@ -8,7 +8,7 @@ import type { Auth } from './auth.ts'
 import { isChannel } from './channels.ts'
 import type { Tickets } from './tickets.ts'
 
-/** `POST /notifications/tickets`: a one-time ticket for a stream of the caller, to be sent as `?ticket=`. */
+/** `POST /notifications/tickets`: issues a one-time ticket for a stream of the caller, which is sent as `?ticket=`. */
 export const ticketRoute = (options: { auth: Auth; tickets: Tickets; requireStarted(): void }) => {
   const rate = createRate({ perSecond: 1, burst: 60, what: 'tickets' })
   return new Elysia({ name: 'tickets' }).post(

@@ -3,7 +3,7 @@ import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
 import type { Grant, TicketStore } from './tickets.ts'
 
-/** Keeps tickets in `kairan.tickets`, for all instances, by the database's clock. */
+/** Stores tickets in `kairan.tickets` for all instances. Times are those of the database's clock. */
 export const createTicketStore = (database: Database): TicketStore => ({
   async add(hash, { userId, channels, expiresAt }, seconds) {
     const [row] = await runForClient(
@@ -19,7 +19,7 @@ export const createTicketStore = (database: Database): TicketStore => ({
     if (!row) throw new Error('kairan.tickets took no ticket')
     return row.ends_at
   },
-  // One statement, guarded: of two requests with one ticket, the second finds it spent.
+  // One guarded statement: of two requests with the same ticket, the second one finds it spent.
   spend: (hash, proof, seconds) =>
     first(
       runForClient(

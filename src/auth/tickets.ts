@@ -1,57 +1,57 @@
 import { KairanError } from '../lib/errors.ts'
 import type { Identity } from './identity.ts'
 
-/** What a ticket lets in. */
+/** What a ticket allows. */
 export type Grant = {
   userId: string
-  /** When the token ends for which it was given, in Unix seconds. */
+  /** When the token expires for which the ticket was issued, in Unix seconds. */
   expiresAt: number
-  /** The channels that it is for; null for all that the user may read. */
+  /** The channels of the ticket; null for all that the user may read. */
   channels: string[] | null
 }
 
-/** Tickets and proofs come here as their hashes, in hex. */
+/** Stores tickets. Tickets and proofs are passed as their hashes, in hex. */
 export type TicketStore = {
-  /** Keeps a ticket for so long, but no longer than its token. Returns its end. */
+  /** Stores a ticket for `seconds`, but not longer than its token is valid. Returns when it expires. */
   add(hash: string, grant: Grant, seconds: number): Promise<Date>
-  /** Spends a ticket, once: from then on its stream returns with this proof. */
+  /** Spends a ticket, once. Its stream reconnects with this proof from then on. */
   spend(hash: string, proof: string, seconds: number): Promise<Grant | null>
-  /** Lets a stream return whose ticket was spent with this proof. */
+  /** Finds the spent ticket with this proof, and extends it for `seconds`. */
   renew(hash: string, proof: string, seconds: number): Promise<Grant | null>
-  /** Lets the ticket that was spent with this proof be spent once more, for so long, unless it is proven first. */
+  /** Lets the ticket that was spent with this proof be spent again within `seconds`, unless the proof is sent first. */
   release(proof: string, seconds: number): Promise<void>
-  /** Ends the ticket that was spent with this proof. */
+  /** Removes the ticket that was spent with this proof. */
   forget(proof: string): Promise<void>
-  /** The token of a stream with this proof ends later now: it can return for so long, but no longer than that. */
+  /** Moves the end of the ticket with this proof: its token now expires later. */
   extend(proof: string, expiresAt: number, seconds: number): Promise<void>
 }
 
 export type Tickets = {
-  /** A new ticket of this identity. */
+  /** Issues a new ticket. */
   issue(identity: Identity, channels: string[] | null): Promise<{ ticket: string; expiresAt: Date }>
   /**
-   * Lets in a new ticket, or a spent one whose stream returns with its proof. Throws `ticket_invalid`.
+   * Accepts a new ticket, or a spent one with the proof of its stream. Throws `ticket_invalid`.
    */
   redeem(ticket: string, proof: string | null): Promise<Grant & { proof: string }>
-  /** Lets the ticket of a proof be spent once more, for half a minute: nobody may have got its stream. */
+  /** Lets the ticket of a proof be spent again within half a minute: the client may not have received its stream. */
   release(proof: string): Promise<void>
-  /** Ends the ticket of a proof that was shown in a URL. */
+  /** Removes the ticket of a proof that was sent in a URL, where others may read it. */
   expose(proof: string): Promise<void>
-  /** Lets the stream of a proof return until another token ends, in Unix seconds. */
+  /** Lets the stream of a proof reconnect until another token expires, in Unix seconds. */
   extend(proof: string, expiresAt: number): Promise<void>
 }
 
-/** How long a ticket can be spent, in seconds. */
+/** How long a new ticket is valid, in seconds. */
 const ticketSeconds = 60
 
-/** Within which a browser comes back whose stream was cut at once, in seconds. */
+/** How soon a browser reconnects whose stream was cut at once, in seconds. */
 const releasedSeconds = 30
 
 /**
- * One-time tickets, for browsers whose EventSource can send neither a header nor a cookie. A spent one
- * is worth nothing to who finds it in a log. But EventSource itself reconnects to the same URL: so the
- * stream tells its browser a proof, in its ids, and gets it back in Last-Event-ID, a header. Every
- * stream ends within `maxStreamAgeMs` or so; its proof counts for an hour longer.
+ * One-time tickets, for an EventSource that can send neither a header nor a cookie. A spent ticket is useless to a
+ * reader of a log. But an EventSource reconnects to the same URL. So the ids of the stream contain a proof, which the
+ * browser sends back in the header Last-Event-ID. A stream ends after about `maxStreamAgeMs`; its proof stays valid for
+ * an hour longer.
  */
 export const createTickets = (options: { store: TicketStore; maxStreamAgeMs: number }): Tickets => {
   const { store } = options

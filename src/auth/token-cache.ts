@@ -2,21 +2,20 @@ import { createBoundedMap } from '../lib/bounded-map.ts'
 import { KairanError } from '../lib/errors.ts'
 import { type Identity, tokenExpired } from './identity.ts'
 
-/** A key that was withdrawn, or a new one, is noticed after so long. */
+/** How long an answer is remembered: after this time a new or a withdrawn key takes effect. */
 const goodMs = 60_000
 const badMs = 10_000
-/** Of each kind. A token costs about half a kilobyte here. */
+/** Largest number of remembered tokens of each kind. A token takes about half a kilobyte. */
 const most = 4000
 
 /**
- * Remembers what was said of a token, under its hash: clients come back with the same one, the good to
- * publish or reconnect, the bad because nobody has told them to stop. That a token can't be checked now
- * is not remembered.
+ * Remembers whether a token is valid, by its hash. Clients send the same token again: valid ones to publish or to
+ * reconnect, invalid ones because they retry. When a token could not be checked, nothing is remembered.
  */
 export const rememberTokens = (
   check: (token: string) => Promise<Identity>,
 ): ((token: string) => Promise<Identity>) => {
-  // Apart, so that whoever makes tokens up does not push out the good ones.
+  // Two maps, so that forged tokens do not displace valid ones.
   const good = createBoundedMap<{ identity: Identity; until: number }>(most)
   const bad = createBoundedMap<{ error: KairanError; until: number }>(most)
 

@@ -2,25 +2,25 @@ import { decodeProtectedHeader, errors, type JWTVerifyGetKey, jwtVerify } from '
 import { KairanError } from '../lib/errors.ts'
 import { type Identity, readIdentity, tokenExpired } from './identity.ts'
 
-/** How far the clock of whoever signs may be ahead of ours, in seconds: for nbf only. */
+/** How far the signer's clock may be ahead of this one, in seconds. Applies to nbf only. */
 const clockTolerance = 5
 
-/** The signatures that are taken with a public key. Never HS256: the key is no secret. */
+/** The algorithms that are accepted with a public key. HS256 is not among them: a public key is no secret. */
 const publicAlgorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
 
 export type TokenRules = {
-  /** For HS256: any of them may have signed. */
+  /** The secrets for HS256. Any of them may have signed. */
   secrets: readonly string[]
   issuer: string | null
   audience: string | null
-  /** Finds public keys for the other algorithms; null when only secrets are used. */
+  /** Finds the public key of a token; null when only secrets are used. */
   keys: JWTVerifyGetKey | null
 }
 
 /**
- * Reads and checks a token. Which keys may have signed is decided by its algorithm alone, and no key is
- * ever used with two of them: that is what keeps `none` and a public key as an HMAC secret out. Throws
- * `token_invalid`, `token_expired` or `auth_unavailable`.
+ * Verifies a token and reads its claims. The algorithm alone decides which keys may have signed it, and no key is used
+ * with two algorithms. That refuses `none`, and a public key that is used as an HMAC secret. Throws `token_invalid`,
+ * `token_expired` or `auth_unavailable`.
  */
 export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise<Identity>) => {
   const secrets = rules.secrets.map(secret => new TextEncoder().encode(secret))
@@ -46,7 +46,7 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
     try {
       return await jwtVerify(token, keys, options)
     } catch (error) {
-      // Without a kid, several keys can fit.
+      // Several keys can match a token without a kid.
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
       return firstOf(error, key => jwtVerify(token, key, options))
     }
@@ -62,7 +62,7 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
   }
 }
 
-/** What the first of these keys with which it verifies gives. */
+/** Verifies with each key until one succeeds. */
 const firstOf = async <K, T>(
   keys: Iterable<K> | AsyncIterable<K>,
   verify: (key: K) => Promise<T>,
@@ -77,18 +77,18 @@ const firstOf = async <K, T>(
   throw new errors.JWSSignatureVerificationFailed()
 }
 
-/** The messages of jose name claims, never values: but only those that help are repeated. */
+/** Translates an error of jose. Its own messages are not repeated, because they do not help a client. */
 const toRefusal = (error: unknown, algorithms: string[]) => {
   if (error instanceof KairanError) return error
   if (error instanceof errors.JWTExpired) return tokenExpired()
   if (error instanceof errors.JWTClaimValidationFailed) {
     return new KairanError(
       'token_invalid',
-      `The token is not for this service, or not yet: its ${error.claim} is missing or not what is asked for here.`,
+      `The claim ${error.claim} of the token is missing, or not the one that this service requires.`,
     )
   }
   return new KairanError(
     'token_invalid',
-    `The token is not valid here: it needs a signature by a key that this service knows (${algorithms.join(', ')}), sub and exp.`,
+    `The token is not valid. It needs sub, exp and a signature by a key of this service (${algorithms.join(', ')}).`,
   )
 }

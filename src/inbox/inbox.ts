@@ -3,35 +3,35 @@ import type { LevelOf } from '../auth/roles.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Cursor } from '../log/cursor.ts'
 
-/** Which page of the inbox is asked for. */
+/** Selects a page of the inbox. */
 export type InboxQuery = {
   limit: number
-  /** Where the page before ended; null for the newest. */
+  /** The `next` of the page before; null for the newest. */
   before: Cursor | null
   /** Only of these types; null for all. */
   types: string[] | null
   unreadOnly: boolean
 }
 
-/** What is to be marked: these notifications, all up to a cursor, or all. */
+/** The notifications to mark: these, all up to a cursor, or all. */
 export type InboxChange = { ids: string[]; read: boolean } | { upTo: Cursor } | { all: true }
 
-/** Whose inbox it is, and which channels that user may read now. */
+/** The owner of an inbox, and the channels that this user may read now. */
 export type Reader = { userId: string; channels: readonly string[] }
 
 /**
- * How many are unread, and of when that is: clients learn it from answers and from streams, in any order,
- * and events add to it.
+ * A count of unread notifications, and when it was counted. Clients receive counts in answers and on streams in any
+ * order, and add later events to the newest one.
  */
 export type Count = {
   unread: number
-  /** There may be more. */
+  /** Present when there may be more. */
   unreadIsLeast?: true
   /** When the first of them expires. */
   unreadUntil?: string
-  /** Where the log ended when it was counted: a stream from here has what was not. */
+  /** The end of the log when it was counted. A stream from here carries what was not counted. */
   head: Cursor
-  /** Higher after each change of what is read; absent before the first. */
+  /** Grows with each change of what is read; absent before the first. */
   revision?: number
   /** The database's clock when it was counted. */
   time: string
@@ -40,18 +40,18 @@ export type Count = {
 export type InboxPage = Count & {
   /** The notifications, newest first, each as its JSON. */
   items: string[]
-  /** Where the next page begins, if there is one. */
+  /** Where the next page begins; null at the end. */
   next: Cursor | null
 }
 
 export type Inbox = {
-  /** Reads a page. Throws `bad_cursor` when it begins in another log, or `unavailable`. */
+  /** Reads a page. Throws `bad_cursor` for a cursor of another log, and `unavailable`. */
   page(reader: Reader, query: InboxQuery): Promise<InboxPage>
-  /** Marks, and tells the user's streams. Throws `bad_cursor` for one of another log, or `unavailable`. */
+  /** Marks notifications, and tells the user's streams. Throws `bad_cursor` for a cursor of another log, and `unavailable`. */
   mark(reader: Reader, change: InboxChange): Promise<Count>
 }
 
-/** Finds what a user may read now, by the role level of now. Throws `unavailable`. */
+/** Looks up the channels that a user may read now. Throws `unavailable`. */
 export const createReaderOf =
   (options: { levelOf: LevelOf; adminRoleLevel: number }) =>
   async (userId: string): Promise<Reader> => {
@@ -59,26 +59,22 @@ export const createReaderOf =
       const level = await options.levelOf(userId)
       return { userId, channels: readableChannels(userId, level, options.adminRoleLevel) }
     } catch (cause) {
-      throw new KairanError(
-        'unavailable',
-        'Role levels can not be looked up now. Try again soon.',
-        {
-          retryAfter: 2,
-          cause,
-        },
-      )
+      throw new KairanError('unavailable', 'Role levels cannot be looked up now. Try again soon.', {
+        retryAfter: 2,
+        cause,
+      })
     }
   }
 
-/** Runs `work` for what a user may read. Throws `unavailable`, and what the work throws. */
+/** Runs `work` with the channels that a user may read. Throws `unavailable`, and the error that the work throws. */
 export type AsReader = <T>(userId: string, work: (reader: Reader) => Promise<T>) => Promise<T>
 
-/** How often a user can lose a channel while one answer is made. */
+/** How often the work is repeated because the user lost a channel meanwhile. */
 const mostAttempts = 3
 
 /**
- * Runs work for the channels that a user may read, and again when the user has lost one of them by the time the
- * work has ended: it may have read what was published there after the loss.
+ * Runs work with the channels that a user may read. If the user has lost one of them when the work ends, the work is
+ * repeated: it may have read what was published there after the loss.
  */
 export const createAsReader =
   (readerOf: (userId: string) => Promise<Reader>): AsReader =>

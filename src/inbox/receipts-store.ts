@@ -7,9 +7,9 @@ import { runForClient } from '../postgres/errors.ts'
 import type { Receipts, Taken } from './receipts.ts'
 
 /**
- * Writes to `kairan.handovers` in batches, `delayMs` after the first: thousands who come back at once
- * are a few statements. What can't be written is tried again after `retryMs`, and bounded: it is a
- * receipt that is lost, no event.
+ * Writes to `kairan.handovers` in batches, `delayMs` after the first record, so that thousands of clients that
+ * reconnect at once cost a few statements. A write that fails is repeated after `retryMs`. The number of records that
+ * wait is bounded: beyond it receipts are lost, but no events.
  */
 export const createReceipts = (options: {
   database: Database

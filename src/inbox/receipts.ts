@@ -1,8 +1,8 @@
 import type { Reader } from './inbox.ts'
 
 /**
- * What a stream took until it ended: all of these channels above `since` and up to `seq`, and before it what
- * was pending. The cursor with which its client returns says how much of it has arrived.
+ * What a stream took before it ended: the events of these channels above `since` and up to `seq`, and the deliveries
+ * that were pending before. The cursor with which its client reconnects says how much of it has arrived.
  */
 export type Taken = {
   userId: string
@@ -14,9 +14,9 @@ export type Taken = {
 
 /** Records what proves that clients have received something. Nothing waits for it. */
 export type Receipts = {
-  /** A stream has ended that took this. */
+  /** A stream has ended. */
   ended(taken: Taken): void
-  /** A client has returned: it has all that its stream brought up to this seq. */
+  /** A client has reconnected: it has received everything up to this seq. */
   returned(userId: string, seq: number): void
   /** A client says that it has these notifications. Throws `unavailable`. */
   confirm(reader: Reader, ids: string[]): Promise<void>

@@ -16,14 +16,14 @@ type Options = {
   inbox: Inbox
   receipts: Receipts
   asReader: AsReader
-  /** One request of a user at a time reads or writes. */
+  /** Lets one request of a user read or write at a time. */
   turns: Turns
   requireStarted(): void
 }
 
 /**
- * The caller's inbox: `GET /notifications` is a page of it, `POST /notifications/read` marks, and
- * `POST /notifications/receipts` says what has arrived.
+ * The caller's inbox: `GET /notifications` answers with a page of it, `POST /notifications/read` marks
+ * notifications, and `POST /notifications/receipts` confirms that notifications have arrived.
  */
 export const inboxRoutes = (options: Options) => {
   const asReader: AsReader = (userId, work) =>
@@ -43,7 +43,7 @@ export const inboxRoutes = (options: Options) => {
       budget.require(userId)
       const page = await asReader(userId, reader => options.inbox.page(reader, query))
       const { items, next, ...count } = page
-      // The notifications are JSON already, and stay as they are: numbers keep all their digits.
+      // The notifications are JSON already. They are not parsed, so that numbers keep all their digits.
       const rest = JSON.stringify({
         next: next && formatInboxCursor(next),
         ...answerOf(count),
@@ -94,5 +94,5 @@ const headersOf = ({ time }: Count, userId: string) => ({
   'kairan-time': time,
 })
 
-/** Of a body: a hundred ids, and some room. */
+/** Largest body: a hundred ids and some more. */
 const maxBytes = 16 * 1024

@@ -135,7 +135,7 @@ const createFolds = (database: Database, report: Report) => {
       try {
         while (!isStopped && (await fold(database, channel)) > 0);
       } catch (error) {
-        report.warn({ error: messageOf(error) }, 'The types of a channel could not be gathered.')
+        report.warn({ error: messageOf(error) }, 'The types of a channel could not be indexed.')
       }
       waiting.delete(channel)
     }

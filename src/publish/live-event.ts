@@ -6,8 +6,8 @@ import { isUuid } from '../lib/uuid.ts'
 import type { Event } from '../log/event.ts'
 
 /**
- * Reads what a program sent on the live path: `{"channel", "payload", "notificationId"?, "type"?}`.
- * What can't be sent is told as the reason, with the stored delivery that it names, if it names one.
+ * Reads a NOTIFY of the live path: `{"channel", "payload", "notificationId"?, "type"?}`. Returns the event, or the
+ * reason why it is refused, with the stored delivery that it names, if any.
  */
 export const parseLive = (
   text: string,

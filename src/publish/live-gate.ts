@@ -1,8 +1,8 @@
 /**
- * Keeps the live path behind what was said of users before it: events that come after `changed` wait until
- * that has been read. `look` resolves when all has been read that was committed before the call.
+ * Keeps events of the live path behind earlier changes of users: an event that arrives after `changed` waits until
+ * that change has been read. `look` resolves when everything has been read that was committed before the call.
  *
- * At most `most` events wait. What does not fit is dropped, and told to `dropped`: it is nowhere else.
+ * At most `most` events wait. Further ones are lost: they are not stored anywhere. `dropped` is called for them.
  */
 export const createLiveGate = <Event>(options: {
   look(): Promise<void>
@@ -10,12 +10,12 @@ export const createLiveGate = <Event>(options: {
   dropped(): void
   most: number
 }) => {
-  /** What waits, in order: each part behind a look. */
+  /** The waiting events in order, in parts. Each part waits for one look. */
   const parts: { look: Promise<void>; events: Event[] }[] = []
   let waiting = 0
 
   const open = (look: Promise<void>) => {
-    // A look that began later has read as much, so the parts before it are open too.
+    // A later look has read at least as much, so it opens the earlier parts too.
     const count = parts.findIndex(part => part.look === look) + 1
     for (const { events } of parts.splice(0, count)) {
       waiting -= events.length
@@ -24,7 +24,7 @@ export const createLiveGate = <Event>(options: {
   }
 
   return {
-    /** Something was said of a user. */
+    /** A user has changed. */
     changed() {
       const look = options.look()
       if (parts.at(-1)?.look === look) return

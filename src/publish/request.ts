@@ -4,23 +4,24 @@ import { isObject } from '../lib/json.ts'
 import { limits } from '../lib/limits.ts'
 import { parseTime } from '../lib/time.ts'
 
-/** A notification to be published. */
+/** A notification that a request wants to publish. */
 export type Publication = {
   channels: string[]
   type: string | null
   dedupeKey: string | null
-  /** ISO 8601, in UTC. */
+  /** In ISO 8601, in UTC. */
   expiresAt: string | null
-  /** Where its payload lies in the body that came with it. */
+  /** The path to its payload in the body of the request. */
   path: string[]
 }
 
-/** What became of a publication: `repeated` when its dedupeKey was used before, the id is that of then. */
+/** A published notification. If its dedupeKey was used before, it is `repeated` and has the id of the first one. */
 export type Published = { id: string; repeated: boolean }
 
 /**
- * Publishes each of these, or says why not. The body is the JSON that has their payloads in it: it goes
- * to the table as text. They carry the trace context, if there is one. Throws `bad_notification` when Postgres can't read it, or `unavailable`.
+ * Publishes notifications. Resolves with the result or the error of each. `body` is the JSON that contains their
+ * payloads; it is passed to Postgres as text. The notifications get the trace context, if there is one. Throws
+ * `bad_notification` when Postgres cannot read the body, and `unavailable`.
  */
 export type Publish = (
   publications: Publication[],
@@ -28,10 +29,10 @@ export type Publish = (
   traceparent?: string | null,
 ) => Promise<(Published | KairanError)[]>
 
-/** What one request asks to publish. What can't be published is there as the reason. */
+/** The notifications of one request. An item that cannot be published is the error. */
 export type Request = { isBatch: boolean; items: (Publication | KairanError)[]; body: string }
 
-/** Reads `{channel | channels, payload, …}` or `{notifications: […]}`. `text` is what it was parsed from. */
+/** Reads `{channel | channels, payload, …}` or `{notifications: […]}`. `text` is the JSON of `parsed`. */
 export const readJsonRequest = (parsed: unknown, text: string, key: string | null): Request => {
   if (!isObject(parsed)) {
     throw bad(
@@ -63,7 +64,7 @@ export const readJsonRequest = (parsed: unknown, text: string, key: string | nul
   return { isBatch: true, items, body: text }
 }
 
-/** Reads the fields of a form: `channel` (any number), `payload` as JSON, and the others. */
+/** Reads a form: `channel` any number of times, `payload` as JSON, and the other fields once. */
 export const readFormRequest = (form: URLSearchParams, key: string | null): Request => {
   const twice = [...form.keys()].find(
     name => !/^channels?$/.test(name) && form.getAll(name).length > 1,
@@ -74,7 +75,7 @@ export const readFormRequest = (form: URLSearchParams, key: string | null): Requ
     ...form.getAll('channel'),
     ...form.getAll('channels').flatMap(list => list.split(',')),
   ]
-  // An empty field of a form is one that was left out.
+  // Browsers send fields that were left empty.
   const filled = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== ''))
   return {
     isBatch: false,
@@ -90,7 +91,7 @@ const readOne = (
   path: string[],
   key: string | null,
 ): Publication => {
-  // A mistyped dedupeKey would be no error, but a notification that is sent twice.
+  // A mistyped dedupeKey that was ignored would send a notification twice.
   const unknown = Object.keys(from).find(name => !members.includes(name))
   if (unknown !== undefined) {
     throw bad(`A notification has no "${unknown.slice(0, 50)}", but ${members.join(', ')}.`)
@@ -129,7 +130,7 @@ const textOf = (from: Record<string, unknown>, name: string) => {
   return value
 }
 
-/** SQL checks all else, how many characters there are too. */
+/** SQL checks everything else, the number of characters included. */
 const requireStorable = (name: string, value: string) => {
   const fault = storageFaultOf(value)
   if (fault !== null) throw bad(`${name} ${fault}: ${excerpt(value)}. Remove that character.`)

@@ -19,27 +19,27 @@ import {
 } from './request.ts'
 
 /**
- * `POST /notifications`: publishes one notification, or a batch with a result for each. What is wrong
- * with a payload or a channel is found by the same checks as in SQL.
+ * `POST /notifications`: publishes one notification, or a batch with a result for each. SQL checks payloads and
+ * channels, as it does for notifications that are published there.
  */
 export const publishRoute = (options: {
   auth: Auth
   publish: Publish
-  /** Notifications per second for one token's user. */
+  /** Notifications a second for each user. */
   publishRate: number
   traces: Traces
-  /** Few requests of one user publish at a time. */
+  /** Limits how many requests of a user publish at a time. */
   turns: Turns
   maxEventBytes: number
   requireStarted(): void
 }) => {
   const rate = createRate({
     perSecond: options.publishRate,
-    // A batch has to fit, however slow the rate.
+    // A batch has to fit, even if the rate is low.
     burst: Math.max(options.publishRate, limits.batch),
     what: 'notifications',
   })
-  // Room for a payload that escapes its characters, or for a batch of ordinary ones.
+  // Enough for the largest payload with escaped characters, and for a batch of ordinary payloads.
   const maxBytes = Math.max(1024 * 1024, options.maxEventBytes * 2)
   return new Elysia({ name: 'publish' }).post(
     '/notifications',
@@ -85,7 +85,7 @@ const readRequest = async (request: Request, maxBytes: number) => {
   }
 }
 
-/** With or without the quotes that its draft standard wants. */
+/** The key, with or without the quotes that the draft standard requires. */
 const idempotencyKeyOf = (request: Request) => {
   const value = request.headers.get('idempotency-key')
   if (value === null) return null
@@ -99,11 +99,11 @@ const allow = (item: Publication | KairanError, identity: Identity) => {
     ? item
     : new KairanError(
         'channel_forbidden',
-        `The token may not publish on "${forbidden.slice(0, 250)}", but on ${identity.publishes.join(', ').slice(0, 1000)}.`,
+        `The token may not publish on "${forbidden.slice(0, 250)}". It may publish on ${identity.publishes.join(', ').slice(0, 1000)}.`,
       )
 }
 
-/** Publishes what may be, and puts each result in the place of what it is the result of. */
+/** Publishes the allowed notifications. Returns the results in the order of the items. */
 const publishAll = async (
   items: (Publication | KairanError)[],
   body: string,

@@ -10,7 +10,7 @@ type Row = {
   hint: string | null
 }
 
-/** Publishes with `kairan.publish_items`: one statement, so one commit, for all of them. */
+/** Publishes with `kairan.publish_items`: one statement, and so one commit, for all notifications. */
 export const createPublisher =
   (database: Database): Publish =>
   async (publications, body, traceparent = null) => {
@@ -19,7 +19,7 @@ export const createPublisher =
       sql => sql<Row[]>`
         select id, repeated, code, message, hint
         from (select set_config('kairan.traceparent', ${traceparent ?? ''}, true) as traceparent) t
-        -- It takes part, so that it comes first.
+        -- Used in the call, so that it is evaluated first.
         cross join lateral kairan.publish_items(
           case when t.traceparent is not null then ${sql.json(publications)}::jsonb end, ${body}::text::jsonb
         )
