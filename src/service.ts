@@ -151,6 +151,8 @@ export const createService = (
   const levelOf = createRoles(database, config.roleLevelQuery)
   const receipts = createReceipts({ database, delayMs: 200, retryMs: 1000, report })
   const inbox = createInbox(requestDatabase, report)
+  const limits = createLimits({ ...config, maxPerAddress: config.maxStreamsPerAddress })
+  const tickets = createTickets({ ...config, store: createTicketStore(database) })
   const streams = createStreams({
     ...config,
     hub,
@@ -160,6 +162,9 @@ export const createService = (
     levelOf,
     taken: statuses.taken,
     receipts,
+    limits,
+    tickets,
+    ticketFailed: error => report.warn({ error: messageOf(error) }, 'A ticket was not updated.'),
     failed: error => report.warn({ error: messageOf(error) }, 'A stream had to be ended.'),
   })
   const dispatcher = createDispatcher({
@@ -210,7 +215,6 @@ export const createService = (
     },
   })
 
-  const limits = createLimits({ ...config, maxPerAddress: config.maxStreamsPerAddress })
   const refusals = createRefusals(report, metrics.streamRefused)
   const auth = createAuth({
     secrets: config.jwtSecrets,
@@ -221,7 +225,6 @@ export const createService = (
     guard: createOriginGuard(config.corsOrigins),
   })
   const turns = createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 })
-  const tickets = createTickets({ ...config, store: createTicketStore(database) })
   const demo = () =>
     demoRoutes({
       auth,

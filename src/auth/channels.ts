@@ -37,7 +37,7 @@ export const parseChannels = (asked: string) => {
  * The channels of a stream: the requested ones, or all that its user may read. Throws `channel_forbidden` when the
  * user may not read a requested one.
  */
-export const chooseChannels = (readable: string[], asked: string[] | undefined) => {
+export const chooseChannels = (readable: string[], asked: readonly string[] | undefined) => {
   const forbidden = asked?.find(name => !readable.includes(name))
   if (forbidden === undefined) return asked ?? readable
   throw new KairanError(

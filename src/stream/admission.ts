@@ -10,7 +10,7 @@ export type Wish = {
   /** Whether the cursor is one that a stream carried, not one of the inbox. */
   isReturning: boolean
   /** The channels of `?channels=`. */
-  asked: string[] | undefined
+  asked: readonly string[] | undefined
   ticket: string | null
   /** That this browser was on the stream which the ticket opened. Counts only from a header. */
   proof: string | null
@@ -22,7 +22,7 @@ export type Wish = {
 export type Admission = {
   userId: string
   expiresAt: number
-  asked: string[] | undefined
+  asked: readonly string[] | undefined
   /** What has to be in the ids of the stream. */
   proof: string | null
   /** Whether this browser has just spent a ticket, and knows no proof yet. */

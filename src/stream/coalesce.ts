@@ -1,13 +1,13 @@
-import type { Queued } from './subscription.ts'
+import type { Queued } from './queue.ts'
 
 /** Puts frames into one write. */
-export type Join = (queued: Queued[]) => Uint8Array
+export type Coalesce = (queued: Queued[]) => Uint8Array
 
 /**
- * Under load most streams are about to write the very same frames, one after the other: what was joined
- * last is kept and shared. A thousand streams of one channel then need one copy of a round, not a thousand.
+ * Under load most streams write the very same frames, one after the other: the bytes that were made last are
+ * kept and shared. A thousand streams of one channel then need one copy of a round, not a thousand.
  */
-export const createJoin = (): Join => {
+export const createCoalesce = (): Coalesce => {
   let last: Queued[] = []
   let bytes: Uint8Array = new Uint8Array()
 

@@ -1,7 +1,7 @@
 import { Members } from '../lib/multi-map.ts'
 import { type Event, type Frame, frameOf, heartbeatFrame } from '../log/event.ts'
 import { createRecent, type Recent } from '../log/recent.ts'
-import { Subscription } from './subscription.ts'
+import { type ConnectionFacts, createSubscription, type Subscription } from './subscription.ts'
 
 export type Hub = {
   /** Which log the positions are in. */
@@ -15,14 +15,10 @@ export type Hub = {
   /** Sets where dispatching begins. Open streams can't go on from there: they are closed, to resume. */
   begin(epoch: string, head: number): void
   /** Opens a subscription that has everything up to `position`. The caller owes `unsubscribe`. */
-  subscribe(options: {
-    userId: string
-    channels: readonly string[]
-    position: number
-  }): Subscription
+  subscribe(facts: ConnectionFacts, channels: readonly string[], position: number): Subscription
   unsubscribe(subscription: Subscription): void
   /** Makes a subscription live if it has caught up: from then on it misses nothing. */
-  join(subscription: Subscription): boolean
+  tryGoLive(subscription: Subscription): boolean
   /** Pushes a piece of the log to its channels' live subscriptions. */
   dispatch(events: Event[], head: number): void
   /** Pushes an event of the live path, which is not in the log. */
@@ -102,11 +98,11 @@ export const createHub = (options: {
       recent = emptyRecent(newHead)
       frames = new WeakMap()
     },
-    subscribe({ userId, channels, position }) {
+    subscribe(facts, channels, position) {
       const { queueBytes } = options
-      const subscription = new Subscription({ userId, channels, position, queueBytes })
+      const subscription = createSubscription(facts, { channels, epoch, position, queueBytes })
       open.add(subscription)
-      users.add(userId, subscription)
+      users.add(subscription.userId, subscription)
       enter(subscription)
       return subscription
     },
@@ -116,10 +112,7 @@ export const createHub = (options: {
       users.remove(subscription.userId, subscription)
       leave(subscription)
     },
-    join(subscription) {
-      if (!subscription.isHeld && subscription.position >= head) subscription.live = true
-      return subscription.live
-    },
+    tryGoLive: subscription => subscription.tryGoLive(head),
     dispatch(events, newHead) {
       head = newHead
       recent.add(events, newHead)

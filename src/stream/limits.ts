@@ -1,11 +1,10 @@
 import type { Report } from '../lib/report.ts'
 
-/** A place for one stream. The holder owes `leave`, once. */
-export type Place = { leave(): void }
-
 export type Limits = {
-  /** Takes a place for a stream from this address, or says why there is none. */
-  enter(address: string | null): Place | 'overloaded' | 'address'
+  /** Counts a stream from this address, and the caller owes `leave`; or says why it may not open. */
+  enter(address: string | null): null | 'overloaded' | 'address'
+  /** A stream from this address that was counted has ended. */
+  leave(address: string | null): void
 }
 
 /** How many streams may be open in this process: in all, and from one address. Null is no limit. */
@@ -26,17 +25,16 @@ export const createLimits = (options: {
   return {
     enter(address) {
       if (streams >= maxStreams) return 'overloaded'
-      const counted = maxPerAddress === null ? null : address
-      if (counted !== null && (addresses.get(counted) ?? 0) >= (maxPerAddress ?? 0))
-        return 'address'
-      streams++
-      if (counted !== null) change(counted, 1)
-      return {
-        leave() {
-          streams--
-          if (counted !== null) change(counted, -1)
-        },
+      if (address !== null && maxPerAddress !== null) {
+        if ((addresses.get(address) ?? 0) >= maxPerAddress) return 'address'
+        change(address, 1)
       }
+      streams++
+      return null
+    },
+    leave(address) {
+      streams--
+      if (address !== null && maxPerAddress !== null) change(address, -1)
     },
   }
 }
@@ -46,10 +44,10 @@ export type Refusals = {
   count(reason: string): void
 }
 
-/** Counts refusals, and tells of them at most every `everyMs`: an attack must not fill the log as well. */
+/** Counts refusals, and reports them at most every `everyMs`: an attack must not fill the log as well. */
 export const createRefusals = (
   report: Report,
-  /** Hears of each. */
+  /** Called with each reason. */
   refused: (reason: string) => void,
   everyMs = 10_000,
 ): Refusals => {

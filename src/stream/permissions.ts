@@ -4,11 +4,11 @@ import { createLane } from '../lib/lane.ts'
 import type { Hub } from './hub.ts'
 import type { Subscription } from './subscription.ts'
 
-/** Which channels the users of open streams may read, kept true while role levels change. */
+/** Which channels the users of open streams may read. It follows changes of role levels. */
 export type Access = {
   /**
-   * The channels that a user may read by the role level of now: a change while it is looked up makes it
-   * look once more. Throws what the look-up threw.
+   * The channels that a user may read by the current role level. If it changes during the look-up, it is
+   * looked up again. Throws what the look-up threw.
    */
   channelsOf(userId: string): Promise<string[]>
   /**
@@ -23,8 +23,6 @@ export const createAccess = (options: {
   hub: Hub
   levelOf: LevelOf
   adminRoleLevel: number
-  /** The channels that a stream asked for; undefined when it asked for all. */
-  askedBy(subscription: Subscription): string[] | undefined
   /** Ends a stream whose role level can't be looked up. */
   unavailable(subscription: Subscription): void
   /** Ends a stream that has no channel left. */
@@ -32,11 +30,11 @@ export const createAccess = (options: {
   failed(error: unknown): void
 }): Access => {
   const { hub, levelOf } = options
-  /** The look-ups that are under way, by user: a role update can concern everybody who is online. */
+  /** The look-ups under way, by user: one update of roles can concern everybody who is online. */
   const lookUps = new Map<string, Set<LookUp>>()
   /** The rechecks that are under way, by user: at most two. */
   const rechecks = new Map<string, Recheck[]>()
-  /** Role levels that nobody waits for by a request leave room for those that somebody does. */
+  /** Look-ups that no request waits for leave room for those that one waits for. */
   const lane = createLane(levelOf.atOnce ?? 4)
 
   const channelsOf = async (userId: string): Promise<string[]> => {
@@ -56,13 +54,13 @@ export const createAccess = (options: {
   }
 
   const narrow = (subscription: Subscription, channels: string[]) => {
-    const asked = options.askedBy(subscription)
+    const { asked } = subscription
     const kept = asked ? channels.filter(channel => asked.includes(channel)) : channels
     if (kept.length === 0) options.revoke(subscription)
     else if (`${kept}` !== `${subscription.channels}`) hub.move(subscription, kept)
   }
 
-  /** Gives a user's streams the channels of now, and looks again while `isStale` says that they have changed. */
+  /** Gives a user's streams the current channels, and looks again while `isStale` says that they have changed. */
   const recheck = async (userId: string, isStale: () => boolean = () => false) => {
     try {
       let channels: string[]
@@ -70,28 +68,28 @@ export const createAccess = (options: {
       while (isStale())
       for (const subscription of hub.subscriptions(userId)) narrow(subscription, channels)
     } catch (error) {
-      // Nobody keeps a channel because the level can't be looked up: it is when they return.
+      // If the look-up fails, end the streams: they are authorised again when they reconnect.
       options.failed(error)
       for (const subscription of hub.subscriptions(userId)) options.unavailable(subscription)
     }
   }
 
   /**
-   * The level of this user has changed: until it is known, nothing is sent. The second of two changes does
-   * not wait for the look-up of the first. A third one joins the second, which then looks once more.
+   * The level of this user may have changed: until it is known, the streams send nothing. The second of two
+   * changes does not wait for the look-up of the first. A third one shares the second, which then looks again.
    */
   const recheckHeld = async (userId: string): Promise<void> => {
     const running = rechecks.get(userId) ?? []
-    const joined = running.length < 2 ? undefined : running.at(-1)
-    const { held } = joined ?? { held: new Set<Subscription>() }
+    const shared = running.length < 2 ? undefined : running.at(-1)
+    const { held } = shared ?? { held: new Set<Subscription>() }
     for (const subscription of hub.subscriptions(userId)) {
       if (held.has(subscription)) continue
       subscription.hold(hub.head)
       held.add(subscription)
     }
-    if (joined) {
-      joined.isStale = true
-      return joined.done
+    if (shared) {
+      shared.isStale = true
+      return shared.done
     }
     if (held.size === 0) return
     const begun: Recheck = { held, isStale: false, done: Promise.resolve() }
@@ -104,7 +102,7 @@ export const createAccess = (options: {
     await recheck(userId, () => {
       const { isStale } = recheckOfUser
       recheckOfUser.isStale = false
-      // What comes from here on is a recheck of its own.
+      // A change from here on begins a recheck of its own.
       if (!isStale) forget(userId, recheckOfUser)
       return isStale
     })
@@ -118,7 +116,7 @@ export const createAccess = (options: {
     else rechecks.delete(userId)
   }
 
-  /** What was said while nobody listened is not known: every user is looked up. */
+  /** Changes may have been missed: looks up every user. */
   const recheckAll = async () => {
     const users = new Set(hub.subscriptions().map(({ userId }) => userId))
     await Promise.all([...users].map(userId => recheck(userId)))

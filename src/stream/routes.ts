@@ -33,7 +33,7 @@ export const streamRoute = (options: {
   refusal(): string | null
   failed(error: unknown): void
 }) =>
-  new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server, set }) => {
+  new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server }) => {
     // First of all, so that a link which somebody follows or looks at does not spend its ticket, nor
     // take what is pending: Elysia serves HEAD with the handler of GET.
     if (request.method === 'HEAD')
@@ -48,64 +48,39 @@ export const streamRoute = (options: {
     if (refusal) return comeBackLater(refusal)
     const address = options.addressOf(request, server)
     // Before anybody is let in, so that a refusal costs nothing and spends no ticket.
-    const place = options.limits.enter(address)
-    if (typeof place === 'string') return comeBackLater(place)
+    const full = options.limits.enter(address)
+    if (full) return comeBackLater(full)
     let caller: Admission | null = null
     try {
       caller = await admit(request, wish, options)
-      const { userId, expiresAt, asked, proof } = caller
+      const { userId, proof } = caller
       const stream = await options.streams.open({
-        userId,
-        expiresAt,
-        asked,
+        ...caller,
         cursor: wish.cursor,
         isReturning: wish.isReturning,
         address,
         signal: request.signal,
-        cut: cutter(server, request),
-        ended: caller.isFirst ? releaser(place.leave, proof, options) : place.leave,
-        extended: proof === null ? null : extender(proof, options),
       })
-      Object.assign(set.headers, headers, userHeader(userId))
-      return proof === null ? stream : withProof(stream, wish.cursor, proof)
+      return respond(proof === null ? stream : withProof(stream, wish.cursor, proof), userId)
     } catch (error) {
-      place.leave()
+      options.limits.leave(address)
       if (error instanceof KairanError && error.status < 500) throw error
-      options.failed(error)
       // A ticket that was spent just now must be good for coming back.
-      if (caller?.isFirst) releaser(() => undefined, caller.proof, options)()
-      return comeBackLater('unavailable', caller?.proof)
+      const { proof = null, isFirst = false } = caller ?? {}
+      if (isFirst && proof !== null) options.tickets.release(proof).catch(options.failed)
+      if (request.signal.aborted) return new Response()
+      options.failed(error)
+      return comeBackLater('unavailable', proof)
     }
   })
 
 /**
- * Nothing else ends a connection whose client has stopped reading. A function of its own, as it lives as
- * long as the stream: inside the handler it would keep all that the handler knew.
+ * The stream as the body, not as what the handler returns: Elysia would keep the request, and closures of its
+ * own, as long as the stream lives.
  */
-const cutter = (server: Bun.Server<unknown> | null, request: Request) => () =>
-  void server?.timeout(request, 1)
-
-/** Lets the stream of a ticket return for as long as it was extended. A function of its own, as above. */
-const extender =
-  (proof: string, { tickets, failed }: { tickets: Tickets; failed(error: unknown): void }) =>
-  (expiresAt: number) =>
-    void tickets.extend(proof, expiresAt).catch(failed)
-
-/** A stream that was cut sooner may have been cut before its browser knew the proof. */
-const openingMs = 5000
-
-/** Lets a ticket be spent again whose stream was cut at once: its browser can't prove that it had it. */
-const releaser = (
-  leave: () => void,
-  proof: string | null,
-  { tickets, failed }: { tickets: Tickets; failed(error: unknown): void },
-) => {
-  const openedAt = Date.now()
-  return () => {
-    leave()
-    if (proof !== null && Date.now() - openedAt < openingMs) tickets.release(proof).catch(failed)
-  }
-}
+const respond = (frames: AsyncGenerator<Uint8Array, void>, userId: string) =>
+  // @ts-expect-error The DOM's types do not say that Bun takes an async iterable as a body.
+  new Response(frames, { headers: { ...headers, ...userHeader(userId) } })
 
 /**
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it

@@ -2,8 +2,8 @@ import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import { createWorkLoop } from '../lib/work-loop.ts'
 import type { Event, Frame } from '../log/event.ts'
+import type { Queued } from './queue.ts'
 import type { StatusStore } from './statuses-store.ts'
-import type { Queued } from './subscription.ts'
 
 export type Statuses = {
   /** A connection took these: the events in them are delivered. */

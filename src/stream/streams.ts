@@ -1,43 +1,35 @@
-import { chooseChannels } from '../auth/channels.ts'
+import { channelOf, chooseChannels } from '../auth/channels.ts'
 import type { LevelOf } from '../auth/roles.ts'
+import type { Tickets } from '../auth/tickets.ts'
 import type { Receipts } from '../inbox/receipts.ts'
 import type { Cursor } from '../log/cursor.ts'
 import { controlFrame, reconnectFrame, replacedFrame } from '../log/event.ts'
 import type { Log } from '../log/log.ts'
 import type { UserChange } from '../log/user-change.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { createJoin } from './coalesce.ts'
+import { createCoalesce } from './coalesce.ts'
 import type { Hub } from './hub.ts'
+import { createLifetimes } from './lifetimes.ts'
+import type { Limits } from './limits.ts'
 import { createAccess } from './permissions.ts'
 import type { OpenStream, Presence } from './presence.ts'
-import { jitter, stream } from './stream.ts'
-import type { Queued, Subscription } from './subscription.ts'
+import type { Queued } from './queue.ts'
+import { jitter, type StreamParts, stream } from './stream.ts'
+import type { ConnectionFacts, Subscription } from './subscription.ts'
 
 /** Who asks for a stream, and for which. */
-export type StreamRequest = {
-  userId: string
-  /** When the token ends, in Unix seconds: the stream ends then, too. */
-  expiresAt: number
-  /** The channels that were asked for; undefined for all that the user may read. */
-  asked: string[] | undefined
+export type StreamRequest = Omit<ConnectionFacts, 'endsAt'> & {
   cursor: Cursor | null
   /** Whether a stream has carried this cursor: then its client has what came before. */
   isReturning: boolean
-  /** Where its connection comes from; null when that can't be known. */
-  address: string | null
-  /** Aborts when the client has gone. */
+  /** Aborts when the client leaves. */
   signal: AbortSignal
-  /** Ends the connection of a client that takes nothing any more. */
-  cut(): void
-  /** Hears that the stream has ended; never, when `open` throws. */
-  ended(): void
-  /** Hears when the token ends by which the stream was extended; null when nobody has to. */
-  extended: ((expiresAt: number) => void) | null
 }
 
 export type Streams = {
   /**
-   * Opens a stream. Throws `channel_forbidden`, or what the role level's look-up threw.
+   * Opens a stream. Throws `channel_forbidden`, what the role level's look-up threw, or an AbortError when the
+   * client has left meanwhile.
    */
   open(request: StreamRequest): Promise<AsyncGenerator<Uint8Array, void>>
   /**
@@ -50,7 +42,7 @@ export type Streams = {
    * is not open here.
    */
   extend(streamId: string, userId: string, expiresAt: number): boolean
-  /** Does what was told of a user. */
+  /** Applies a change of a user to the user's open streams. */
   apply(change: UserChange): void
   /** The streams that are open. */
   list(): OpenStream[]
@@ -73,92 +65,69 @@ export type StreamsOptions = {
   /** How many streams a user may have here. */
   maxStreamsPerUser: number
   presence: Presence
-  metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
-  queueBytes: number
-  taken(queued: Queued[]): void
   receipts: Receipts
+  metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
+  /** Called with what a connection took. */
+  taken(queued: Queued[]): void
+  /** Where each stream that was opened gives its place back. */
+  limits: Pick<Limits, 'leave'>
+  tickets: Pick<Tickets, 'extend' | 'release'>
+  /** Called with the error that ended a stream. */
   failed(error: unknown): void
+  /** Called with why the ticket of a stream could not be changed. */
+  ticketFailed(error: unknown): void
 }
 
 /** About how many bytes go into one write. */
 const writeBytes = 256 * 1024
 
-/** How long before its end a stream is told that its token expires; short ones at half of their time. */
-const noticeMs = 60_000
+/** A stream that ends sooner may have been cut before its browser knew the proof. */
+const openingMs = 5000
 
-/** Around when who was replaced comes back, if it comes back by itself. */
+/** Mean reconnect delay of a replaced stream. */
 const replacedRetryMs = 60_000
-
-/** What is known of an open stream besides its subscription. */
-type Connection = Pick<
-  StreamRequest,
-  'asked' | 'expiresAt' | 'address' | 'cut' | 'ended' | 'extended'
-> & {
-  /** Of which log it is. */
-  epoch: string
-  openedAt: number
-  endsAt: number
-  /** When it is told that its token expires; null when it has been told. */
-  noticeAt: number | null
-}
 
 /** The open streams of this instance: opens them, keeps them going, and ends them in time. */
 export const createStreams = (options: StreamsOptions): Streams => {
-  const { hub, heartbeatMs, retryMs } = options
-  const connections = new WeakMap<Subscription, Connection>()
-  let timer: ReturnType<typeof setInterval> | null = null
-
-  const access = createAccess({
-    ...options,
-    askedBy: subscription => connections.get(subscription)?.asked,
-    unavailable: subscription => sendAway(subscription, 'unavailable'),
-    revoke,
-  })
-
-  const ended = (subscription: Subscription) => {
-    options.presence.closed(subscription.id)
-    const connection = connections.get(subscription)
-    if (!connection) return
-    connection.ended()
-    options.metrics.streamEnded(subscription.reason, (Date.now() - connection.openedAt) / 1000)
-    // What it brought is confirmed when its client returns. One that was for another log proves nothing.
-    const { userId, proven, pending, since, position } = subscription
-    const brought = position > since || pending.length > 0
-    if (brought && connection.epoch === hub.epoch) {
-      options.receipts.ended({ userId, channels: proven, pending, since, seq: position })
-    }
-  }
-  const parts = { ...options, ended, writeBytes, join: createJoin() }
+  const { hub, presence, receipts, metrics, heartbeatMs, retryMs } = options
 
   const sendAway = (subscription: Subscription, reason: string) =>
     subscription.close(reconnectFrame(reason, jitter(retryMs)), reason)
 
-  /** Heartbeats, and the ends that come with time. */
-  const tick = () => {
-    const now = Date.now()
-    hub.heartbeat(heartbeatMs * 0.75)
-    for (const subscription of hub.subscriptions()) {
-      const connection = connections.get(subscription)
-      if (!connection) continue
-      if (now >= connection.expiresAt * 1000) {
-        subscription.close(controlFrame({ type: 'token_expired' }), 'token_expired')
-      } else if (connection.noticeAt !== null && now >= connection.noticeAt) {
-        connection.noticeAt = null
-        const expiresAt = new Date(connection.expiresAt * 1000).toISOString()
-        subscription.pushControl(controlFrame({ type: 'token_expiring', expiresAt }))
-      } else if (now >= connection.endsAt) {
-        sendAway(subscription, 'age')
-      } else if (subscription.queuedBytes > 0 && now - subscription.takenAt > heartbeatMs * 4) {
-        subscription.close(null, 'stalled')
-        connection.cut()
-      }
+  const lifetimes = createLifetimes({ hub, heartbeatMs, sendAway })
+
+  const access = createAccess({
+    hub,
+    levelOf: options.levelOf,
+    adminRoleLevel: options.adminRoleLevel,
+    unavailable: subscription => sendAway(subscription, 'unavailable'),
+    revoke,
+    failed: options.failed,
+  })
+
+  const ended = (subscription: Subscription) => {
+    const { id, address, reason, openedAt, epoch, taken, proof, isFirst } = subscription
+    presence.closed(id)
+    metrics.streamEnded(reason, (Date.now() - openedAt) / 1000)
+    // Confirmed when its client returns. What it took of another log proves nothing.
+    if (taken && epoch === hub.epoch) receipts.ended(taken)
+    options.limits.leave(address)
+    if (isFirst && proof !== null && Date.now() - openedAt < openingMs) {
+      options.tickets.release(proof).catch(options.ticketFailed)
     }
   }
 
-  const describe = (subscription: Subscription): OpenStream => {
-    const { id, userId, channels } = subscription
-    const { address = null, openedAt = 0 } = connections.get(subscription) ?? {}
-    return { id, userId, channels, address, openedAt }
+  const parts: StreamParts = {
+    hub,
+    log: options.log,
+    metrics,
+    taken: options.taken,
+    failed: options.failed,
+    ended,
+    retryMs,
+    replayLimit: options.replayLimit,
+    coalesce: createCoalesce(),
+    writeBytes,
   }
 
   const find = (streamId: string, userId: string) =>
@@ -167,7 +136,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const replace = (subscription: Subscription | undefined) =>
     subscription?.close(replacedFrame(jitter(replacedRetryMs)), 'replaced')
 
-  /** The streams that a user has elsewhere are counted by kairan.note_streams. */
+  /** The streams that a user has on other instances are counted by kairan.note_streams. */
   const endOldest = (userId: string) => {
     const open = hub.subscriptions(userId).filter(({ closed }) => !closed)
     for (const subscription of open.slice(0, -options.maxStreamsPerUser)) replace(subscription)
@@ -177,50 +146,39 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const tell = (userId: string, control: { type: string; [key: string]: unknown }) => {
     const frame = controlFrame(control)
     for (const subscription of hub.subscriptions(userId)) {
-      // It is nowhere else to be read. Whoever takes nothing has to look at the inbox when it returns.
-      if (subscription.queuedBytes + frame.length > options.queueBytes) {
-        sendAway(subscription, 'lagging')
-      } else subscription.pushControl(frame)
+      // It can't be read anywhere else: a client that is too slow for it reads the inbox when it returns.
+      if (subscription.hasRoomFor(frame)) subscription.pushControl(frame)
+      else sendAway(subscription, 'lagging')
     }
   }
 
   const extend = (streamId: string, userId: string, expiresAt: number) => {
     const subscription = find(streamId, userId)
-    const connection = subscription && connections.get(subscription)
-    if (!connection) return false
-    connection.expiresAt = expiresAt
-    connection.noticeAt = noticeBefore(expiresAt, Date.now())
-    connection.extended?.(expiresAt)
+    if (!subscription) return false
+    subscription.extendTo(expiresAt)
+    const { proof } = subscription
+    if (proof !== null) options.tickets.extend(proof, expiresAt).catch(options.ticketFailed)
     void access.reauthorize(userId)
     return true
   }
 
   return {
-    async open({ userId, asked, cursor, isReturning, signal, ...request }) {
-      const channels = chooseChannels(await access.channelsOf(userId), asked)
-      const subscription = hub.subscribe({
-        userId,
-        channels,
-        position: cursor?.seq ?? hub.head,
-      })
-      const now = Date.now()
-      connections.set(subscription, {
-        ...request,
-        asked,
-        epoch: hub.epoch,
-        openedAt: now,
-        endsAt: now + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4),
-        noticeAt: noticeBefore(request.expiresAt, now),
-      })
-      endOldest(userId)
-      options.presence.opened(describe(subscription))
-      options.metrics.streamOpened()
-      if (isReturning && cursor?.epoch === hub.epoch) options.receipts.returned(userId, cursor.seq)
+    async open({ cursor, isReturning, signal, ...facts }) {
+      const { userId } = facts
+      const channels = chooseChannels(await access.channelsOf(userId), facts.asked)
+      // Nobody would read its frames, and so nothing would end it.
+      signal.throwIfAborted()
+      const endsAt = Date.now() + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
+      const subscription = hub.subscribe({ ...facts, endsAt }, channels, cursor?.seq ?? hub.head)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
-      signal.addEventListener('abort', () => subscription.close(), { once: true })
-      if (signal.aborted) subscription.close()
-      const own = channels.find(channel => channel.startsWith('user-')) ?? null
-      return stream(subscription, cursor ? { cursor } : { pendingOn: own }, parts)
+      signal.addEventListener('abort', subscription, { once: true })
+      endOldest(userId)
+      presence.opened(describe(subscription))
+      metrics.streamOpened()
+      if (isReturning && cursor?.epoch === hub.epoch) receipts.returned(userId, cursor.seq)
+      const own = channelOf(userId)
+      const pendingOn = channels.includes(own) ? own : null
+      return stream(subscription, cursor ? { cursor } : { pendingOn }, parts)
     },
     reauthorize: access.reauthorize,
     extend,
@@ -236,25 +194,25 @@ export const createStreams = (options: StreamsOptions): Streams => {
     },
     list: () => hub.subscriptions().map(describe),
     channelsOf: access.channelsOf,
-    start() {
-      timer ??= setInterval(tick, Math.min(heartbeatMs / 8, 1000))
-    },
+    start: lifetimes.start,
     async drain(ms) {
       const ends = hub.subscriptions().map(async subscription => {
         await Bun.sleep(Math.random() * ms)
         sendAway(subscription, 'draining')
       })
       await Promise.all(ends)
-      if (timer) clearInterval(timer)
-      timer = null
+      lifetimes.stop()
     },
   }
 }
 
-const noticeBefore = (expiresAt: number, now: number) => {
-  const leftMs = expiresAt * 1000 - now
-  return now + Math.max(leftMs - noticeMs, leftMs / 2)
-}
+const describe = ({ id, userId, channels, address, openedAt }: Subscription): OpenStream => ({
+  id,
+  userId,
+  channels,
+  address,
+  openedAt,
+})
 
 const revoke = (subscription: Subscription) =>
   subscription.close(controlFrame({ type: 'revoked' }), 'revoked')

@@ -1,195 +1,254 @@
+import type { Taken } from '../inbox/receipts.ts'
 import type { Frame } from '../log/event.ts'
+import { isEvent, isStored, Queue, type Queued } from './queue.ts'
 
-/** What waits in a queue: an event's frame, or the bytes of a control event or a heartbeat. */
-export type Queued = Frame | Uint8Array
+/** What is known of a connection when it opens. */
+export type ConnectionFacts = {
+  userId: string
+  /** The channels that it asked for; undefined for all that its user may read. */
+  asked: readonly string[] | undefined
+  /** When its token ends, in Unix seconds: the stream ends then, too. */
+  expiresAt: number
+  /** When the stream ends in any case, in Unix milliseconds. */
+  endsAt: number
+  /** Where it comes from; null when that can't be known. */
+  address: string | null
+  /** The proof of the ticket that opened it; null when a token did. */
+  proof: string | null
+  /** Whether the ticket was spent for it: its browser knows the proof only from this stream. */
+  isFirst: boolean
+}
+
+/** The subscription as others see it: they read its fields, and change it by its methods only. */
+export type Subscription = Readonly<OpenSubscription>
+
+/** A subscription that has everything up to `position` in the log of this epoch. */
+export const createSubscription = (
+  facts: ConnectionFacts,
+  place: { channels: readonly string[]; epoch: string; position: number; queueBytes: number },
+): Subscription => new OpenSubscription(facts, place)
 
 /**
- * A connection's handle in the hub: which channels it reads, how far it has come in the log, and the
- * queue of what its stream has not taken yet. A class, because there are thousands of them.
+ * One connection's place in the hub: who it is of, the channels that it reads, its position in the log, and
+ * the queue of frames that its stream has not written yet.
+ *
+ * The queue holds at most `queueBytes`. A frame that does not fit empties it: the stream then reads what it
+ * missed from the log. Events of the live path are not in the log, so dropping one adds to `lost`, and the
+ * client is told.
  */
-export class Subscription {
+class OpenSubscription extends Queue {
   /** The `streamId` of its `ready`, which nobody else can guess. */
   readonly id = crypto.randomUUID()
   readonly userId: string
+  readonly asked: readonly string[] | undefined
+  readonly address: string | null
+  readonly proof: string | null
+  readonly isFirst: boolean
+  /** In Unix milliseconds, as are the other times. */
+  readonly openedAt = Date.now()
+  readonly endsAt: number
+  /** When its token ends. */
+  expiresAt = 0
+  /** The log that its position is in. */
+  readonly epoch: string
   channels: readonly string[]
   /** The seq up to which its stream has taken all that is for it. */
   position: number
-  /** Its stream was handed all of `proven` above this seq. */
-  since: number
-  /** What was pending when it began, and was handed to it. */
-  pending: number[] = []
-  /** The channels that it had since it began. */
-  proven: readonly string[]
   /** Whether new events are pushed to it. If not, it reads the log until it has caught up. */
   live = false
-  /** What its stream says before it ends, once it is closed. */
-  farewell: Uint8Array | null = null
   closed = false
-  /** Why it was closed, in a word: `client`, when nobody here did it. */
+  /** Why it was closed, in a word: `client` when the client left. */
   reason = 'client'
-  /** Events of the live path that did not fit and are nowhere else; told to the client, then reset. */
-  lost = 0
-  /** Whether its queue was dropped and the client has not been told yet. */
-  lagging = false
-  /** When its stream last took something, in Unix milliseconds. */
-  takenAt = Date.now()
+  /** What its stream writes last, once it is closed. */
+  farewell: Uint8Array | null = null
+  /** When its connection last took something. */
+  takenAt = this.openedAt
 
+  /** When its client is told that the token expires; infinite once it was told. */
+  #noticeAt = 0
+  /** It has taken all of `#keptChannels` above this seq. */
+  #since: number
+  /** The channels that it had all the time since. */
+  #keptChannels: readonly string[]
+  /** The seqs that were pending when it began, and that it has taken. */
+  #pending: readonly number[] = []
   /** How many look-ups of its channels are under way: until they end, nothing of the log is sent. */
-  #held = 0
+  #holds = 0
+  /** Whether its queue was dropped and the client has not been told yet. */
+  #isLagging = false
+  #lost = 0
   readonly #queueBytes: number
-  #queue: Queued[] = []
-  #bytes = 0
-  #wake: (() => void) | null = null
 
-  constructor(options: {
-    userId: string
-    channels: readonly string[]
-    position: number
-    queueBytes: number
-  }) {
-    this.userId = options.userId
-    this.channels = options.channels
-    this.position = options.position
-    this.since = options.position
-    this.proven = options.channels
-    this.#queueBytes = options.queueBytes
+  constructor(
+    facts: ConnectionFacts,
+    place: { channels: readonly string[]; epoch: string; position: number; queueBytes: number },
+  ) {
+    super()
+    this.userId = facts.userId
+    this.asked = facts.asked
+    this.address = facts.address
+    this.proof = facts.proof
+    this.isFirst = facts.isFirst
+    this.endsAt = facts.endsAt
+    this.epoch = place.epoch
+    this.channels = place.channels
+    this.#keptChannels = place.channels
+    this.position = place.position
+    this.#since = place.position
+    this.#queueBytes = place.queueBytes
+    this.extendTo(facts.expiresAt)
   }
 
-  get queuedBytes() {
-    return this.#bytes
+  /** Begins at this seq, whatever was before it. */
+  startAt(seq: number) {
+    this.position = seq
+    this.#since = seq
   }
 
-  /**
-   * Queues an event. One that does not fit empties the queue: the stream then reads what it has not
-   * taken from the log, at its own pace. Events of the live path are not in the log, so they are
-   * counted as lost.
-   */
+  /** Its connection has taken everything up to this seq, or there was nothing for it. */
+  advanceTo(seq: number) {
+    this.position = seq
+  }
+
+  /** Becomes live if it has everything up to `head`: from then on it misses nothing. */
+  tryGoLive(head: number) {
+    if (!this.isHeld && this.position >= head) this.live = true
+    return this.live
+  }
+
+  /** Queues an event, unless it is behind and will read it from the log, or has it already. */
   push(frame: Frame) {
     if (this.closed) return
     const { seq } = frame.event
-    const stored = seq !== null
-    // Behind: it will read this from the log. Ahead: another instance has sent it already.
-    if (stored && (!this.live || seq <= this.position)) return
-    if (this.#bytes + frame.bytes.length > this.#queueBytes) {
-      if (!stored) this.lost++
-      this.#fallBehind()
-      return
-    }
-    this.#add(frame)
+    if (seq !== null && (!this.live || seq <= this.position)) return
+    if (this.hasRoomFor(frame.bytes)) this.add(frame)
+    else this.#fallBehind(seq === null ? 1 : 0)
   }
 
   /** Queues a control event or a heartbeat: small, and never dropped. */
   pushControl(bytes: Uint8Array) {
-    if (!this.closed) this.#add(bytes)
+    if (!this.closed) this.add(bytes)
+  }
+
+  /** Whether these bytes fit into its queue. */
+  hasRoomFor({ length }: Uint8Array) {
+    return this.queuedBytes + length <= this.#queueBytes
+  }
+
+  /** What its stream writes next, up to about `maxBytes`; empty when nothing waits. */
+  take(maxBytes: number): Queued[] {
+    const queued = this.takeQueued(maxBytes)
+    for (const item of queued) if (isEvent(item)) this.position = item.event.seq ?? this.position
+    return queued
+  }
+
+  /** Its connection has taken what was written. */
+  noteTaken() {
+    this.takenAt = Date.now()
+  }
+
+  /** Its connection has taken these, which were pending when it began. */
+  notePending(seqs: number[]) {
+    // Beyond that, what was pending is not confirmed by a cursor.
+    this.#pending = [...this.#pending, ...seqs].slice(0, mostPending)
+  }
+
+  /** After its queue was dropped, once: how many events are lost, as they were not in the log. */
+  takeLag(): { lost: number } | null {
+    if (!this.#isLagging) return null
+    const lost = this.#lost
+    this.#isLagging = false
+    this.#lost = 0
+    return { lost }
+  }
+
+  /** Resolves when there is something to write, or when it is closed. */
+  wait(): Promise<void> | undefined {
+    return this.isEmpty && !this.closed && !this.#isLagging ? this.woken() : undefined
   }
 
   /**
-   * Stops it from sending anything while its channels are looked up. What waits is dropped and read from
-   * the log afterwards, with the channels that it has then: so it gets nothing of one that it loses, and
-   * misses nothing of one that it gains. `head` is where the log ends. The caller owes `release`.
+   * Stops it from sending events while its channels are looked up. What waits is dropped and read from the
+   * log afterwards, with the channels of then: so it gets nothing of a channel that it loses, and misses
+   * nothing of one that it gains. `head` is where the log ends. The caller owes `release`.
    */
   hold(head: number) {
-    this.#held++
+    this.#holds++
     if (!this.live) return
-    if (!this.#queue.some(isStored)) this.position = Math.max(this.position, head)
-    this.#keep(queued => !isStored(queued))
+    if (!this.hasQueued(isStored)) this.position = Math.max(this.position, head)
+    this.keep(queued => !isStored(queued))
     this.live = false
   }
 
   release() {
-    this.#held--
-    this.#wakeUp()
+    this.#holds--
+    this.wake()
   }
 
   get isHeld() {
-    return this.#held > 0
+    return this.#holds > 0
   }
 
   /** Resolves when nobody holds it, or when it is closed. */
-  async settled() {
-    while (this.isHeld && !this.closed) await this.#woken()
+  settled(): Promise<void> | undefined {
+    return this.isHeld && !this.closed ? this.woken().then(() => this.settled()) : undefined
   }
 
-  /** Gives it other channels: it gets no further event of those it lost. */
+  /** Gives it other channels: it gets no further event of those that it loses. */
   moveTo(channels: readonly string[]) {
     this.channels = channels
-    this.proven = this.proven.filter(channel => channels.includes(channel))
-    this.#keep(queued => queued instanceof Uint8Array || channels.includes(queued.event.channel))
+    this.#keptChannels = this.#keptChannels.filter(channel => channels.includes(channel))
+    this.keep(queued => !isEvent(queued) || channels.includes(queued.event.channel))
   }
 
-  /** Takes what is queued, in order, up to about `maxBytes`; empty when nothing is. */
-  take(maxBytes: number): Queued[] {
-    let bytes = 0
-    let count = 0
-    for (const queued of this.#queue) {
-      bytes += sizeOf(queued)
-      count++
-      if (!(queued instanceof Uint8Array) && queued.event.seq !== null) {
-        this.position = queued.event.seq
-      }
-      if (bytes >= maxBytes) break
-    }
-    this.#bytes -= bytes
-    if (count === this.#queue.length) {
-      const all = this.#queue
-      this.#queue = []
-      return all
-    }
-    return this.#queue.splice(0, count)
+  /** Its token ends then, in Unix seconds. */
+  extendTo(expiresAt: number) {
+    const now = Date.now()
+    this.expiresAt = expiresAt * 1000
+    const leftMs = this.expiresAt - now
+    this.#noticeAt = now + Math.max(leftMs - noticeMs, leftMs / 2)
   }
 
-  /** Resolves when there is something to take, or when it is closed. */
-  wait(): Promise<void> | undefined {
-    if (this.#queue.length > 0 || this.closed || this.lagging) return undefined
-    return this.#woken()
+  /** Whether its client has to be told now that the token expires: true once for each token. */
+  takeNotice(now: number) {
+    const isDue = now >= this.#noticeAt
+    if (isDue) this.#noticeAt = Number.POSITIVE_INFINITY
+    return isDue
   }
 
-  #woken() {
-    return new Promise<void>(resolve => {
-      this.#wake = resolve
-    })
-  }
-
-  /** Ends its stream, after these last words. Without them it ends as if the network had gone. */
+  /** Ends its stream, after these last bytes. Without them it ends as if the network had gone. */
   close(farewell: Uint8Array | null = null, reason = 'client') {
     if (this.closed) return
     this.closed = true
     this.reason = reason
     this.farewell = farewell
-    this.#queue = []
-    this.#bytes = 0
-    this.#wakeUp()
+    this.clear()
+    this.wake()
   }
 
-  #add(queued: Queued) {
-    this.#queue.push(queued)
-    this.#bytes += sizeOf(queued)
-    this.#wakeUp()
+  /** Closes it when its request is aborted: `addEventListener` takes an object with this method. */
+  handleEvent() {
+    this.close()
   }
 
-  #fallBehind() {
-    for (const queued of this.#queue) {
-      if (!(queued instanceof Uint8Array) && queued.event.seq === null) this.lost++
-    }
-    this.#keep(queued => queued instanceof Uint8Array)
+  /** What it took until now; null when that is nothing. */
+  get taken(): Taken | null {
+    const [since, seq, pending] = [this.#since, this.position, this.#pending]
+    if (seq <= since && pending.length === 0) return null
+    return { userId: this.userId, channels: this.#keptChannels, pending, since, seq }
+  }
+
+  /** `lost` is how many more are lost than what waits. */
+  #fallBehind(lost: number) {
+    this.#lost += lost + this.countQueued(queued => isEvent(queued) && !isStored(queued))
+    this.keep(queued => !isEvent(queued))
     this.live = false
-    this.lagging = true
-    this.#wakeUp()
-  }
-
-  #keep(wanted: (queued: Queued) => boolean) {
-    this.#queue = this.#queue.filter(wanted)
-    this.#bytes = this.#queue.reduce((sum, queued) => sum + sizeOf(queued), 0)
-  }
-
-  // The stream goes on in a microtask, after the whole round was pushed: one wake, one write.
-  #wakeUp() {
-    this.#wake?.()
-    this.#wake = null
+    this.#isLagging = true
+    this.wake()
   }
 }
 
-const isStored = (queued: Queued) => !(queued instanceof Uint8Array) && queued.event.seq !== null
+const mostPending = 1000
 
-const sizeOf = (queued: Queued) =>
-  queued instanceof Uint8Array ? queued.length : queued.bytes.length
+/** How long before its end a stream is told that its token expires; short ones at half of their time. */
+const noticeMs = 60_000

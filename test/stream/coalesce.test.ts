@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { frameOf } from '../../src/log/event.ts'
-import { createJoin } from '../../src/stream/coalesce.ts'
+import { createCoalesce } from '../../src/stream/coalesce.ts'
 
 const frame = (seq: number) =>
   frameOf(
@@ -22,13 +22,13 @@ const heartbeat = new TextEncoder().encode(':\n\n')
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 
 test('streams that write the same frames share one copy', () => {
-  const join = createJoin()
-  expect(join([one, two])).toBe(join([one, two]))
-  expect(join([one])).toBe(one.bytes)
+  const coalesce = createCoalesce()
+  expect(coalesce([one, two])).toBe(coalesce([one, two]))
+  expect(coalesce([one])).toBe(one.bytes)
 })
 
 test('never gives one stream what is for another', () => {
-  const join = createJoin()
+  const coalesce = createCoalesce()
   const rounds = [
     [one, two],
     [one, three],
@@ -41,6 +41,6 @@ test('never gives one stream what is for another', () => {
     const expected = round
       .map(item => text(item instanceof Uint8Array ? item : item.bytes))
       .join('')
-    expect(text(join(round))).toBe(expected)
+    expect(text(coalesce(round))).toBe(expected)
   }
 })

@@ -3,6 +3,7 @@ import { createBatchLookup } from '../../src/lib/batch-lookup.ts'
 import { createHub } from '../../src/stream/hub.ts'
 import { createAccess } from '../../src/stream/permissions.ts'
 import type { Subscription } from '../../src/stream/subscription.ts'
+import { facts } from '../support/connection.ts'
 
 const setUp = (levelOf: Parameters<typeof createAccess>[0]['levelOf']) => {
   const hub = createHub({ queueBytes: 10_000, recentEvents: 1, recentBytes: 1000 })
@@ -14,13 +15,12 @@ const setUp = (levelOf: Parameters<typeof createAccess>[0]['levelOf']) => {
     hub,
     levelOf,
     adminRoleLevel: 100,
-    askedBy: () => undefined,
     unavailable: fail,
     revoke: fail,
     failed: fail,
   })
   const open = (userId: string): Subscription =>
-    hub.subscribe({ userId, channels: [`user-${userId}`, 'all-users'], position: 10 })
+    hub.subscribe(facts(userId), [`user-${userId}`, 'all-users'], 10)
   return { hub, access, open }
 }
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))

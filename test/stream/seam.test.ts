@@ -2,9 +2,10 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Event } from '../../src/log/event.ts'
 import type { Log } from '../../src/log/log.ts'
-import { createJoin } from '../../src/stream/coalesce.ts'
+import { createCoalesce } from '../../src/stream/coalesce.ts'
 import { createHub } from '../../src/stream/hub.ts'
 import { stream } from '../../src/stream/stream.ts'
+import { facts } from '../support/connection.ts'
 
 /**
  * The seam between backlog and live: whatever the order in which the log grows, an instance dispatches it,
@@ -77,7 +78,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
         survey: async () => ({ epoch: 'e', head: committed.length, floor: 0, missed: 0 }),
       }
       const start = Math.floor(before * cursor)
-      const subscription = hub.subscribe({ userId: '1', channels: ['user-1'], position: start })
+      const subscription = hub.subscribe(facts('1'), ['user-1'], start)
       const frames = stream(
         subscription,
         { cursor: { epoch: 'e', seq: start } },
@@ -93,7 +94,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
           retryMs: 1,
           replayLimit: 1000,
           writeBytes: 300,
-          join: createJoin(),
+          coalesce: createCoalesce(),
         },
       )
 

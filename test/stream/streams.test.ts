@@ -40,7 +40,6 @@ const setUp = () => {
     heartbeatMs: 10_000,
     retryMs: 1,
     maxStreamAgeMs: 60_000,
-    queueBytes: 1024 * 1024,
     replayLimit: 100,
     maxStreamsPerUser: 100,
     presence: { opened: () => undefined, closed: () => undefined },
@@ -52,20 +51,22 @@ const setUp = () => {
     },
     taken: () => undefined,
     receipts: { ended: () => undefined, returned: () => undefined, confirm: async () => undefined },
+    limits: { leave: () => undefined },
+    tickets: { extend: async () => undefined, release: async () => undefined },
     failed: () => undefined,
+    ticketFailed: () => undefined,
   })
-  const open = (seq: number | null, asked?: string[]) =>
+  const open = (seq: number | null, asked?: string[], { signal } = new AbortController()) =>
     streams.open({
       userId: '1',
       expiresAt: Number.MAX_SAFE_INTEGER,
       asked,
       cursor: seq === null ? null : { epoch: 'e', seq },
       isReturning: seq !== null,
-      signal: new AbortController().signal,
+      signal,
       address: null,
-      cut: () => undefined,
-      ended: () => undefined,
-      extended: null,
+      proof: null,
+      isFirst: false,
     })
   return { hub, levels, pages, streams, open }
 }
@@ -221,4 +222,29 @@ test('a stream whose role level can not be looked up again is sent away', async 
   const [subscription] = hub.subscriptions('1')
   expect(subscription?.closed).toBe(true)
   expect(new TextDecoder().decode(subscription?.farewell ?? undefined)).toContain('"reconnect"')
+})
+
+test('a client that leaves while its role level is looked up leaves no stream behind', async () => {
+  const { hub, levels, open } = setUp()
+  const client = new AbortController()
+  const opening = open(null, undefined, client)
+  client.abort()
+  levels[0]?.resolve(0)
+  await expect(opening).rejects.toThrow('abort')
+  expect(hub.size).toBe(0)
+})
+
+test('a stream ends when its client leaves, also while it waits for events', async () => {
+  const { hub, levels, open } = setUp()
+  const client = new AbortController()
+  const opening = open(null, undefined, client)
+  levels[0]?.resolve(0)
+  const stream = await opening
+  const reading = (async () => {
+    for await (const _ of stream);
+  })()
+  await turn()
+  client.abort()
+  await reading
+  expect(hub.size).toBe(0)
 })
