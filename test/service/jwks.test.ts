@@ -141,7 +141,7 @@ test('asks again for old keys in the background, and goes on with them while it 
     ),
   )
   expect(refusal).toMatchObject({ code: 'auth_unavailable' })
-  expect(sentences).toEqual(['The keys of JWT_JWKS_URL can not be had.'])
+  expect(sentences).toEqual(['The keys of JWT_JWKS_URL cannot be fetched.'])
   idp.answer = null
   await find()
 })
