@@ -7,7 +7,7 @@ import { KairanError } from '../lib/errors.ts'
 import html from './demo.html' with { type: 'text' }
 import type { DemoStore } from './demo.ts'
 
-/** Who can sign in here. */
+/** The users of the demo. */
 const users = [
   { id: '1', name: 'Aiko', roleLevel: 0 },
   { id: '2', name: 'Ben', roleLevel: 0 },
@@ -15,8 +15,8 @@ const users = [
 ] as const
 
 /**
- * The demo page at `/`, which signs in, streams and publishes. Only in `dev`: it lets anybody sign in as
- * any of its users.
+ * The demo page at `/`, on which one can sign in, publish and watch a stream. It is for `dev` only, because anybody can
+ * sign in as any of its users.
  */
 export const demoRoutes = (options: {
   auth: Auth
@@ -31,7 +31,7 @@ export const demoRoutes = (options: {
     .get('/', () => new Response(page, { headers: pageHeaders(page) }))
     .onBeforeHandle(({ request }) => {
       if (!isSameOrigin(request)) {
-        throw new KairanError('origin_forbidden', 'The demo takes requests of its own page only.')
+        throw new KairanError('origin_forbidden', 'The demo accepts requests of its own page only.')
       }
     })
     .post(
@@ -68,7 +68,7 @@ export const demoRoutes = (options: {
     )
 }
 
-/** Everything the page needs is in it: nothing else may run or load. */
+/** The page contains all that it needs, so nothing else may run or load. */
 const pageHeaders = (page: string) => {
   const hash = (tag: string) => {
     const [, text = ''] = new RegExp(`<${tag}>([\\s\\S]*)</${tag}>`).exec(page) ?? []

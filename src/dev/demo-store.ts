@@ -2,7 +2,7 @@ import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
 import type { DemoDelivery, DemoStore } from './demo.ts'
 
-/** What the demo page does in the database. */
+/** The demo page's work in the database. */
 export const createDemoStore = (database: Database): DemoStore => ({
   async publish(channel, payload, type) {
     const [row] = await runForClient(

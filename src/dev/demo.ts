@@ -1,12 +1,11 @@
-/** What the demo page needs of the database. */
+/** The demo page's questions to the database. */
 export type DemoStore = {
   /**
-   * Publishes in SQL, as any service would. Throws `bad_notification` or
-   * `payload_too_large` with what is wrong.
+   * Publishes in SQL, as any service would. Throws `bad_notification` or `payload_too_large` with the reason.
    */
   publish(channel: string, payload: string, type: string | null): Promise<string>
   deliveries(notificationId: string): Promise<DemoDelivery[]>
-  /** Gives a role level to a user who has none yet. */
+  /** Sets the role level of a user who has none yet. */
   giveRole(userId: string, roleLevel: number): Promise<void>
 }
 

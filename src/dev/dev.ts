@@ -7,7 +7,7 @@ import { directory, keptSecret, root } from './settings.ts'
 
 type Environment = Record<string, string | undefined>
 
-/** What it needs of `process`. */
+/** The parts of `process` that `dev` uses. */
 type Process = {
   env: Environment
   execPath: string
@@ -16,8 +16,8 @@ type Process = {
 }
 
 /**
- * Serves for a developer: with a Postgres of its own unless DATABASE_URL names one, the demo page, and
- * a restart at every change of the source. Resolves with the exit code when it is told to end.
+ * Serves for a developer: with an embedded Postgres unless DATABASE_URL names one, with the demo page, and with a restart
+ * at every change of the source. Resolves with the exit code after a signal.
  */
 export const dev = async (process: Process): Promise<number> => {
   const { env } = process
@@ -34,7 +34,7 @@ export const dev = async (process: Process): Promise<number> => {
     WORKERS: '1',
     DRAIN_MS: env.DRAIN_MS ?? '500',
   }
-  // --watch starts a new process; --hot would leave open streams on the old code.
+  // --watch starts a new process. With --hot, open streams would stay on the old code.
   const child = Bun.spawn(
     [
       ...[process.execPath, '--watch', '--no-clear-screen', 'src/main.ts'],
@@ -53,7 +53,7 @@ export const dev = async (process: Process): Promise<number> => {
   }
 }
 
-/** What a newcomer needs: the page, the database, and something to try. */
+/** Prints what a newcomer needs: the page, the database, and something to try. */
 const greet = async (
   settings: Environment & { JWT_SECRET: string },
   child: { exited: Promise<number>; exitCode: number | null },
@@ -84,7 +84,7 @@ const isReady = async (url: string) => {
   try {
     return (await fetch(`${url}/readyz`)).ok
   } catch {
-    return false // Nobody listens yet.
+    return false // The service does not listen yet.
   }
 }
 

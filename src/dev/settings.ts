@@ -9,7 +9,7 @@ export const directory = join(root, '.kairan')
 
 const secretFile = join(directory, 'jwt-secret')
 
-/** The settings that `dev` uses where the environment has none, as far as it was started here before. */
+/** The settings of `dev` that the environment does not set, if `dev` was started here before. */
 export const devSettings = async (): Promise<{ JWT_SECRET?: string; DATABASE_URL?: string }> => {
   const secret = await readSecret()
   const access = await readAccess(directory)

@@ -2,8 +2,8 @@ import { pino } from 'pino'
 import type { Report } from '../lib/report.ts'
 
 /**
- * One JSON line on stdout for each report, with the worker's number if it is one; in `dev` a readable one.
- * No pino transport: those are worker files, which a compiled binary does not have.
+ * Writes each report as a line of JSON to stdout, with the worker's number if there are several; in `dev` as readable
+ * text. It uses no pino transport, because a compiled binary does not contain the files of transports.
  */
 export const createLogger = async (options: {
   level: string
@@ -18,7 +18,7 @@ export const createLogger = async (options: {
   return report
 }
 
-/** Nothing of these is meant to be logged; should it be, it is not shown. */
+/** Names of values that must not be logged. If one is, it is hidden. */
 const redact = ['authorization', 'cookie', 'token', 'ticket', 'secret', 'password', 'payload']
 
 const prettyStream = async () => {

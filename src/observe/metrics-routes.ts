@@ -1,10 +1,10 @@
 import { Elysia } from 'elysia'
 import type { Metrics } from './metrics.ts'
 
-/** `GET /metrics`: for Prometheus, in its text format. Totals only: nothing about any user. */
+/** `GET /metrics`: the metrics in the text format of Prometheus. They are totals, without anything about a user. */
 export const metricsRoute = (
   metrics: Metrics,
-  /** The metrics of the workers that share the port: whichever is asked answers for all. */
+  /** The metrics of the other workers that share the port: each worker answers for all. */
   others: () => object[],
 ) =>
   new Elysia({ name: 'metrics' }).get('/metrics', async () => {

@@ -1,75 +1,75 @@
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Event } from '../log/event.ts'
 
-/** What parts of the service count, and `GET /metrics` and the dashboard show. Nothing in it names a user or a channel. */
+/** Counts what happens in the service, for `GET /metrics` and the dashboard. Names no user and no channel. */
 export type Metrics = {
   streamOpened(): void
-  /** Why it ended: `client`, or as its last control event says. */
+  /** A stream ended. The reason is `client`, or the type of its last control event. */
   streamEnded(reason: string, seconds: number): void
   streamRefused(reason: string): void
   gap(reason: string): void
   lagging(): void
-  /** A piece of the log was dispatched. */
+  /** Events of the log were dispatched. */
   dispatched(events: number): void
-  /** An event of the live path was dispatched, or could not be. */
+  /** An event of the live path was dispatched or refused. */
   live(outcome: 'dispatched' | 'refused'): void
   /** Deliveries expired before they could be sent. */
   expired(deliveries: number): void
-  /** Connections took events: how many, each counted once for each connection. */
+  /** Connections took events. An event counts once for each connection. */
   delivered(recipients: number): void
-  /** A stream took an event of the log. Only the first counts, and no replay. */
+  /** A stream took an event of the log. Only the first stream counts, and replays do not. */
   taken(event: Event): void
-  /** From here on events of the log are new. */
+  /** Events of the log above this seq are new. */
   begun(head: number): void
-  /** Somebody was not let in: the code of the answer. */
+  /** A request was answered with 401 or 403 and this code. */
   authFailed(code: string): void
-  /** LISTEN is up, for the first time or again. */
+  /** LISTEN has started, for the first time or again. */
   listening(): void
   /** The metrics in the Prometheus text format, with those of `others`, and its Content-Type. */
   text(others?: object[]): Promise<{ body: string; contentType: string }>
-  /** The same as data, for another process that shows them with its own. */
+  /** The metrics as data, for another worker that shows them with its own. */
   data(): Promise<object>
-  /** What the dashboard shows of this instance: totals since its start, and what is now. */
+  /** The facts of this instance for the dashboard: totals since its start, and current values. */
   facts(): Promise<Facts>
 }
 
-/** What an instance says of itself in `kairan.instances`. */
+/** The facts about an instance in `kairan.instances`. */
 export type Facts = State & {
   version: string
   dispatched: number
   live: number
   delivered: number
   refused: Record<string, number>
-  /** Of the latency: upper bounds in seconds, the counts up to each of them and in all, and the sum. */
+  /** The latency as a histogram: upper bounds in seconds, the count up to each, the total count, and the sum. */
   latency: { bounds: number[]; counts: number[]; sum: number }
 }
 
-/** What is now, asked when somebody looks. */
+/** Current values, read for each answer. */
 export type State = {
   streams: number
   users: number
-  /** The seq up to which it has dispatched. */
+  /** The seq up to which the log has been dispatched. */
   head: number
-  /** Status rows that wait to be written, and those that were given up. */
+  /** Status rows that wait to be written, and those that were dropped. */
   statusesWaiting: number
   statusesDropped: number
   listening: boolean
-  /** Why it is not ready; null when it is. */
+  /** Why the instance is not ready; null when it is. */
   problem: string | null
 }
 
-/** In seconds. Kairan's own part is one to three milliseconds. */
+/** Bounds in seconds. Kairan itself takes one to three milliseconds. */
 const latencyBounds = [
   0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ]
 
-/** The metrics of one process, each in a registry of its own: a test may have two services. */
+/** Creates the metrics of one service, in a registry of their own: a test may have two services in one process. */
 export const createMetrics = (options: {
   version: string
-  /** Its number, when it is one of several workers: then it is a label of all of its metrics. */
+  /** The number of this worker if there are several. It is a label of all metrics then. */
   worker?: number | undefined
   state(): State
-  /** How full the queue of NOTIFYs is, from 0 to 1; Postgres refuses commits when it is 1. */
+  /** How full the NOTIFY queue of Postgres is, from 0 to 1. At 1, Postgres refuses commits. */
   queueUsage(): Promise<number>
 }): Metrics => {
   const registry = new Registry()
@@ -86,7 +86,7 @@ export const createMetrics = (options: {
         try {
           this.set(await read())
         } catch {
-          // What can't be known now is left out: a number would be a lie.
+          // A value that is unknown now is left out.
           this.reset()
         }
       },
@@ -94,7 +94,7 @@ export const createMetrics = (options: {
 
   new Gauge({
     name: 'kairan_build_info',
-    help: 'Always 1; which version runs, on which Bun.',
+    help: 'Always 1. The labels name the versions of Kairan and Bun.',
     labelNames: ['version', 'bun'],
     registers,
   }).set({ version: options.version, bun: Bun.version }, 1)
@@ -118,15 +118,15 @@ export const createMetrics = (options: {
   )
   gauge(
     'statuses_dropped',
-    'Status rows that were given up, as too many waited.',
+    'Status rows that were dropped, because too many waited.',
     () => options.state().statusesDropped,
   )
   gauge(
     'pg_notify_queue_usage_ratio',
-    'How full the queue of NOTIFYs of Postgres is. At 1 it refuses commits.',
+    'How full the NOTIFY queue of Postgres is. At 1, Postgres refuses commits.',
     options.queueUsage,
   )
-  // Named as every Prometheus client names them.
+  // The names that all Prometheus clients use.
   new Gauge({
     name: 'process_resident_memory_bytes',
     help: 'Memory of this process.',
@@ -147,7 +147,7 @@ export const createMetrics = (options: {
   })
 
   const opened = counter('streams_opened_total', 'Streams that were opened.')
-  const ended = counter('streams_ended_total', 'Streams that ended, by why.', 'reason')
+  const ended = counter('streams_ended_total', 'Streams that ended, by reason.', 'reason')
   const duration = new Histogram({
     name: 'kairan_stream_duration_seconds',
     help: 'How long streams were open.',
@@ -156,17 +156,13 @@ export const createMetrics = (options: {
   })
   const refused = counter(
     'streams_refused_total',
-    'Streams that were sent away for a while.',
+    'Streams that were asked to come back later, by reason.',
     'reason',
   )
-  const gaps = counter('gaps_total', 'Streams that were told of a gap, by why.', 'reason')
+  const gaps = counter('gaps_total', 'Streams that were told of a gap, by reason.', 'reason')
   const lagging = counter('lagging_total', 'Streams that read too slowly and went back to the log.')
   const dispatched = counter('events_dispatched_total', 'Events of the log that were dispatched.')
-  const live = counter(
-    'live_events_total',
-    'Events of the live path, by what became of them.',
-    'outcome',
-  )
+  const live = counter('live_events_total', 'Events of the live path, by outcome.', 'outcome')
   const expired = counter(
     'deliveries_expired_total',
     'Deliveries that expired before they were sent.',
@@ -177,16 +173,19 @@ export const createMetrics = (options: {
   )
   const latency = new Histogram({
     name: 'kairan_delivery_latency_seconds',
-    help: 'From the insert of a notification until the first stream took it, replays aside.',
+    help: 'Time from the insert of a notification until the first stream took it, without replays.',
     buckets: latencyBounds,
     registers,
   })
   const authFailures = counter(
     'auth_failures_total',
-    'Requests that were not let in, by code.',
+    'Requests that were answered with 401 or 403, by code.',
     'code',
   )
-  const listens = counter('listener_starts_total', 'How often LISTEN came up, once at the start.')
+  const listens = counter(
+    'listener_starts_total',
+    'How often LISTEN started; 1 after the start of the process.',
+  )
 
   /** The newest event that a stream took. */
   let newest = 0
@@ -208,7 +207,7 @@ export const createMetrics = (options: {
       if (seq === null || seq <= newest) return
       newest = seq
       const seconds = (Date.now() - Date.parse(createdAt)) / 1000
-      // One that was made before the years that have dates says nothing of today.
+      // A date in a far past, which JavaScript cannot represent, says nothing about the latency.
       if (Number.isFinite(seconds)) latency.observe(Math.max(0, seconds))
     },
     begun(head) {

@@ -7,15 +7,15 @@ import { messageOf } from '../lib/errors.ts'
 import type { Event } from '../log/event.ts'
 import { contextOf, type TraceContext, type Traces } from './traces.ts'
 
-/** So many dispatched events are remembered until a stream takes them. */
+/** How many dispatched events are remembered until a stream takes them. */
 const mostWaiting = 10_000
 /** How long the last spans may take to be sent when the service stops. */
 const lastSendMs = 3000
 
 /**
- * Sends the way of traced notifications to an OTLP endpoint: `kairan.publish` → `kairan.dispatch` →
- * `kairan.deliver`. There is none for a stream, which would be as long as the stream. An endpoint that is away
- * costs spans, and nothing else.
+ * Sends spans of traced notifications to an OTLP endpoint: `kairan.publish` → `kairan.dispatch` → `kairan.deliver`.
+ * Streams have no span, because it would last as long as the stream. While the endpoint is down, spans are lost, and
+ * nothing else.
  */
 export const createOtelTraces = (options: {
   endpoint: string
@@ -37,7 +37,7 @@ export const createOtelTraces = (options: {
     ],
   })
   const tracer = provider.getTracer('kairan', options.version)
-  /** When each was dispatched, and as which span. */
+  /** For each dispatched event its span, and when it was dispatched. */
   const waiting = createBoundedMap<{ span: Span; at: number }>(mostWaiting)
 
   const start = (
@@ -111,7 +111,7 @@ export const createOtelTraces = (options: {
   }
 }
 
-/** Messaging conventions of OpenTelemetry. Never the channel of a user: there are as many as users. */
+/** Attributes by the messaging conventions of OpenTelemetry. Channels of users are left out: there are too many. */
 const attributesOf = ({ id, channel, type }: Event) => ({
   'messaging.system': 'kairan',
   'messaging.destination.template': channel.startsWith('user-') ? 'user-{id}' : channel,

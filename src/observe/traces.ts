@@ -1,21 +1,21 @@
 import type { Event } from '../log/event.ts'
 
-/** The way of traced notifications, for OpenTelemetry. Of one that is not traced nothing is kept, and nothing is sent. */
+/** Follows traced notifications for OpenTelemetry. For others nothing is kept and nothing is sent. */
 export type Traces = {
   /**
-   * Begins to publish over HTTP, as a part of the trace of the request. Gives what the row has to carry, and
-   * `end`, which hears whether it failed.
+   * Starts the span of a publish over HTTP, within the trace of the request. Returns the traceparent for the row, and
+   * `end`, which is called with the error if publishing failed.
    */
   publishing(traceparent: string | null): { traceparent: string | null; end(error?: unknown): void }
-  /** Events of the log are on their way to the streams of this instance. */
+  /** Events of the log were dispatched to the streams of this instance. */
   dispatched(events: Event[]): void
   /** The first stream of this instance has taken an event. */
   taken(event: Event): void
-  /** Sends what waits, within a few seconds. */
+  /** Sends the remaining spans, within a few seconds. */
   stop(): Promise<void>
 }
 
-/** When no endpoint is set: the trace of a request is carried along, and that is all. */
+/** Used when no endpoint is set: it only passes the trace of a request on. */
 export const noTraces: Traces = {
   publishing: traceparent => ({
     traceparent: contextOf(traceparent)?.text ?? null,
@@ -26,10 +26,10 @@ export const noTraces: Traces = {
   stop: async () => undefined,
 }
 
-/** A trace context, as `traceparent` of https://www.w3.org/TR/trace-context/ says it. */
+/** A trace context, as in the header `traceparent` of https://www.w3.org/TR/trace-context/. */
 export type TraceContext = { text: string; traceId: string; spanId: string; isSampled: boolean }
 
-/** Reads a traceparent; null when it is none. */
+/** Parses a traceparent. Returns null for anything else. */
 export const contextOf = (text: string | null | undefined): TraceContext | null => {
   if (!text) return null
   const [, traceId = '', spanId = '', flags = ''] =

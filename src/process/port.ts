@@ -1,9 +1,8 @@
 import { createServer } from 'node:net'
 
 /**
- * Finds out whether one can listen there, and resolves with the port: `port` 0 picks a free one. Rejects
- * with the reason. Also sees processes that share the port among themselves, which a listener that would
- * share it too does not.
+ * Checks that a port is free, and resolves with it; `port` 0 picks a free one. Rejects with the reason. It also finds
+ * other processes that share the port among themselves. A worker would not: it would share the port with them.
  */
 export const findPort = async (host: string, port: number): Promise<number> => {
   const { promise, resolve, reject } = Promise.withResolvers<number>()

@@ -4,8 +4,8 @@ import { saveRoleLevel } from '../auth/roles-store.ts'
 export const roleUsage = 'Usage: kairan role 42 100'
 
 /**
- * What `kairan role` does: gives a user a role level in `kairan.roles`, and resolves with a sentence that says so.
- * Open streams of the user follow at once. Throws an Error whose message says what is wrong.
+ * The command `kairan role`: sets the role level of a user in `kairan.roles`, and resolves with a sentence that says
+ * so. It takes effect on open streams at once. Throws an Error whose message says what is wrong.
  */
 export const setRole = async (options: string[], databaseUrl: string): Promise<string> => {
   const [userId, level, ...more] = options

@@ -7,7 +7,7 @@ export const tokenUsage =
   'Usage: kairan token --sub 42 [--scope kairan:publish] [--expires 1h] [--claim name=json …]'
 
 /**
- * What `kairan token` prints: a token for a user, signed with the first of these secrets. Throws an Error whose
+ * The command `kairan token`: makes a token of a user, signed with the first of these secrets. Throws an Error whose
  * message says what is wrong with the options.
  */
 export const makeToken = async (
@@ -45,7 +45,7 @@ const parse = (options: string[]) => {
   }
 }
 
-/** Claims that have an option or a setting of their own. */
+/** Claims that are set by an option or a setting. */
 const reserved: Record<string, string> = {
   sub: '--sub',
   exp: '--expires',
@@ -61,7 +61,7 @@ const parseClaim = (text: string): [string, unknown] => {
   try {
     if (name !== '') return [name, JSON.parse(json)]
   } catch {
-    // Said below, for both.
+    // Refused below, as other values are.
   }
   throw new Error(
     `--claim "${text}" has to be a name and JSON: --claim 'kairan:subscribe=["org-7"]' or --claim 'name="text"'.`,

@@ -4,32 +4,32 @@ import type { Report } from '../lib/report.ts'
 
 export type Workers = {
   /**
-   * Starts them, and starts again each that ends. Resolves with the exit code when all have ended: after
-   * `stop`, or because the first could not start.
+   * Starts the workers, and restarts each that ends. Resolves with the exit code when all have ended: after `stop`, or
+   * because the first could not start.
    */
   run(): Promise<number>
-  /** Has all of them drain. */
+  /** Lets all workers drain. */
   stop(): void
-  /** Ends all of them at once. */
+  /** Ends all workers at once. */
   kill(): void
 }
 
 type Options = {
   count: number
   /**
-   * What the worker with this number, from 1, runs. When it is ready it sends its URL over IPC. An object that
-   * it sends is handed on to the other workers.
+   * The command of the worker with this number, from 1. When the worker is ready, it sends its URL over IPC. Objects
+   * that it sends are passed on to the other workers.
    */
   command: (worker: number) => string[]
   env: Record<string, string | undefined>
-  /** A worker that was ready for so long is trusted again: it is not made to wait for earlier failures. */
+  /** A worker that was ready for this time is restarted without delay, whatever failed before. */
   steadyMs: number
   report: Report
 }
 
 /**
- * Keeps `count` processes running that do the same. The first begins alone: it brings the schema up to
- * date, and what makes it impossible to start is found and said once.
+ * Keeps `count` equal processes running. The first starts alone: it brings the schema up to date, and a reason that
+ * prevents the start is reported once.
  */
 export const createWorkers = (options: Options): Workers => {
   const { count, report } = options
@@ -75,7 +75,7 @@ export const createWorkers = (options: Options): Workers => {
   }
 }
 
-/** Keeps one of them running. */
+/** Keeps one worker running. */
 const createWorker = (
   worker: number,
   options: Options & {
@@ -97,7 +97,7 @@ const createWorker = (
         env: options.env,
         stdio: ['ignore', 'inherit', 'inherit'],
         ipc(message, sender) {
-          // What it said last may be heard after its end.
+          // Its last message may arrive after its end.
           if (sender !== child || stopping) return
           if (typeof message === 'object' && message) return options.relay(message)
           if (typeof message !== 'string') return
@@ -106,7 +106,7 @@ const createWorker = (
         },
       })
     } catch (error) {
-      // The system has no process left to give, or the program was moved.
+      // The system cannot start more processes, or the program was moved.
       report.error({ worker, error: messageOf(error) }, 'A worker could not be started.')
       return { code: 1, signal: null, wasSteady: false }
     }
@@ -122,7 +122,7 @@ const createWorker = (
     async keep() {
       for (let failures = 1; !stopping; failures++) {
         const { code, signal, wasSteady } = await runOnce()
-        // A signal can come before it has begun to listen for signals.
+        // The signal may come before the worker handles signals.
         if (stopping) return signal === 'SIGTERM' || signal === 'SIGINT' ? 0 : code
         if (!options.hasBegun() && isFinal.has(code)) return code
         if (wasSteady) failures = 1
@@ -133,7 +133,7 @@ const createWorker = (
       return 0
     },
     send(message: object) {
-      // Before it listens, or after its end, there is nobody to tell.
+      // The worker does not read messages yet, or has ended.
       if (child?.exitCode === null) child.send(message)
     },
     stop() {
@@ -148,5 +148,5 @@ const createWorker = (
   }
 }
 
-/** What main.ts ends with when it could not start; all else may be an accident. */
+/** The exit code of main.ts when a start is impossible. Other codes may be accidents. */
 const isFinal = new Set([1, 78])

@@ -4,10 +4,10 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { exists } from './home.ts'
 
-/** How to reach the server, and the process that started it. Kept between runs, for its owner only. */
+/** The server's port and password, and the process that started it. Kept between runs in a file for its owner only. */
 export type Access = { port: number; password: string; startedBy: number }
 
-// Not "kairan": a schema of the user's name would be the first in its search_path.
+// Not "kairan": the schema with the name of the user comes first in its search_path.
 export const user = 'postgres'
 export const database = 'kairan'
 
@@ -16,7 +16,7 @@ export const urlOf = ({ port, password }: Access, name = database) =>
 
 export const accessFile = (directory: string) => join(directory, 'postgres.json')
 
-/** Null when there is none, and when it is not what was written. */
+/** Null when the file is missing, or not as it was written. */
 export const readAccess = async (directory: string): Promise<Access | null> => {
   const file = accessFile(directory)
   if (!(await exists(file))) return null
@@ -38,14 +38,14 @@ const isAccess = (value: unknown): value is Access => {
   return typeof port === 'number' && typeof password === 'string' && typeof startedBy === 'number'
 }
 
-/** As a whole or not at all, so that a start which is killed leaves it readable. */
+/** Writes the file as a whole or not at all, so that it stays readable when the start is killed. */
 export const writeAccess = async (directory: string, access: Access) => {
   const file = accessFile(directory)
   await writeFile(`${file}.new`, JSON.stringify(access), { mode: 0o600 })
   await rename(`${file}.new`, file)
 }
 
-/** The port of last time, so that what was written down stays true; another when it is taken. */
+/** The port of the last run, so that connection strings stay valid; another one if it is taken. */
 export const freePort = async (kept: number | undefined) => {
   for (const port of [kept, 0]) {
     if (port === undefined) continue
@@ -57,5 +57,5 @@ export const freePort = async (kept: number | undefined) => {
     await once(server, 'close')
     if (typeof address === 'object' && address) return address.port
   }
-  throw new Error('There is no free port on 127.0.0.1 for Postgres')
+  throw new Error('No port on 127.0.0.1 is free for Postgres')
 }

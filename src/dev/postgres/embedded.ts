@@ -8,18 +8,18 @@ import { endOrphan } from './orphan.ts'
 import { end, initialize, startServer } from './server.ts'
 
 export type EmbeddedPostgres = {
-  /** For any program on this machine. */
+  /** The URL, for any program on this machine. */
   url: string
   /** Stops the server, and resolves when it is gone. */
   stop(): Promise<void>
 }
 
 /**
- * Starts the Postgres that `dev` and the tests use when there is none: real server binaries, on a free
- * port of 127.0.0.1, with its data, port and password kept in `directory`. `durable: false` is faster;
- * a crash then costs the last commits, and one of the machine perhaps the data. A server that was left
- * running by a process which was killed is stopped first. While one start has `directory`, every other
- * rejects. Rejects with the server's last words, and with what can be done.
+ * Starts the Postgres that `dev` and the tests use when there is no other: real server binaries, on a free port of
+ * 127.0.0.1. Data, port and password are kept in `directory`. `durable: false` is faster; a crash then loses the last
+ * commits, and a crash of the machine perhaps all data. A server that was left running by a killed process is stopped
+ * first. While one start uses `directory`, other starts reject. Rejects with the end of the server's log and with what
+ * to do.
  */
 export const startEmbedded = async ({
   directory,
@@ -44,7 +44,7 @@ export const startEmbedded = async ({
       ...(durable ? {} : fastSettings),
       ...settings,
     })
-    // Not only in stop(): when the server has crashed, this process may start it again.
+    // Also when the server has crashed: this process may start it again.
     server.once('exit', release)
     let stopped: Promise<void> | null = null
     const stop = () => {
@@ -61,12 +61,12 @@ export const startEmbedded = async ({
 const fastSettings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
- * Takes the directory for one start, and resolves with what gives it back. A note with a process id
- * would outlive a SIGKILL, and two starts could both judge it stale. A lock of SQLite's is the system's
- * own: it ends with its process, however that ends.
+ * Claims the directory for one start, and resolves with a function that releases it. A file with a process id would
+ * outlive a SIGKILL, and two starts could both take it for stale. A lock of SQLite is a lock of the operating system:
+ * it ends with its process, however that ends.
  */
 const claim = async (directory: string) => {
-  // One that is just ending, or whose server has just crashed, gives it back in a moment.
+  // A start that is ending, or whose server has crashed, releases it in a moment.
   const deadline = Date.now() + 1000
   for (;;) {
     const lock = new Database(join(directory, 'postgres.lock'))
@@ -84,7 +84,7 @@ const claim = async (directory: string) => {
 
 const inUse = async (directory: string) => {
   const { startedBy } = (await readAccess(directory)) ?? {}
-  // The very first start has written nothing yet, and another may not have come to that.
+  // The first start may not have written it yet.
   const who = startedBy && isRunning(startedBy) ? `Process ${startedBy}` : 'Another start'
   return new Error(
     `${who} uses the Postgres in ${directory} already. End it first, ` +
@@ -96,12 +96,12 @@ const isRunning = (pid: number) => {
   try {
     return process.kill(pid, 0)
   } catch (error) {
-    // It is there, but somebody else's.
+    // It exists, but belongs to another user.
     return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
 
-/** Settles port and password, and makes the data if there is none. */
+/** Chooses port and password, and makes the data if there is none. */
 const prepare = async (directory: string, home: Home, durable: boolean): Promise<Access> => {
   const kept = await readAccess(directory)
   const hasData = await exists(join(home.data, 'PG_VERSION'))
@@ -111,14 +111,14 @@ const prepare = async (directory: string, home: Home, durable: boolean): Promise
         `or damaged. Bring it back, remove ${home.data} to begin anew, or set DATABASE_URL.`,
     )
   }
-  // Before the port is looked at: it is the orphan that has it.
+  // Before the port is checked: the orphan listens on it.
   await endOrphan(home)
   const access = {
     port: await freePort(kept?.port),
     password: kept?.password ?? randomBytes(24).toString('base64url'),
     startedBy: process.pid,
   }
-  // Before the data: killed in between, we would leave data whose password nobody knows.
+  // Before the data is made: a kill in between would leave data with an unknown password.
   await writeAccess(directory, access)
   if (!hasData) await initialize(home, access.password, durable)
   return access

