@@ -1,12 +1,16 @@
 import type { SQL } from 'bun'
 import { sql as drizzleSql } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import type { Knex } from 'knex'
 import { type Kysely, sql as kyselySql } from 'kysely'
 import type { Pool } from 'pg'
 import type { Sql } from 'postgres'
+import type { Sequelize } from 'sequelize'
+import { DataSource, EntitySchema } from 'typeorm'
 import { notifications } from './drizzle.ts'
 import type { Database } from './kysely.ts'
 import type { PrismaClient } from './prisma/client/client.ts'
+import { Notification } from './typeorm.ts'
 
 const text = JSON.stringify({ orderId: 7 })
 const channels = ['user-1', 'all-users']
@@ -22,6 +26,11 @@ export const castToText = {
     kyselySql`select kairan.publish('user-6', ${text}::text::jsonb)`.execute(db),
   prisma: (prisma: PrismaClient) =>
     prisma.$queryRaw`select kairan.publish('user-6', ${text}::text::jsonb)`,
+  knex: (knex: Knex) => knex.raw(`select kairan.publish('user-6', ?::text::jsonb)`, [text]),
+  sequelize: (sequelize: Sequelize) =>
+    sequelize.query(`select kairan.publish('user-6', $text::text::jsonb)`, { bind: { text } }),
+  typeorm: (source: DataSource) =>
+    source.query(`select kairan.publish('user-6', $1::text::jsonb)`, [text]),
 }
 
 // From here on each is refused. It is a test that they are, and that the answer says why.
@@ -38,6 +47,15 @@ export const encodedTwice = {
     kyselySql`select kairan.publish('user-1', ${JSON.stringify(text)})`.execute(db),
   prisma: (prisma: PrismaClient) =>
     prisma.$queryRaw`select kairan.publish('user-1', ${JSON.stringify(text)}::jsonb)::text`,
+  knex: (knex: Knex) =>
+    knex('kairan.notifications').insert({ channels, payload: JSON.stringify(text) }),
+  sequelize: (sequelize: Sequelize) =>
+    sequelize.query(`select kairan.publish('user-1', $twice)`, {
+      bind: { twice: JSON.stringify(text) },
+    }),
+  // It encodes what goes into a jsonb column of an entity.
+  typeorm: (source: DataSource) =>
+    source.getRepository(Notification).insert({ channels, payload: Object(text) }),
 }
 
 /** Without `::text[]` Postgres takes the parameter for the one channel of publish(text, …). */
@@ -48,8 +66,18 @@ export const channelsAsText = {
   kysely: (db: Kysely<Database>) => kyselySql`select kairan.publish(${channels}, '{}')`.execute(db),
   prisma: (prisma: PrismaClient) =>
     prisma.$queryRaw`select kairan.publish(${channels}, '{}')::text`,
+  knex: (knex: Knex) => knex.raw(`select kairan.publish(?, '{}')`, [channels]),
+  sequelize: (sequelize: Sequelize) =>
+    sequelize.query(`select kairan.publish($channels, '{}')`, { bind: { channels } }),
+  typeorm: (source: DataSource) => source.query(`select kairan.publish($1, '{}')`, [channels]),
 }
 
 /** Drizzle makes a list of parameters of it, a record: no such function exists. */
 export const channelsAsRecord = (db: PostgresJsDatabase) =>
   db.execute(drizzleSql`select kairan.publish(${channels}, '{}')`)
+
+/** TypeORM then plans to drop what the entity does not have. */
+export const synchronized = (url: string) => {
+  const entities = [new EntitySchema({ ...Notification.options, synchronize: true })]
+  return new DataSource({ type: 'postgres', url, entities }).initialize()
+}

@@ -7,6 +7,8 @@ export type Recipe = {
   placeOrder(userId: string, item: string): Promise<string | undefined>
   remind(userId: string, orderId: number): Promise<string | undefined>
   announce(text: string): Promise<string | undefined>
+  /** A row with a `dedupe_key`, which a later one with the same is left out for. */
+  announceOnce?: (text: string, key: string) => Promise<unknown>
   /** `$1::text::jsonb`, which is right with every client. It publishes {"orderId": 7} for user 6. */
   asText?: () => Promise<unknown>
   /** What somebody could write by mistake, by its name, and what the answer has to say. */
@@ -26,7 +28,7 @@ export const noArray = {
   advises: 'Several channels are a text[]: $1::text[]',
 }
 
-/** Tests a recipe with streams of a running service as the proof. */
+/** Tests a recipe as a kairan_publisher, with streams of a running service as the proof. */
 export const testRecipe = (
   name: string,
   open: (url: string) => Promise<Recipe>,
@@ -40,7 +42,7 @@ export const testRecipe = (
     }
     beforeAll(async () => {
       const opening = await shop()
-      opened = { shop: opening, recipe: await open(opening.url) }
+      opened = { shop: opening, recipe: await open(opening.publisherUrl) }
     })
     afterAll(async () => {
       await opened?.recipe.close()
@@ -92,6 +94,16 @@ export const testRecipe = (
         { id, type: 'order.reminder', channel: 'user-4', payload: { orderId: 7 } },
         { id: next, payload: { orderId: 8 } },
       ])
+    })
+
+    test('a row whose key was used before is left out', async () => {
+      const { shop, recipe } = get()
+      if (!recipe.announceOnce) return
+      await using user = await shop.stream('8')
+      await recipe.announceOnce('first', 'announced')
+      await recipe.announceOnce('second', 'announced')
+      await recipe.announceOnce('third', 'announced later')
+      expect((await user.atLeast(2)).map(({ payload }) => payload.text)).toEqual(['first', 'third'])
     })
 
     test('a text comes as it is', async () => {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { open as openStream } from './client.ts'
 import { database } from './database.ts'
+import { login } from './logins.ts'
 import { serve, tokenFor } from './service.ts'
 
 const tables = await Bun.file(join(import.meta.dir, '../../docs/recipes/shop.sql')).text()
@@ -22,10 +23,14 @@ export const shop = async () => {
     ${tables}
     insert into stock values ('tea', 1000), ('lamp', 0)`)
   const service = stack.use(await serve(db, { ROLE_LEVEL_QUERY: roleLevelQuery }))
+  const publisher = stack.use(await login(db, 'kairan_publisher'))
+  await db.sql.unsafe(`grant select, insert, update on orders, stock to ${publisher.name}`)
   const kept = stack.move()
   return {
     url: db.url,
     sql: db.sql,
+    /** As the shop's own login, which may write its tables and, for the rest, is a `kairan_publisher`. */
+    publisherUrl: publisher.url,
     /** The open stream of a user: "admin" is one. */
     async stream(userId: string) {
       const stream = await openStream(service.url, { token: await tokenFor(userId) })
