@@ -1,7 +1,8 @@
 /**
- * What becomes slower as Kairan grows? First with the number of open streams: a channel for each, then one
- * that all read. Rows are read a thousand at a time, so fewer streams get several in one write. Then with the length of the log: what a stream that returns, one that comes for
- * the first time, the numbering and the retention take. LOG_ROWS adds a length, such as 10000000 (minutes).
+ * What becomes slower as Kairan grows? First with the number of open streams: one channel for each stream, then one
+ * channel for all. Rows are read a thousand at a time, so few streams get several events in one write. Then with the
+ * length of the log: a stream that resumes, a stream without a cursor, the numbering, and the retention. LOG_ROWS adds
+ * a length, such as 10000000 (takes minutes).
  */
 
 import { allDelivered } from './support/delivered.ts'
@@ -14,7 +15,7 @@ import { measured, median, printTable } from './support/table.ts'
 
 const text = mark + 'x'.repeat(200 - '{"text":""}'.length - 1)
 
-/** Delivers to so many streams; null where the system does not allow as many open files. */
+/** Delivers to this many streams; null where the system does not allow enough open files. */
 const ofStreams = async (streams: number) => {
   const files = withFiles(streams + 500)
   if (!files) return null

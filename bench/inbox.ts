@@ -1,7 +1,7 @@
 /**
- * How long do a page of the inbox with its unread count, and a change, take for a user who has a million
- * notifications? Over HTTP, one request after the other, and then how Postgres went about it. LOG_ROWS is
- * how long the log is in all, such as 10000000 (minutes): every n-th delivery is the user's.
+ * How long does a page of the inbox with its unread count take for a user with a million notifications, and how long
+ * a change? Over HTTP, one request after the other; then the plans of Postgres. LOG_ROWS is the length of the whole log,
+ * such as 10000000 (takes minutes): every n-th delivery is the user's.
  */
 
 import postgres from 'postgres'
@@ -18,7 +18,7 @@ const requests = Number(process.env.REQUESTS ?? 200)
 
 type Case = {
   name: string
-  /** The ranges of what is read. */
+  /** The ranges of positions that are read. */
   read: string
   query?: string
   post?: (n: number) => object
@@ -29,7 +29,7 @@ const scattered = `(select '${allRead}'::int8multirange - range_agg(int8range(n 
 
 const fill = async (sql: Sql) => {
   const id = `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`
-  // One in ten is for everyone.
+  // One in ten is for all users.
   const channel = `case when n % ${every} > 0 then 'user-' || 1000 + n % 10000
     when n / ${every} % 10 = 0 then 'all-users' else 'user-42' end`
   await sql.unsafe(`
@@ -120,7 +120,7 @@ const measure = async (url: string, each: Case) => {
   for (let n = 0; n < requests + 20; n++) {
     const begin = performance.now()
     await ask(url, each, n)
-    // The first ones make connections and plans; and a program may only mark so often.
+    // The first requests make connections and plans. The pause keeps below the rate limit of changes.
     if (n >= 20) times.push(performance.now() - begin)
     if (each.post) await Bun.sleep(20)
   }
@@ -151,7 +151,7 @@ const measure = async (url: string, each: Case) => {
   printTable(['', 'p50', 'p95', 'found', 'unread'], rows)
 }
 
-// As a connection through a pooler has it, without the service's settings: the functions bring their own.
+// As through a pooler, without the settings of the service's sessions: the functions have their own.
 const explained: string[] = []
 const plain = postgres(database.url, {
   max: 1,

@@ -1,6 +1,6 @@
 /**
- * 10,000 clients come at once: what does each cost to open, in CPU, and to keep, in memory? Kairan checks a
- * JWT for each; the others check nothing.
+ * 10,000 clients connect at once: how much CPU does each opening cost, and how much memory each open stream? Kairan
+ * verifies a JWT for each client; the others check nothing.
  */
 import { nchan } from './peers/nchan.ts'
 import { kairan } from './support/kairan.ts'
@@ -17,14 +17,14 @@ const once = async (start: () => Promise<Peer | null>) => {
   await using peer = await start()
   if (!peer) return null
   await using readers = await openReaders()
-  // What is loaded and compiled once is not what a stream costs.
+  // Warms up: loading and compiling happen once and are not the cost of a stream.
   await readers.open(peer.url, peer.path, identities.slice(0, warmUp))
   const before = await usageOf(peer.pids)
   const { open } = await readers.open(peer.url, peer.path, identities.slice(warmUp))
   const opened = await usageOf(peer.pids)
   if (open !== streams + warmUp)
     throw new Error(`${peer.name} opened ${open} of ${streams + warmUp}`)
-  // A quiet second: what was needed for opening only is given back.
+  // After a quiet second, memory that only the opening needed is free again.
   await Bun.sleep(1000)
   const idle = await usageOf(peer.pids)
   return {

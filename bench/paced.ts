@@ -1,6 +1,6 @@
 /**
- * What does an event cost when they come one by one? 100 a second to 1,000 streams: the CPU time of the
- * server for each event that a stream got.
+ * What does an event cost when events come one by one? At 100 events a second to 1,000 streams: the server's CPU time
+ * for each event that a stream received.
  */
 import { nchan } from './peers/nchan.ts'
 import { kairan } from './support/kairan.ts'

@@ -1,6 +1,6 @@
 /**
- * Runs the benchmarks that are named (`bun run bench fanout paced`), or all of them, one after the other:
- * each is a file that prints its table.
+ * Runs the named benchmarks (`bun run bench fanout paced`), or all of them, one after the other. Each is a file that
+ * prints its table.
  */
 import { Glob } from 'bun'
 

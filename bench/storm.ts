@@ -1,7 +1,7 @@
 /**
- * 10,000 streams are cut at once, as by a network that fails. 100 events for all of them are published
- * meanwhile, then all come back at once with their cursors. How long until each has its 100, and what
- * does the database have to answer for it?
+ * 10,000 streams are cut at once, as by a failing network. Meanwhile 100 events for all of them are published. Then all
+ * clients reconnect at once with their cursors. How long does it take until each has its 100 events, and how many
+ * statements does the database run?
  */
 
 import type { Sql } from '../src/postgres/connect.ts'
@@ -34,7 +34,7 @@ const storm = async (start: () => Promise<(Peer & { sql?: Sql }) | null>) => {
 const once = async ({ name, url, path, publish, sql }: Peer & { sql?: Sql }) => {
   await using readers = await openReaders()
   await readers.open(url, path, identities, { keep: true })
-  // nchan gives a cursor only with an event.
+  // nchan sends a cursor with events only.
   await publish(1, text)
   await readers.events(streams)
   const cursors = (await readers.streams()).map(({ cursor }) => cursor)
@@ -52,7 +52,7 @@ const once = async ({ name, url, path, publish, sql }: Peer & { sql?: Sql }) => 
   const headers = cursors.map(cursor => ({ 'last-event-id': cursor }))
   await readers.open(url, path, identities, { headers, atOnce: streams, keep: true })
   const { lastAtMs } = await readers.events(streams * (events + 1))
-  // The statuses follow, and so would an event that somebody gets twice.
+  // Waits for the statuses, and for events that would be delivered twice.
   await Bun.sleep(500)
   const wrong = (await readers.streams()).filter(stream => stream.events !== events)
   if (wrong.length > 0) {
@@ -72,7 +72,7 @@ const statementsOf = (sql: Sql) => sql<Statement[]>`
 
 const total = (statements: Statement[]) => statements.reduce((sum, { calls }) => sum + calls, 0)
 
-/** With what counts the statements, where the database is our own. */
+/** Enables pg_stat_statements, if the database was started by the benchmark. */
 const counted = async () => {
   const peer = await kairan({ settings: { shared_preload_libraries: 'pg_stat_statements' } })
   await peer.sql`create extension if not exists pg_stat_statements`

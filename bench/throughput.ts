@@ -1,8 +1,8 @@
 /**
- * From the writers to the clients, on all cores: how many events a second? 1,000 users have a stream each;
- * 16 writers insert one row after the other for a random user, then one statement inserts 100,000 rows for
- * all of them. Beside it a trigger that calls pg_notify for each row, and a service that LISTENs. That one
- * can't address anybody, so it has one stream: it writes each event once, too, but keeps and marks nothing.
+ * How many events a second get from the writers to the clients, on all cores? 1,000 users have a stream each. 16
+ * writers insert row after row for random users; then one statement inserts 100,000 rows for all users. The peer is a
+ * trigger that calls pg_notify for each row, and a service that LISTENs. It cannot address users, so it has one stream:
+ * it writes each event once too, but stores no events and no statuses.
  */
 import { connect } from '../src/postgres/connect.ts'
 import { allDelivered } from './support/delivered.ts'
@@ -16,7 +16,7 @@ const streams = 1000
 const writers = 16
 const seconds = 5
 const rows = 100_000
-// As Postgres prints it, so that it has 200 bytes there, too.
+// 200 bytes as Postgres prints it.
 const payload = `{"text": "${mark}${'x'.repeat(200 - '{"text": "~"}'.length)}"}`
 
 const pgbench = await findPgbench()
@@ -49,14 +49,14 @@ const sides = [
   { name: peer.name, table: 'bench.notifications', marked: null },
 ].map(side => ({ ...side, single: findings(), bulk: findings() }))
 
-/** Of each run, how many a second were committed, had arrived, and had got their status. */
+/** For each run: how many a second were committed, arrived, and got their status. */
 function findings(): Record<'committed' | 'arrived' | 'marked', number[]> {
   return { committed: [], arrived: [], marked: [] }
 }
 
 type Side = (typeof sides)[number]
 
-/** Lets a side write, and waits until all of it has come and is marked. */
+/** Lets a side write, and waits until all events have arrived and are marked. */
 const measure = async (
   { marked }: Side,
   into: ReturnType<typeof findings>,

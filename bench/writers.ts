@@ -1,7 +1,7 @@
 /**
- * What do writers pay for being heard? Commits a second of 8 and of 32 writers, one notification each
- * time, while Kairan delivers them; beside the same insert into a table without triggers, and into one
- * whose trigger calls pg_notify. Nobody listens to that one: it is what the NOTIFY alone costs.
+ * What does publishing cost the writers? It measures the commits a second of 8 and of 32 writers, with one
+ * notification each, while Kairan delivers them. The peers are the same insert into a table without triggers, and into a
+ * table whose trigger calls pg_notify. No session listens to the latter, so it shows the cost of the NOTIFY alone.
  */
 import { connect } from '../src/postgres/connect.ts'
 import { allDelivered } from './support/delivered.ts'
@@ -12,7 +12,7 @@ import { median, printTable, runs } from './support/table.ts'
 
 const streams = 100
 const seconds = 3
-// As Postgres prints it, so that it has 200 bytes there, too.
+// 200 bytes as Postgres prints it.
 const payload = `{"text": "${mark}${'x'.repeat(200 - '{"text": "~"}'.length)}"}`
 
 const pgbench = await findPgbench()
@@ -33,7 +33,7 @@ await sql.unsafe(`
   create trigger ring after insert on bench.ringing for each row execute function bench.ring();
 `)
 
-/** Without its trigger, a table has to be told how many bytes the payload has. */
+/** Without its trigger, the number of bytes of the payload has to be inserted. */
 const insert = (table: string, bytes?: number) => `
   \\set user random(0, ${streams - 1})
   insert into ${table} (channels, payload, type${bytes ? ', bytes' : ''})
@@ -54,7 +54,7 @@ for (let run = 0; run < runs; run++) {
     const found = await pgbench(script, { url: database.url, writers, seconds })
     perSecond.push(found.perSecond)
     if (name !== 'Kairan') continue
-    // What is still to be done must not slow the next one down.
+    // Unfinished work must not slow the next measurement down.
     published += found.commits
     await readers.events(published)
     await allDelivered(sql)

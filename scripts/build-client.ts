@@ -1,11 +1,11 @@
-/** Writes the browser client as a package, ready to be published: `bun run build:client [folder]`. */
+/** Builds the package of the browser client: `bun run build:client [folder]`. */
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { version } from '../package.json' with { type: 'json' }
 
 const root = join(import.meta.dir, '..')
 const target = resolve(process.argv[2] ?? join(root, 'dist/client'))
-/** Written first, so that a build which fails leaves no half of a package. */
+/** Built here first, so that a failed build leaves no half of a package. */
 const folder = `${target}.new`
 const entries = ['index', 'react']
 
@@ -41,7 +41,7 @@ const build = async () => {
   await rename(folder, target)
 }
 
-/** Writes what the entries declare, and the types that they name. */
+/** Writes the type declarations of the entries, and those of the types that they use. */
 const writeTypes = async () => {
   const declared = join(folder, 'declared')
   const tsc = Bun.spawn(
@@ -57,7 +57,7 @@ const writeTypes = async () => {
   if ((await tsc.exited) !== 0) throw new Error('The types could not be written')
   for (const name of [...entries, 'types']) {
     const text = await Bun.file(join(declared, `${name}.d.ts`)).text()
-    // Where TypeScript looks for the declarations of a module that Node can find, too.
+    // The declarations import each other as .js files, as Node and TypeScript resolve them.
     await Bun.write(join(folder, `${name}.d.ts`), text.replaceAll(".ts';", ".js';"))
   }
   await rm(declared, { recursive: true })

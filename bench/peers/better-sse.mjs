@@ -1,4 +1,4 @@
-// better-sse on Node, as its README uses it: a session for each request, a channel that broadcasts.
+// better-sse on Node, used as in its README: a session for each request, and a channel that broadcasts.
 import { createServer } from 'node:http'
 import { createChannel, createSession } from 'better-sse'
 

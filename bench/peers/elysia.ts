@@ -1,4 +1,4 @@
-// Elysia's own way: a generator for each connection, which encodes each event for itself.
+// Plain Elysia: a generator for each connection, which encodes each event itself.
 import { Elysia, sse } from 'elysia'
 
 type Queue = { events: unknown[]; wake: (() => void) | null }

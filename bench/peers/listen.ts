@@ -1,5 +1,5 @@
-// What one would write by hand: LISTEN, and write what comes to every open response. No table, no resume,
-// no status, no check of who reads.
+// A simple service, as one would write it by hand: it LISTENs and writes each NOTIFY to every open response. It has no
+// table, no resuming, no statuses and no permissions.
 import postgres from 'postgres'
 
 const [port, url] = process.argv.slice(2)

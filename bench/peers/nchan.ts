@@ -8,7 +8,7 @@ import { install } from '../support/apt.ts'
 import { type Peer, started } from '../support/peer.ts'
 import { pinned } from '../support/readers.ts'
 
-/** nchan (nginx, C), with one worker: what Debian's libnginx-mod-nchan installs. */
+/** nchan (nginx, C) with one worker, as in Debian's package libnginx-mod-nchan. */
 export const nchan = async (): Promise<Peer | null> => {
   const module = '/usr/lib/nginx/modules/ngx_nchan_module.so'
   if (!(await Bun.file(module).exists())) await install('nginx', 'libnginx-mod-nchan')
@@ -48,7 +48,7 @@ export const nchan = async (): Promise<Peer | null> => {
   }
 }
 
-/** All on one connection, without waiting for answers in between: so the publisher is not what is measured. */
+/** Sends all requests on one connection without waiting for answers, so that the publisher is not the bottleneck. */
 const publish = async (port: number, count: number, text: string) => {
   const socket = connect(port, '127.0.0.1')
   const request = `POST /pub HTTP/1.1\r\nhost: bench\r\ncontent-length: ${text.length}\r\n\r\n${text}`

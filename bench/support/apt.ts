@@ -1,4 +1,4 @@
-/** Installs Debian packages, where there is apt-get and we are root. Whether it worked, the caller sees. */
+/** Tries to install Debian packages, if there is apt-get and this process is root. The caller checks the result. */
 export const install = async (...packages: string[]) => {
   if (!Bun.which('apt-get') || process.getuid?.() !== 0) return
   const run = (...command: string[]) =>

@@ -1,13 +1,12 @@
 import type { Sql } from '../../src/postgres/connect.ts'
 
 /**
- * Fills an empty log with `rows` deliveries of the past, as if they had been sent. Spread over all of it:
- * 100 for user-rare, and the tenth part for user-busy, of which 10 are still pending. The rest is that of a
- * thousand users, some of whom have not come for theirs: of all, 1 in 100 is pending. 1 in 10 has expired
- * after it was delivered. `rows` is a multiple of 10,000.
+ * Fills an empty log with `rows` deliveries of the past. 100 of them, spread over the log, are for user-rare, and a tenth
+ * of all for user-busy, of which 10 are pending. The rest is for a thousand users. Of all, 1 in 100 is pending, and 1 in
+ * 10 has expired after it was delivered. `rows` is a multiple of 10,000.
  */
 export const fill = async (sql: Sql, rows: number) => {
-  // In the order of time, as the ids of version 7 are.
+  // In the order of time, like UUIDs of version 7.
   const id = `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`
   const channel = `case
     when n % ${rows / 100} = 0 then 'user-rare'
@@ -34,5 +33,5 @@ export const fill = async (sql: Sql, rows: number) => {
   await sql.unsafe('vacuum analyze kairan.deliveries')
 }
 
-// Of 200 bytes, as Postgres prints it, with the byte that the readers count.
+// 200 bytes as Postgres prints it, with the byte that the readers count.
 const payload = `{"text": "~${'x'.repeat(200 - '{"text": "~"}'.length)}"}`

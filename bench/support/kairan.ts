@@ -4,8 +4,8 @@ import { pinned } from './readers.ts'
 import { benchDatabase, benchService } from './server.ts'
 
 /**
- * Kairan on one core, its Postgres on the other, where the readers are, too. Everything that it does is
- * done: tokens are checked, notifications are rows, statuses are written.
+ * Kairan on one core; Postgres and the readers on the other. Nothing is left out: tokens are verified, notifications
+ * are rows, statuses are written.
  */
 export const kairan = async ({
   settings = {},

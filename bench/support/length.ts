@@ -9,9 +9,9 @@ import { benchService, ownDatabase, tokenFor } from './server.ts'
 import { measured, median, runs } from './table.ts'
 
 /**
- * What is done with a log of so many rows: how many milliseconds it takes, and how Postgres does it. The
- * events of the stream that resumes are spread over all of the log, and whoever comes for the first time
- * has got a tenth of it before: that is what a statement without the right index would have to read.
+ * Measures work on a log of this many rows: its milliseconds, and the plans of Postgres. The events of the stream that
+ * resumes are spread over the whole log. A tenth of the log was delivered earlier to the user of the stream without a
+ * cursor: a statement without the right index would have to read all that.
  */
 export const ofLength = async (rows: number) => {
   await using database = await ownDatabase()
@@ -32,7 +32,7 @@ export const ofLength = async (rows: number) => {
   const resume = (url: string) => timeUntil(url, 'rare', 100, beginning)
   const connectFirst = async (url: string) => {
     const ms = await timeUntil(url, 'busy', 10)
-    // They become pending again as soon as they are marked.
+    // They are set to pending again as soon as they are marked.
     let marked = 0
     await eventually(async () => {
       const { count } = await sql`
@@ -48,7 +48,7 @@ export const ofLength = async (rows: number) => {
   found.set('number and read 1', await several(() => number(1)))
   found.set('number and read 1,000', await several(() => number(1000)))
   {
-    // It has just begun at the head, so nothing before is in its memory.
+    // The service has just started at the head, so it has no earlier events in memory.
     await using service = await benchService(database.url)
     found.set('resume, 100 events missed', await several(() => resume(service.url)))
     found.set('first connect, 10 pending', await several(() => connectFirst(service.url)))
@@ -84,7 +84,7 @@ const publish = (sql: Sql, channel: string, count: number) => sql`
   insert into kairan.notifications (channels, payload)
   select array[${channel}::text], jsonb_build_object('text', ${text}::text) from generate_series(1, ${count}::int)`
 
-/** How many milliseconds it takes until a stream that opens has got so many events. */
+/** How many milliseconds it takes until a new stream has received this many events. */
 const timeUntil = async (url: string, userId: string, events: number, lastEventId?: string) => {
   const headers = new Headers({ authorization: `Bearer ${await tokenFor(userId)}` })
   if (lastEventId !== undefined) headers.set('last-event-id', lastEventId)
@@ -104,7 +104,7 @@ const timed = async (work: () => PromiseLike<unknown>) => {
   return performance.now() - begin
 }
 
-/** Once to warm up, then three times in each run: these are short. */
+/** Once to warm up, then three times in each run, because these are short. */
 const several = async (measure: () => Promise<number>) => {
   await measure()
   const values: number[] = []

@@ -3,13 +3,13 @@ import { isReady } from '../../test/support/process.ts'
 import { openReaders, pinned, type Readers } from './readers.ts'
 import { tokens } from './server.ts'
 
-/** A server that is measured: where it is, how to subscribe, and how to make it send. */
+/** A server to measure: its address, how to subscribe, and how to make it send. */
 export type Peer = AsyncDisposable & {
   name: string
   url: string
   path: string
   pids: number[]
-  /** Sends the text `count` times to everybody, as fast as it goes. Resolves when it is accepted. */
+  /** Sends the text `count` times to all streams, as fast as possible. Resolves when it is accepted. */
   publish(count: number, text: string): Promise<void>
 }
 
@@ -40,7 +40,7 @@ export const started = async (
   }
 }
 
-/** A peer with `streams` open streams and those who read them, for as long as `measure` takes. */
+/** Runs `measure` with a peer and `streams` open streams of readers. */
 export const withReaders = async <T>(
   start: () => Promise<Peer | null>,
   streams: number,
@@ -54,7 +54,7 @@ export const withReaders = async <T>(
   return await measure(peer, readers)
 }
 
-/** A peer of `bench/peers` that publishes when it is sent a POST. */
+/** A peer of `bench/peers`, which publishes the body of a POST. */
 const posted = async (name: string, command: (port: number) => string[]): Promise<Peer> => {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -81,11 +81,11 @@ export const betterSse = async () =>
     ? posted('better-sse', port => ['node', `${peers}/better-sse.mjs`, `${port}`])
     : null
 
-/** An Elysia generator for each connection that encodes every event itself. */
+/** Plain Elysia: a generator for each connection, which encodes every event itself. */
 export const plainElysia = () =>
   posted('plain Elysia', port => [process.execPath, `${peers}/elysia.ts`, `${port}`])
 
-/** What one would write by hand: LISTEN in the database, and whatever comes goes to every open stream. */
+/** A simple service, as one would write it by hand: it LISTENs and sends each NOTIFY to every open stream. */
 export const bareListen = async (databaseUrl: string) => {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`

@@ -1,13 +1,13 @@
 import { Glob } from 'bun'
 import { install } from './apt.ts'
 
-/** Runs one script in each of so many connections for so many seconds. Rejects when a writer failed. */
+/** Runs a script in several connections for some seconds. Rejects when a writer failed. */
 export type Pgbench = (
   script: string,
   options: { url: string; writers: number; seconds: number },
 ) => Promise<{ commits: number; perSecond: number }>
 
-/** Postgres' own load generator: it costs the machine less than writers in JavaScript. Null where there is none. */
+/** The path of pgbench, which needs less CPU than writers in JavaScript. Null where it is not installed. */
 export const findPgbench = async (): Promise<Pgbench | null> => {
   if (find() === null) await install('postgresql', 'postgresql-contrib')
   const program = find()
@@ -34,7 +34,7 @@ export const findPgbench = async (): Promise<Pgbench | null> => {
 }
 
 const find = () => {
-  // Debian keeps it out of the PATH, and what is in the PATH may be a wrapper that looks for clusters.
+  // On Debian it is not in the PATH, or the one in the PATH is a wrapper that looks for clusters.
   const [debian] = [...new Glob('*/bin/pgbench').scanSync({ cwd: debianHome, absolute: true })]
   return debian ?? Bun.which('pgbench')
 }

@@ -1,15 +1,15 @@
 import type { Sql } from '../../src/postgres/connect.ts'
 
-/** How a statement was carried out: its text, and how many blocks it touched at the most. */
+/** The plan of a statement: its text, and the largest number of blocks that it touched. */
 export type Plan = {
   statement: string
   blocks: number
   scansTable: boolean
-  /** Whether processes were started for it. */
+  /** Whether it used parallel workers. */
   parallel: boolean
 }
 
-/** From now on, whoever connects has the plans of all statements written into the server's log. */
+/** Lets new sessions write the plans of all statements into the server's log. */
 export const explainAll = (sql: Sql) =>
   sql.unsafe(
     Object.entries({
@@ -28,13 +28,13 @@ export const explainAll = (sql: Sql) =>
 /** The plans in a server's log that touch notifications or deliveries, one for each statement. */
 export const plansIn = (log: string) => {
   const plans = new Map<string, Plan>()
-  // An entry goes on for as long as its lines begin with a tab.
+  // The lines of an entry after its first begin with a tab.
   for (const entry of log.split(/^(?!\t)/m)) {
     const [, text, plan] = /\tQuery Text: (.*?)\n(\t[^\n]*\(cost=.*)/s.exec(entry) ?? []
     if (!text || !plan || !/ on (notifications|deliveries)\b/.test(plan)) continue
     const [, hit, read = 0] = /Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?/.exec(plan) ?? []
     const whole = text.replace(/\s+/g, ' ').trim()
-    // Two of them begin alike.
+    // Two of the statements begin alike.
     const statement = whole.includes("status = 'pending'") ? `[pending] ${whole}` : whole
     const before = plans.get(statement)
     plans.set(statement, {

@@ -1,6 +1,6 @@
 /**
- * A process that holds many streams open and counts what comes, as cheaply as it can: raw sockets, and one
- * byte that is in every event once. Told what to do by its parent, see readers.ts.
+ * A process that holds many streams open and counts their events as cheaply as possible: it uses raw sockets, and
+ * counts a byte that each event contains once. Its parent controls it: see readers.ts.
  */
 import type { Socket, SocketHandler } from 'bun'
 
@@ -16,14 +16,14 @@ export type Answer = {
   bytes: number
   failed: number
   lastAtMs: number
-  /** What was kept of each stream, in the order of the requests; when asked for. */
+  /** The state of each stream, in the order of the requests, if requested. */
   streams?: Kept[]
 }
 
-/** How many events a stream has got, and where it resumes: its last `id`, empty before the first. */
+/** The number of events that a stream has received, and its last `id`, empty before the first. */
 export type Kept = { events: number; cursor: string }
 
-/** In every event of a benchmark once, and nowhere else in a stream. */
+/** A byte that each event of a benchmark contains once, and that occurs nowhere else in a stream. */
 export const mark = '~'
 
 type Stream = Kept & { began: boolean; opened(): void }
@@ -52,7 +52,7 @@ const count = (socket: Socket<Stream>, data: Buffer) => {
   socket.data.opened()
 }
 
-/** Counts for each stream, too. An `id` that comes in two pieces is missed: wait for quiet to rely on it. */
+/** Counts for each stream. It misses an `id` that arrives in two pieces: use it when the stream is quiet. */
 const countAndKeep = (socket: Socket<Stream>, data: Buffer) => {
   const before = events
   count(socket, data)

@@ -7,7 +7,7 @@ type OpenOptions = { headers?: Record<string, string>[]; atOnce?: number; keep?:
 
 export type Readers = Awaited<ReturnType<typeof openReaders>>
 
-/** Streams that are held open by a process of their own, on the second core unless told. */
+/** Streams that another process holds open, by default on the second core. */
 export const openReaders = async (on = pinned(1)) => {
   let answered: ((answer: Answer) => void) | null = null
   const child = Bun.spawn([...on, process.execPath, `${import.meta.dir}/reader.ts`], {
@@ -24,8 +24,8 @@ export const openReaders = async (on = pinned(1)) => {
   return {
     count,
     /**
-     * Opens one stream for each token, `atOnce` of them at a time, and waits until all have begun. What
-     * `streams` tells is of those that are opened with `keep`.
+     * Opens one stream for each token, `atOnce` at a time, and waits until all have begun. `streams` returns the state of
+     * those that were opened with `keep`.
      */
     open(
       url: string,
@@ -43,12 +43,12 @@ export const openReaders = async (on = pinned(1)) => {
       })
       return order({ do: 'open', host: hostname, port: Number(port), requests, atOnce, keep })
     },
-    /** Waits until so many events have come in all. */
+    /** Waits until this many events have arrived in total. */
     async events(total: number, limitMs = 60_000) {
       await eventually(async () => (await count()).events >= total, limitMs)
       return count()
     },
-    /** What was kept of each stream, in the order in which they were opened. */
+    /** The state of each stream, in the order in which they were opened. */
     streams: async () => (await order({ do: 'streams' })).streams ?? [],
     close: () => order({ do: 'close' }),
     async [Symbol.asyncDispose]() {
@@ -58,18 +58,18 @@ export const openReaders = async (on = pinned(1)) => {
   }
 }
 
-/** Puts what follows on one core, where the system can. */
+/** The command that runs a program on one core, where the system supports it. */
 export const pinned = (core: number) =>
   Bun.which('taskset') ? ['taskset', '-c', String(core)] : []
 
-/** What lets a program open so many files; null where the system does not allow it. */
+/** The command that lets a program open this many files; null where the system does not allow it. */
 export const withFiles = (files: number) => {
   const prefix = ['sh', '-c', `ulimit -n ${files} && exec "$0" "$@"`]
   const { success } = Bun.spawnSync([...prefix, 'true'], { stdio: ['ignore', 'ignore', 'ignore'] })
   return success ? prefix : null
 }
 
-/** The CPU time that a process and its threads have used, in milliseconds, and its resident memory in bytes. */
+/** The CPU time of a process and its threads in milliseconds, and its resident memory in bytes. */
 export const usageOf = async (pids: number[]) => {
   let cpuMs = 0
   let memory = 0

@@ -11,21 +11,21 @@ const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cooki
 
 export const tokenFor = (userId: string) => auth.sign(userId, 3600)
 
-/** A token for each of so many users. */
+/** Tokens of this many users. */
 export const tokens = (count: number) =>
   Promise.all(Array.from({ length: count }, (_, n) => tokenFor(String(n))))
 
-/** A Postgres of its own that writes durably, as in production. BENCH_DATABASE_URL names another. */
+/** Starts a Postgres that writes durably, as in production. BENCH_DATABASE_URL names another one. */
 export const benchDatabase = async (settings: Record<string, string> = {}) => {
   const { BENCH_DATABASE_URL: url } = process.env
   if (url) return { url, [Symbol.asyncDispose]: async () => undefined }
   return ownDatabase(settings)
 }
 
-/** The same, in any case; with the file that the server writes its log to. */
+/** As above, whatever BENCH_DATABASE_URL is; with the file of the server's log. */
 export const ownDatabase = async (settings: Record<string, string> = {}) => {
   const directory = await mkdtemp(join(tmpdir(), 'kairan-bench-'))
-  // As root, the server's user has to enter it.
+  // The server's user has to enter it, if root runs this.
   await chmod(directory, 0o755)
   const server = await startEmbedded({
     directory,

@@ -1,44 +1,44 @@
 import { createParser, type Frame } from './frames.ts'
 import type { Control, Status } from './types.ts'
 
-/** A stream that comes back by itself. */
+/** A stream that reconnects by itself. */
 export type Connection = {
-  /** Connects now: ends a wait, or replaces the stream that is open. */
+  /** Connects now: ends the wait, or replaces the open stream. */
   restart(): void
   stop(): void
 }
 
-/** How an attempt ended: it is repeated after a while, after `afterMs`, or when somebody asks. */
+/** How an attempt ended, and when the next one begins: after a random time, after `afterMs`, or when `connect()` is called. */
 type End = { reason: string; afterMs?: number | undefined; isFinal?: boolean }
 
-/** The longest wait between two attempts. */
+/** The longest wait between two attempts, in milliseconds. */
 const maxWaitMs = 30_000
 
 /**
- * How long to wait: after a stream that was open, what the server asked for; then up to twice as long each
- * time, at random, so that those who lost it together don't return together.
+ * How long to wait before the next attempt: first the time of the server's `retry:`, then up to twice as long each
+ * time. The time is random, so that clients that were cut together do not reconnect together.
  */
 export const waitMs = (failures: number, retryMs: number) =>
   failures === 0 ? retryMs : Math.random() * Math.min(maxWaitMs, retryMs * 2 ** failures)
 
-/** So many refusals in a row, each with a new token, are an answer. */
+/** After this many refusals in a row, each with a new token, the stream is closed. */
 const maxRefusals = 3
 
 /**
- * Keeps a stream open until it is stopped. It is read with `fetch`: an EventSource tells neither why it
- * was refused nor that a heartbeat came, sends no Authorization, and gives up for good on a proxy's 502.
+ * Keeps a stream open until it is stopped. It uses `fetch`, because an EventSource reports neither the reason of a
+ * refusal nor heartbeats, sends no Authorization header, and gives up for good when a proxy answers 502.
  */
 export const keepConnection = (options: {
-  /** Asks for the stream. `refresh`: the last token was refused, or has ended. */
+  /** Requests the stream. `refresh`: the last token was refused or has expired. */
   request(refresh: boolean, signal: AbortSignal): Promise<Response>
-  /** Asks that the stream may outlive its token. Resolves with whether it may. */
+  /** Extends the stream with a new token. Resolves with whether that worked. */
   renew(streamId: unknown): Promise<boolean>
   onFrame(frame: Frame): void
-  /** Hears of every piece that came, after its frames. */
+  /** Called for every piece of the stream, after its frames. */
   onBytes(): void
   onStatus(status: Status, reason: string | null): void
   stallMs: number
-  /** Whether it begins only when it is asked to. */
+  /** Whether it waits for the first call of `connect()`. */
   isClosed: boolean
 }): Connection => {
   const { onStatus, stallMs } = options
@@ -62,7 +62,7 @@ export const keepConnection = (options: {
     }
   }
 
-  /** Waits until somebody asks, or for so long. */
+  /** Waits for this time, or until `connect()` is called. */
   const wait = (ms?: number) =>
     new Promise<void>(resolve => {
       endWait = resolve
@@ -127,7 +127,7 @@ export const keepConnection = (options: {
     }
   }
 
-  /** Does what a control event asks for; with what it returns, the stream is over. */
+  /** Handles a control event. If it returns an outcome, the stream is over. */
   const heed = ({ type, reason, afterMs, streamId }: Control): End | undefined => {
     switch (type) {
       case 'ready':
@@ -151,7 +151,7 @@ export const keepConnection = (options: {
     }
   }
 
-  /** If it can't be, the stream goes on until the old token ends, and a new one begins with a new token. */
+  /** If it fails, the stream continues until the old token expires, and the next one starts with a new token. */
   const renew = async () => {
     isStale = !(await options.renew(openId).catch(() => false))
   }

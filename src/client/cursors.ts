@@ -1,7 +1,6 @@
 /**
- * How far cursor `a` is ahead of `b`: negative when it is behind, NaN when they are of different logs or
- * one is not known. A stream is in the order of the log, so what is not ahead of what a tab has seen, it has
- * seen.
+ * How far cursor `a` is ahead of `b`: negative when it is behind, NaN when they belong to different logs or one is
+ * unknown. A stream is in the order of the log, so a tab has seen every event that is not ahead of its cursor.
  */
 export const distance = (a: string | null | undefined, b: string | null) => {
   const [logA, seqA] = a?.split('-') ?? []

@@ -2,8 +2,8 @@
 export type Frame = { event: string; data: string | null; id?: string }
 
 /**
- * Takes the text of a stream in pieces of any size and gives its blocks (WHATWG HTML, 9.2.6). A block
- * counts when its blank line has come, so what is cut off in the middle never does.
+ * Parses the text of a stream, in pieces of any size, into blocks (WHATWG HTML, 9.2.6). A block counts when its blank
+ * line has arrived, so a block that is cut off never counts.
  */
 export const createParser = (on: { frame(frame: Frame): void; retry(ms: number): void }) => {
   let rest = ''

@@ -1,9 +1,9 @@
-/** So many events may wait for a loop over them. */
+/** How many events may wait for a loop over them. */
 const maxWaiting = 10_000
 
 /**
- * The events from now on, until `signal`. A loop that is so slow that 10,000 wait for it ends with an error:
- * it would miss some.
+ * Iterates over the events from now on, until `signal`. If 10,000 events wait for a slow loop, it ends with an error
+ * instead of missing events.
  */
 export async function* iterate<Event>(
   listen: (listener: (event: Event) => void) => () => void,

@@ -1,12 +1,12 @@
 /**
- * What the page goes through. A page that is put away or frozen has to let go of its connection and its
- * lock: with them it can't come back from the browser's cache, and it would keep the lead from others.
+ * Events of the page. When a page is hidden in the browser's cache or frozen, it has to close its connection and release
+ * its lock. Otherwise the browser cannot restore it from the cache, and no other tab can lead.
  */
 export const watchPage = (
   on: {
-    /** The network came or went. */
+    /** The network went up or down. */
     network(): void
-    /** Somebody looks at the page again. */
+    /** The page is visible again. */
     shown(): void
     putAway(): void
     back(): void
@@ -22,12 +22,12 @@ export const watchPage = (
   listen(globalThis, 'online', on.network)
   listen(globalThis, 'offline', on.network)
   listen(globalThis, 'pagehide', on.putAway)
-  // Every page is shown once; only one that was put away comes back.
+  // `pageshow` also fires at the first load. `persisted` is true for a page from the cache only.
   listen(globalThis, 'pageshow', event => 'persisted' in event && event.persisted && on.back())
   listen(document, 'freeze', on.putAway)
   listen(document, 'resume', on.back)
   listen(document, 'visibilitychange', () => isVisible() && on.shown())
 }
 
-/** Where there is no page, as in a worker, it is as if somebody looked. */
+/** Without a document, as in a worker, it counts as visible. */
 export const isVisible = () => globalThis.document?.visibilityState !== 'hidden'

@@ -10,8 +10,8 @@ export const useNotifications = <P extends Payloads<P> = AnyPayloads>(
 }
 
 /**
- * Calls the listener of the last render with each event of a type, or with `*` of all, while the component
- * is mounted.
+ * Calls the listener of the last render with each event of a type, or of any type with `*`, while the component is
+ * mounted.
  */
 export const useNotification = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
   client: Notifications<P>,

@@ -1,18 +1,18 @@
-/** The tabs of one name, of which one leads. */
+/** The tabs with the same name. One of them leads. */
 export type Tabs<Message> = {
-  /** Says something to the other tabs. */
+  /** Sends a message to the other tabs. */
   post(message: Message): void
-  /** Stands in line to lead. */
+  /** Joins the queue of tabs that want to lead. */
   join(): void
-  /** Leaves the line, or the lead to another. */
+  /** Leaves the queue, or gives up the lead. */
   leave(): void
-  /** Takes the lead away from a tab that does not answer. */
+  /** Takes the lead from a tab that does not answer. */
   takeOver(): void
 }
 
 /**
- * Has one tab lead: the one that holds the lock. The browser gives it to the next when that tab is closed
- * or crashes. Without a name, or in a browser that lacks what it takes, each tab leads itself.
+ * Lets one tab lead: the tab that holds a lock. When that tab is closed or crashes, the browser gives the lock to the
+ * next one. Without a name, or in a browser without locks, each tab leads itself.
  */
 export const createTabs = <Message>(
   name: string | null,
@@ -38,7 +38,7 @@ export const createTabs = <Message>(
         release = resolve
       })
     }
-    // It rejects when this tab leaves the line, and when another takes over.
+    // It rejects when this tab leaves the queue, and when another tab takes the lead.
     await locks
       .request(name, steal ? { steal } : { signal: mine.signal }, lead)
       .catch(() => undefined)

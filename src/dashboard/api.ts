@@ -1,4 +1,4 @@
-/** What the service said was wrong. */
+/** An error of the admin API. */
 export class Refusal extends Error {
   readonly status: number
   readonly code: string
@@ -10,16 +10,16 @@ export class Refusal extends Error {
   }
 }
 
-/** Asks the admin API; relative, so that it works below any path. Throws a Refusal. */
+/** Reads from the admin API. The address is relative, so that it works below any path. Throws a Refusal. */
 export const get = <T>(path: string, query: Record<string, string> = {}): Promise<T> => {
   return request(`admin/${path}?${new URLSearchParams(filled(query))}`, {})
 }
 
-/** Without the fields that are empty. */
+/** The fields that are not empty. */
 const filled = <T>(fields: Record<string, T>) =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''))
 
-/** Has the admin API change something. Throws a Refusal. */
+/** Changes something by the admin API. Throws a Refusal. */
 export const post = <T>(path: string, body: Record<string, unknown> = {}): Promise<T> =>
   request(`admin/${path}`, {
     method: 'POST',

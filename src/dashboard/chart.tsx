@@ -5,7 +5,7 @@ import { samples } from './state.ts'
 
 type Line = { name: string; of(sample: Sample): number | null; color: string }
 
-/** A chart of the last quarter of an hour, drawn anew at most as often as there is a new sample. */
+/** A chart of the last 15 minutes. It is redrawn when there is a new sample. */
 export const Chart = ({
   title,
   lines,
@@ -81,7 +81,7 @@ export const Chart = ({
   )
 }
 
-/** What a custom property is as a color now: a canvas does not know `light-dark()`. */
+/** The current color of a custom property: a canvas does not support `light-dark()`. */
 const resolveColor = (element: HTMLElement, name: string) => {
   const probe = document.createElement('i')
   probe.style.color = `var(${name})`

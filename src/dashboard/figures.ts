@@ -1,8 +1,8 @@
 import type { Overview } from '../admin/admin.ts'
 
-/** What the charts show of one moment. */
+/** The values of the charts at one moment. */
 export type Sample = {
-  /** Unix seconds. */
+  /** In Unix seconds. */
   at: number
   streams: number
   users: number
@@ -13,18 +13,18 @@ export type Sample = {
   p99: number | null
 }
 
-/** A chart shows a quarter of an hour, a sample every two seconds. */
+/** A chart shows 15 minutes, with a sample every two seconds. */
 const mostSamples = 450
-/** Percentiles are of the last minute. */
+/** Percentiles are calculated over the last minute. */
 const window = 30
 
-/** Makes rates and percentiles of all instances from what each has counted since its start. */
+/** Calculates rates and percentiles of all instances from the totals of each since its start. */
 export const createFigures = () => {
   let overviews: Overview[] = []
   let samples: Sample[] = []
 
   return {
-    /** Adds what was asked just now, and returns all samples. */
+    /** Adds an overview, and returns all samples. */
     add(overview: Overview): Sample[] {
       const previous = overviews.at(-1)
       overviews = [...overviews, overview].slice(-window)
@@ -54,7 +54,7 @@ const sum = (values: number[]) => values.reduce((total, value) => total + value,
 const secondsBetween = (a: Overview, b: Overview) =>
   Math.max(0.001, (Date.parse(b.now) - Date.parse(a.now)) / 1000)
 
-/** Numbers jump by 2^20 when Postgres was restarted: that is no event. */
+/** The seq jumps by 2^20 when Postgres was restarted. Such a jump is not counted. */
 const publishedRate = (a: Overview, b: Overview) =>
   ((b.head - a.head) % (1 << 20)) / secondsBetween(a, b)
 
@@ -63,7 +63,7 @@ const deliveredRate = (a: Overview, b: Overview) => {
     const before = a.instances.find(instance => instance.id === id)?.facts.delivered ?? 0
     return Math.max(0, (facts.delivered ?? 0) - before)
   })
-  // Instances write every two seconds or so, whenever this asks.
+  // Instances write about every two seconds, whenever this is called.
   return sum(grown) / secondsBetween(a, b)
 }
 
@@ -81,7 +81,7 @@ const latencyBetween = (a: Overview, b: Overview): Latency => {
   return { bounds, counts }
 }
 
-/** As Prometheus' histogram_quantile does: linear within a bucket. Null when nothing was counted. */
+/** A quantile, linear within a bucket, as histogram_quantile of Prometheus calculates it. Null when nothing was counted. */
 export const quantile = (share: number, { bounds, counts }: Latency) => {
   const total = counts.at(-1) ?? 0
   if (total === 0) return null

@@ -1,19 +1,19 @@
-/** A count, short: 950, 12.3k, 4.1M. */
+/** A short count: 950, 12.3k, 4.1M. */
 export const short = (value: number) =>
   new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value)
 
-/** A rate: with a digit after the point where it is small. */
+/** A rate, with one decimal if it is small. */
 export const rate = (value: number | null) =>
   value === null ? '–' : value < 10 ? value.toFixed(1) : short(Math.round(value))
 
-/** Seconds, in the unit that fits. */
+/** Seconds in a suitable unit. */
 export const seconds = (value: number | null) => {
   if (value === null) return '–'
   if (value < 1) return `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms`
   return value < 120 ? `${value.toFixed(1)} s` : ago(value)
 }
 
-/** A length of time in words: 3 min, 5 h, 2 d. */
+/** A duration: 3 min, 5 h, 2 d. */
 export const ago = (value: number) => {
   if (value < 60) return `${Math.round(value)} s`
   if (value < 3600) return `${Math.round(value / 60)} min`
@@ -23,7 +23,7 @@ export const ago = (value: number) => {
 export const since = (iso: string, now = Date.now()) =>
   ago(Math.max(0, (now - Date.parse(iso)) / 1000))
 
-/** A time of today without its date. */
+/** A time, without its date if it is today. */
 export const time = (iso: string | null) => {
   if (iso === null) return '–'
   const date = new Date(iso)

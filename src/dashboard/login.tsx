@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import { Complaint, Field } from './parts.tsx'
 import { refused, resume } from './state.ts'
 
-/** For those who come without a cookie: a token of an admin is put into it. */
+/** The form to sign in: it puts the token of an admin into the cookie. */
 export const Login = () => {
   const error = useSignal<string | null>(null)
   const signIn = async (event: SubmitEvent) => {

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { get } from './api.ts'
 
-/** A list that is read page by page, anew when its filter changes. */
+/** A list that is read page by page. It is read again when its filter changes. */
 export const usePages = <Row>(
   path: string,
   filter: Record<string, string>,
@@ -19,7 +19,7 @@ export const usePages = <Row>(
     try {
       const answer = await get<{ next: string | null }>(path, { ...filter, before: before ?? '' })
       const found = rowsOf(answer as never)
-      // Bounded: a page that stays open all day must not grow with the log.
+      // Bounded, so that a page that stays open all day does not grow with the log.
       rows.value = before === null ? found : [...rows.value, ...found].slice(0, mostRows)
       next.value = rows.value.length >= mostRows ? null : answer.next
       error.value = null
@@ -36,5 +36,5 @@ export const usePages = <Row>(
   return { rows, next, state, error, reload: () => load(null), more: () => load(next.value) }
 }
 
-/** A list shows no more than this: narrow the filter. */
+/** Largest number of rows of a list. To see others, narrow the filter. */
 export const mostRows = 1000

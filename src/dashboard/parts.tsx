@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { session } from './state.ts'
 
-/** A headline figure with its name, and what belongs to it in small. */
+/** A figure with its name and a note. */
 export const Tile = ({ name, value, note }: { name: string; value: string; note?: string }) => (
   <div class="tile">
     <div class="name">{name}</div>
@@ -16,7 +16,7 @@ export const Badge = ({ status }: { status: string }) => (
   <span class={`badge ${status}`}>{status}</span>
 )
 
-/** A button that asks once more before it does what can't be undone. Not there when only looking is allowed. */
+/** A button that asks for confirmation. It is absent when the dashboard is read-only. */
 export const Careful = ({ children, act }: { children: string; act(): Promise<unknown> }) => {
   const step = useSignal<'idle' | 'sure' | 'busy'>('idle')
   if (session.value?.isReadOnly) return null
@@ -55,7 +55,7 @@ export const Field = ({ name, children }: { name: string; children: ComponentChi
   </label>
 )
 
-/** What went wrong, for people and for screen readers. */
+/** An error message, which screen readers announce. */
 export const Complaint = ({ error }: { error: string | null }) =>
   error === null ? null : (
     <p class="complaint" role="alert">
@@ -63,13 +63,13 @@ export const Complaint = ({ error }: { error: string | null }) =>
     </p>
   )
 
-/** Long work, a step at a time; it can be stopped between two steps. */
+/** Runs long work in steps. It can be stopped between two steps. */
 export const Progress = ({
   name,
   step,
 }: {
   name: string
-  /** Does one step after `next`; its answer says where the following one begins. */
+  /** Does the step that begins at `next`. The answer says where the following step begins. */
   step(next: string | null): Promise<{ changed: number; next: string | null }>
 }) => {
   const state = useSignal<{ done: number; isRunning: boolean; said: string }>({

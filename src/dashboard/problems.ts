@@ -1,12 +1,12 @@
 import type { Overview } from '../admin/admin.ts'
 
-/** What is wrong, and what to do about it. */
+/** A problem, and what to do about it. */
 export type Problem = { what: string; remedy: string }
 
-/** An instance that is silent for so long is taken for gone. */
+/** An instance that has been silent for this time counts as gone. */
 const goneMs = 10_000
 
-/** Finds what an operator has to know of. `previous` is the answer before. */
+/** Finds the problems that an operator should know. `previous` is the overview before. */
 export const problemsOf = (overview: Overview, previous: Overview | null): Problem[] => {
   const alive = overview.instances.filter(({ silentMs }) => silentMs < goneMs)
   const gone = overview.instances.filter(({ silentMs }) => silentMs >= goneMs)
@@ -17,12 +17,12 @@ export const problemsOf = (overview: Overview, previous: Overview | null): Probl
   if (deaf.length > 0) {
     add(
       `LISTEN is down on ${namesOf(deaf)}.`,
-      'Delivery goes on by polling, up to a second later, and the live path is not heard. Does DATABASE_LISTEN_URL go through a transaction pooler? Is Postgres at its limit of connections?',
+      'Delivery continues by polling, up to a second later, and live events are lost. Does DATABASE_LISTEN_URL go through a transaction pooler? Has Postgres reached its limit of connections?',
     )
   }
   const unready = alive.filter(({ facts }) => facts.problem && facts.listening !== false)
   for (const { id, facts } of unready) {
-    add(`Instance ${id.slice(0, 8)} is not ready: ${facts.problem}.`, 'Its log says more.')
+    add(`Instance ${id.slice(0, 8)} is not ready: ${facts.problem}.`, 'See its log for details.')
   }
   if (gone.length > 0) {
     add(
@@ -33,13 +33,13 @@ export const problemsOf = (overview: Overview, previous: Overview | null): Probl
   if (overview.unnumbered > 0 && (previous?.unnumbered ?? 0) > 0) {
     add(
       `${overview.unnumbered.toLocaleString('en')} deliveries wait for their number.`,
-      'If this number grows, somebody holds the log: look for the oldest transaction on the page System.',
+      'If this number grows, a transaction locks the log: see the oldest transaction on the page System.',
     )
   }
   if (overview.queueUsage > 0.5) {
     add(
       `The NOTIFY queue of Postgres is ${Math.round(overview.queueUsage * 100)} % full.`,
-      'When it is full, every commit that notifies fails. A session that listens has a transaction open: end it.',
+      'When it is full, every commit with a NOTIFY fails. The cause is a listening session with an open transaction: end it.',
     )
   }
   const dropped = alive.filter(({ facts }) => (facts.statusesDropped ?? 0) > 0)

@@ -6,15 +6,15 @@ import { type Problem, problemsOf } from './problems.ts'
 
 export type Session = { userId: string; isReadOnly: boolean }
 
-/** Who is signed in; null when nobody is, undefined until that is known. */
+/** The user who is signed in; null when nobody is, undefined while it is unknown. */
 export const session = signal<Session | null | undefined>(undefined)
-/** Why somebody who has a token is not let in. */
+/** Why a user with a token is refused. */
 export const refused = signal<string | null>(null)
 export const overview = signal<Overview | null>(null)
 export const samples = signal<Sample[]>([])
 export const problems = signal<Problem[]>([])
 
-/** The page that is shown, and what it was opened with: `#streams?user=42`. */
+/** The page that is shown, and its parameters: `#streams?user=42`. */
 export const hash = signal(location.hash)
 addEventListener('hashchange', () => {
   hash.value = location.hash
@@ -26,7 +26,7 @@ export const route = computed(() => {
 
 const everyMs = 2000
 
-/** Asks who is signed in. */
+/** Finds out who is signed in. */
 export const resume = async () => {
   try {
     session.value = await get<Session>('me')
@@ -38,7 +38,7 @@ export const resume = async () => {
   }
 }
 
-/** Asks for the overview as long as the page is looked at, one question at a time. */
+/** Reads the overview repeatedly while the page is visible, one request at a time. */
 export const watch = async () => {
   const figures = createFigures()
   for (;;) {
@@ -59,6 +59,6 @@ export const watch = async () => {
 }
 
 const unreachable: Problem = {
-  what: 'The service does not answer, or can not reach its database.',
-  remedy: 'What you see is from before. GET /readyz says why; this page goes on by itself.',
+  what: 'The service does not answer, or cannot reach its database.',
+  remedy: 'The figures below are old. GET /readyz says more. This page continues by itself.',
 }

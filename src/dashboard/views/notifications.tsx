@@ -60,7 +60,7 @@ export const Notifications = () => {
           <input type="datetime-local" value={filter.until} onChange={set('until')} />
         </Field>
         <button type="button" class="quiet" onClick={list.reload}>
-          Look again
+          Refresh
         </button>
         <Progress
           name="Redeliver all of these"
@@ -111,12 +111,14 @@ export const Notifications = () => {
       </div>
       {list.rows.value.length === 0 && list.state.value === 'idle' && (
         <p class="empty">
-          {list.next.value === null ? 'Nothing fits.' : 'Nothing fits among the newest 5,000.'}
+          {list.next.value === null
+            ? 'No delivery matches.'
+            : 'No delivery among the newest 5,000 matches.'}
         </p>
       )}
       {list.next.value !== null && (
         <button type="button" class="quiet more" onClick={list.more}>
-          {list.rows.value.length === 0 ? 'Look further back' : 'More'}
+          {list.rows.value.length === 0 ? 'Search older deliveries' : 'More'}
         </button>
       )}
     </>
@@ -203,14 +205,14 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
 
 const streams = (count: number) => `${count} ${count === 1 ? 'stream' : 'streams'}`
 
-/** Indented for people, unless a number would lose digits by that. */
+/** The payload with indentation, unless a number would lose digits. */
 const pretty = (payload: string) => {
   const indented = JSON.stringify(JSON.parse(payload), null, 2)
   const plain = (text: string) => text.replace(/\s+/g, '')
   return plain(indented) === plain(payload) ? indented : payload
 }
 
-/** The times of the fields are those of here. */
+/** Converts the local times of the fields. */
 const inUtc = (filter: Record<string, string>) => ({
   ...filter,
   since: filter.since ? new Date(filter.since).toISOString() : '',

@@ -7,7 +7,7 @@ import { overview, samples } from '../state.ts'
 export const Overview = () => {
   const state = overview.value
   const now = samples.value.at(-1)
-  if (!state || !now) return <p class="empty">Asking…</p>
+  if (!state || !now) return <p class="empty">Loading…</p>
   const pending = state.pending >= 10_000 ? '10k+' : short(state.pending)
   return (
     <>

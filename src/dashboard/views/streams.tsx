@@ -22,7 +22,7 @@ export const Streams = () => {
           />
         </Field>
         <button type="button" class="quiet" onClick={list.reload}>
-          Look again
+          Refresh
         </button>
         {user && (
           <Careful

@@ -51,7 +51,7 @@ export const System = () => {
           value={ago(system.oldestTransactionSeconds)}
           note={
             system.oldestTransactionSeconds > 60
-              ? 'It holds back what it has locked.'
+              ? 'Other transactions wait for its locks.'
               : 'open in this database'
           }
         />

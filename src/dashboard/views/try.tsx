@@ -6,7 +6,7 @@ import { session } from '../state.ts'
 
 type Seen = { key: number; at: string; name: string; data: string }
 
-/** The pane shows no more than this. */
+/** Largest number of events in the pane. */
 const mostSeen = 50
 
 export const TryIt = () => {
@@ -31,7 +31,7 @@ export const TryIt = () => {
       error.value = null
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : 'It failed.'
-      error.value = thrown instanceof SyntaxError ? `The payload is no JSON: ${reason}` : reason
+      error.value = thrown instanceof SyntaxError ? `The payload is not JSON: ${reason}` : reason
     }
   }
 
@@ -84,7 +84,7 @@ export const TryIt = () => {
   )
 }
 
-/** What arrives on a stream of the one who looks. */
+/** Shows the events on a stream of the signed-in user. */
 const Live = () => {
   const seen = useSignal<Seen[]>([])
   const state = useSignal('connecting')
