@@ -3,6 +3,7 @@ import { adminRoutes } from './admin/routes.ts'
 import { adminSessionRoutes } from './admin/session-routes.ts'
 import { createAdminStore } from './admin/store.ts'
 import { createAuth } from './auth/auth.ts'
+import { createCaller } from './auth/caller-routes.ts'
 import { createRemoteKeys } from './auth/jwks.ts'
 import { createOriginGuard } from './auth/origins.ts'
 import { createRoles } from './auth/roles-store.ts'
@@ -240,7 +241,7 @@ export const createService = (
           dashboardRoutes({ isHome: !options.demo }),
           adminSessionRoutes({ auth, cookie: config.authCookie }),
           adminRoutes({
-            auth,
+            caller,
             store: createAdminStore(requestDatabase),
             publish: createPublisher(requestDatabase),
             channelsOf: streams.channelsOf,
@@ -248,7 +249,6 @@ export const createService = (
             retentionMs: config.retentionMs,
             settings: showConfig(config),
             version,
-            requireStarted,
           }),
         ]
 
@@ -283,6 +283,7 @@ export const createService = (
       retryAfter: 1,
     })
   }
+  const caller = createCaller({ identify: auth.identify, requireStarted })
   let http: HttpServer | null = null
   let stopped: Promise<void> | null = null
 
@@ -338,15 +339,15 @@ export const createService = (
           ...dashboard(),
           clientRoutes(),
           publishRoute({
-            ...config,
-            auth,
+            caller,
+            publishRate: config.publishRate,
+            maxEventBytes: config.maxEventBytes,
             publish: createPublisher(requestDatabase),
             // Programs publish, many requests at a time with one token.
             turns: createTurns({ atOnce: 2, mostWaiting: 1000, waitMs: 1500 }),
             traces,
-            requireStarted,
           }),
-          ticketRoute({ auth, tickets, requireStarted }),
+          ticketRoute({ caller, tickets }),
           streamRoute({
             auth,
             tickets,
@@ -359,18 +360,16 @@ export const createService = (
             failed: error => report.warn({ error: messageOf(error) }, 'No stream can be opened.'),
           }),
           streamTokenRoute({
-            auth,
+            caller,
             streams,
             extendElsewhere: createExtend(database),
-            requireStarted,
           }),
           inboxRoutes({
-            auth,
+            caller,
             inbox,
             receipts,
             asReader: createAsReader(createReaderOf({ ...config, levelOf })),
             turns,
-            requireStarted,
           }),
         ],
       })

@@ -32,8 +32,8 @@ const floors = [
   'lib',
   'postgres',
   'log',
-  'observe',
   'http',
+  'observe',
   'config',
   'auth',
   'publish',
@@ -103,4 +103,23 @@ test('only main.ts and dev touch the process', () => {
     .map(({ path }) => path)
   expect(found).not.toBeEmpty()
   expect(found.filter(path => path !== 'main.ts' && !path.startsWith('dev/'))).toEqual([])
+})
+
+test('what no cache may keep is said in one place', () => {
+  const found = sources
+    .filter(({ text }) => text.includes("'cache-control': 'no-store'"))
+    .map(({ path }) => path)
+  expect(found).toEqual(['http/answer.ts'])
+})
+
+test('who makes a request is asked in one place, but for streams, which refuse in their own way', () => {
+  const found = sources
+    .filter(({ path, text }) => /routes\.ts$/.test(path) && /\.identify\(/.test(text))
+    .map(({ path }) => path)
+  // The dashboard signs in with a token of the body, the demo has no tables to wait for.
+  expect(found.toSorted()).toEqual([
+    'admin/session-routes.ts',
+    'auth/caller-routes.ts',
+    'dev/demo-routes.ts',
+  ])
 })

@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
-import type { Auth } from '../auth/auth.ts'
+import type { CallerPlugin } from '../auth/caller-routes.ts'
+import { admins } from '../auth/channels.ts'
 import { answer } from '../http/answer.ts'
 import { readObject, requireMembers } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
@@ -21,7 +22,7 @@ import {
  * something, unless the dashboard is read-only.
  */
 export const adminRoutes = (options: {
-  auth: Auth
+  caller: CallerPlugin
   store: AdminStore
   publish: Publish
   /** The channels that a user may read now. */
@@ -31,27 +32,11 @@ export const adminRoutes = (options: {
   /** The settings without secrets. */
   settings: Record<string, string>
   version: string
-  requireStarted(): void
 }) => {
-  const { auth, store } = options
+  const { store } = options
 
-  /** Returns the id of the admin who sent a request. Throws as `identify` does, and `admin_only`. */
-  const admit = async (request: Request) => {
-    options.requireStarted()
-    const { userId } = await auth.identify(request)
-    if ((await options.channelsOf(userId)).includes('admin-dashboard')) return userId
-    throw new KairanError('admin_only', 'Only users of the admin role level may do this.')
-  }
-
-  /** Requires an admin, and returns the request. */
-  const look = async (request: Request) => {
-    await admit(request)
-    return request
-  }
-
-  /** Requires an admin who may change something, and reads the body. Throws `read_only` too. */
-  const change = async (request: Request) => {
-    await admit(request)
+  /** Reads the body of a request that changes something. Throws `read_only` too. */
+  const readChange = (request: Request) => {
     if (options.isReadOnly) {
       throw new KairanError('read_only', 'Nothing can be changed here: DASHBOARD is readonly.')
     }
@@ -59,39 +44,36 @@ export const adminRoutes = (options: {
   }
 
   return new Elysia({ name: 'admin', prefix: '/admin' })
-    .get('/me', async ({ request }) =>
-      answer({ userId: await admit(request), isReadOnly: options.isReadOnly }),
-    )
-    .get('/overview', async ({ request }) => {
-      await admit(request)
-      return answer(await store.overview())
+    .use(options.caller)
+    .guard({ caller: { rate: null } })
+    .onBeforeHandle(async ({ caller: { userId } }) => {
+      if ((await options.channelsOf(userId)).includes(admins)) return
+      throw new KairanError('admin_only', 'Only users of the admin role level may do this.')
     })
-    .get('/streams', async ({ request }) =>
-      answer(await store.streams(readStreamFilter(await look(request)))),
-    )
+    .get('/me', ({ caller: { userId } }) => answer({ userId, isReadOnly: options.isReadOnly }))
+    .get('/overview', async () => answer(await store.overview()))
+    .get('/streams', async ({ request }) => answer(await store.streams(readStreamFilter(request))))
     .get('/presence', async ({ request }) => {
-      const { after, limit } = readOnlinePage(await look(request))
+      const { after, limit } = readOnlinePage(request)
       return answer(await store.online(after ?? '', limit))
     })
     .get('/deliveries', async ({ request }) =>
-      answer(await store.deliveries(readDeliveryFilter(await look(request)))),
+      answer(await store.deliveries(readDeliveryFilter(request))),
     )
-    .get('/notifications/:id', async ({ request, params: { id } }) => {
-      await admit(request)
+    .get('/notifications/:id', async ({ params: { id } }) => {
       const found = isUuid(id) ? await store.notification(id) : null
       if (found) return answer(found)
       throw new KairanError('not_found', 'This notification does not exist, or was removed.')
     })
     .get('/explain', async ({ request }) => {
-      const { notification, user } = readQuestion(await look(request))
+      const { notification, user } = readQuestion(request)
       const [facts, readable] = await Promise.all([
         store.explain(notification, user),
         options.channelsOf(user),
       ])
       return answer(explain(facts, user, readable))
     })
-    .get('/system', async ({ request }) => {
-      await admit(request)
+    .get('/system', async () => {
       const { version, settings } = options
       const [system, { instances }] = await Promise.all([store.system(), store.overview()])
       return answer({
@@ -105,7 +87,7 @@ export const adminRoutes = (options: {
     .post(
       '/disconnect',
       async ({ request }) => {
-        const { object } = await change(request)
+        const { object } = await readChange(request)
         const { userId } = readDisconnect(object)
         await store.disconnect(userId)
         return answer({ disconnected: userId })
@@ -115,7 +97,7 @@ export const adminRoutes = (options: {
     .post(
       '/publish',
       async ({ request }) => {
-        const { object, text } = await change(request)
+        const { object, text } = await readChange(request)
         const { items, body: source } = readJsonRequest(object, text, null)
         const [item] = items
         if (!item || items.length > 1)
@@ -130,7 +112,7 @@ export const adminRoutes = (options: {
     .post(
       '/redeliver',
       async ({ request }) => {
-        const { object } = await change(request)
+        const { object } = await readChange(request)
         const asked = readRedelivery(object)
         if (asked.notification === null) return answer(await store.redeliverSome(asked.filter))
         const changed = await store.redeliver(asked.notification, asked.channel)
@@ -141,7 +123,7 @@ export const adminRoutes = (options: {
     .post(
       '/prune',
       async ({ request }) => {
-        const { object } = await change(request)
+        const { object } = await readChange(request)
         requireMembers(object, [])
         return answer(await store.prune(options.retentionMs))
       },

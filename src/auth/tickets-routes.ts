@@ -4,25 +4,22 @@ import { readOptionalObject, requireMembers } from '../http/body.ts'
 import { excerpt } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
-import type { Auth } from './auth.ts'
+import type { CallerPlugin } from './caller-routes.ts'
 import { isChannel } from './channels.ts'
 import type { Tickets } from './tickets.ts'
 
 /** `POST /notifications/tickets`: issues a one-time ticket for a stream of the caller, which is sent as `?ticket=`. */
-export const ticketRoute = (options: { auth: Auth; tickets: Tickets; requireStarted(): void }) => {
+export const ticketRoute = (options: { caller: CallerPlugin; tickets: Tickets }) => {
   const rate = createRate({ perSecond: 1, burst: 60, what: 'tickets' })
-  return new Elysia({ name: 'tickets' }).post(
+  return new Elysia({ name: 'tickets' }).use(options.caller).post(
     '/notifications/tickets',
-    async ({ request }) => {
-      options.requireStarted()
-      const identity = await options.auth.identify(request)
+    async ({ caller, request }) => {
       const { object } = await readOptionalObject(request, 65_536)
       const channels = channelsOf(object)
-      rate(identity.userId)
-      const { ticket, expiresAt } = await options.tickets.issue(identity, channels)
+      const { ticket, expiresAt } = await options.tickets.issue(caller, channels)
       return answer({ ticket, expiresAt: expiresAt.toISOString() }, { status: 201 })
     },
-    { parse: 'none' },
+    { caller: { rate }, parse: 'none' },
   )
 }
 

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import { isSameOrigin } from '../auth/origins.ts'
-import { answer } from '../http/answer.ts'
+import { answer, uncached } from '../http/answer.ts'
 import { readObject } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
 import html from './demo.html' with { type: 'text' }
@@ -76,7 +76,7 @@ const pageHeaders = (page: string) => {
   }
   return {
     'content-type': 'text/html; charset=utf-8',
-    'cache-control': 'no-store',
+    ...uncached,
     'content-security-policy':
       `default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ` +
       `frame-ancestors 'none'; script-src ${hash('script')}; style-src ${hash('style')}`,

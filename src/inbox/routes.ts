@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import type { Auth } from '../auth/auth.ts'
+import type { CallerPlugin } from '../auth/caller-routes.ts'
 import { answer, uncached } from '../http/answer.ts'
 import { createAnswerBudget } from '../http/answer-budget.ts'
 import { readObject } from '../http/body.ts'
@@ -12,13 +12,12 @@ import type { Receipts } from './receipts.ts'
 import { readInboxChange, readInboxQuery, readReceipt } from './request.ts'
 
 type Options = {
-  auth: Auth
+  caller: CallerPlugin
   inbox: Inbox
   receipts: Receipts
   asReader: AsReader
   /** Lets one request of a user read or write at a time. */
   turns: Turns
-  requireStarted(): void
 }
 
 /**
@@ -35,50 +34,46 @@ export const inboxRoutes = (options: Options) => {
   const readRate = createRate({ perSecond: 50, burst: 250, what: 'pages of the inbox' })
   const rate = createRate({ perSecond: 50, burst: 500, what: 'changes of the inbox' })
   return new Elysia({ name: 'inbox' })
-    .get('/notifications', async ({ request }) => {
-      options.requireStarted()
-      const { userId } = await options.auth.identify(request)
-      const query = readInboxQuery(request)
-      readRate(userId)
-      budget.require(userId)
-      const page = await asReader(userId, reader => options.inbox.page(reader, query))
-      const { items, next, ...count } = page
-      // The notifications are JSON already. They are not parsed, so that numbers keep all their digits.
-      const rest = JSON.stringify({
-        next: next && formatInboxCursor(next),
-        ...answerOf(count),
-      })
-      const text = `{"notifications":[${items.join(',')}],${rest.slice(1)}`
-      return budget.respond(userId, text, {
-        ...headersOf(count, userId),
-        'content-type': 'application/json',
-      })
-    })
+    .use(options.caller)
+    .get(
+      '/notifications',
+      async ({ caller: { userId }, request }) => {
+        const query = readInboxQuery(request)
+        budget.require(userId)
+        const page = await asReader(userId, reader => options.inbox.page(reader, query))
+        const { items, next, ...count } = page
+        // The notifications are JSON already. They are not parsed, so that numbers keep all their digits.
+        const rest = JSON.stringify({
+          next: next && formatInboxCursor(next),
+          ...answerOf(count),
+        })
+        const text = `{"notifications":[${items.join(',')}],${rest.slice(1)}`
+        return budget.respond(userId, text, {
+          ...headersOf(count, userId),
+          'content-type': 'application/json',
+        })
+      },
+      { caller: { rate: readRate } },
+    )
     .post(
       '/notifications/read',
-      async ({ request }) => {
-        options.requireStarted()
-        const { userId } = await options.auth.identify(request)
+      async ({ caller: { userId }, request }) => {
         const { object } = await readObject(request, maxBytes)
         const change = readInboxChange(object)
-        rate(userId)
         const count = await asReader(userId, reader => options.inbox.mark(reader, change))
         return answer(answerOf(count), { headers: headersOf(count, userId) })
       },
-      { parse: 'none' },
+      { caller: { rate }, parse: 'none' },
     )
     .post(
       '/notifications/receipts',
-      async ({ request }) => {
-        options.requireStarted()
-        const { userId } = await options.auth.identify(request)
+      async ({ caller: { userId }, request }) => {
         const { object } = await readObject(request, maxBytes)
         const ids = readReceipt(object)
-        rate(userId)
         await asReader(userId, reader => options.receipts.confirm(reader, ids))
         return new Response(null, { status: 204, headers: uncached })
       },
-      { parse: 'none' },
+      { caller: { rate }, parse: 'none' },
     )
 }
 

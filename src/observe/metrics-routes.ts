@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import { uncached } from '../http/answer.ts'
 import type { Metrics } from './metrics.ts'
 
 /** `GET /metrics`: the metrics in the text format of Prometheus. They are totals, without anything about a user. */
@@ -10,6 +11,6 @@ export const metricsRoute = (
   new Elysia({ name: 'metrics' }).get('/metrics', async () => {
     const { body, contentType } = await metrics.text(others())
     return new Response(body, {
-      headers: { 'content-type': contentType, 'cache-control': 'no-store' },
+      headers: { 'content-type': contentType, ...uncached },
     })
   })

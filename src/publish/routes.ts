@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import type { Auth } from '../auth/auth.ts'
+import type { CallerPlugin } from '../auth/caller-routes.ts'
 import { type Identity, mayPublish, publishScope } from '../auth/identity.ts'
 import { answer } from '../http/answer.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
@@ -23,7 +23,7 @@ import {
  * channels, as it does for notifications that are published there.
  */
 export const publishRoute = (options: {
-  auth: Auth
+  caller: CallerPlugin
   publish: Publish
   /** Notifications a second for each user. */
   publishRate: number
@@ -31,7 +31,6 @@ export const publishRoute = (options: {
   /** Limits how many requests of a user publish at a time. */
   turns: Turns
   maxEventBytes: number
-  requireStarted(): void
 }) => {
   const rate = createRate({
     perSecond: options.publishRate,
@@ -41,23 +40,21 @@ export const publishRoute = (options: {
   })
   // Enough for the largest payload with escaped characters, and for a batch of ordinary payloads.
   const maxBytes = Math.max(1024 * 1024, options.maxEventBytes * 2)
-  return new Elysia({ name: 'publish' }).post(
+  return new Elysia({ name: 'publish' }).use(options.caller).post(
     '/notifications',
-    async ({ request }) => {
-      options.requireStarted()
-      const identity = await options.auth.identify(request)
-      if (identity.publishes.length === 0) {
+    async ({ caller, request }) => {
+      if (caller.publishes.length === 0) {
         throw new KairanError(
           'scope_missing',
           `Publishing needs a token with the scope ${publishScope}.`,
         )
       }
       const { isBatch, items, body } = await readRequest(request, maxBytes)
-      rate(identity.userId, items.length)
-      const allowed = items.map(item => allow(item, identity))
+      rate(caller.userId, items.length)
+      const allowed = items.map(item => allow(item, caller))
       const span = options.traces.publishing(request.headers.get('traceparent'))
       const publish: Publish = (good, text) =>
-        options.turns.run(identity.userId, () => options.publish(good, text, span.traceparent))
+        options.turns.run(caller.userId, () => options.publish(good, text, span.traceparent))
       const results = await publishAll(allowed, body, publish).catch(error => {
         span.end(error)
         throw error
@@ -68,7 +65,8 @@ export const publishRoute = (options: {
       if (!result || result instanceof KairanError) throw result
       return answer({ id: result.id }, { status: statusOf(result) })
     },
-    { parse: 'none' },
+    // Its rate counts notifications, which are known later.
+    { caller: { rate: null }, parse: 'none' },
   )
 }
 

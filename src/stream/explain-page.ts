@@ -1,10 +1,12 @@
-/** For somebody who opens the stream's address in a browser: there, it would be a download without end. */
+import { uncached } from '../http/answer.ts'
+
+/** Explains the stream to a person who opens its address in a browser, which would download it without end. */
 export const explainStream = () =>
   new Response(page, {
     status: 406,
     headers: {
       'content-type': 'text/html; charset=utf-8',
-      'cache-control': 'no-store',
+      ...uncached,
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
       'x-content-type-options': 'nosniff',
     },

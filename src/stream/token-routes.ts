@@ -1,11 +1,12 @@
 import { Elysia } from 'elysia'
-import type { Auth } from '../auth/auth.ts'
+import type { CallerPlugin } from '../auth/caller-routes.ts'
+import { answer } from '../http/answer.ts'
 import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { Streams } from './streams.ts'
 
-/** Tells the instance that has a stream of this user when its token ends; false when nobody has it. */
+/** Tells the instance that has this stream of the user when its token ends. False when no instance has it. */
 export type ExtendElsewhere = (
   streamId: string,
   userId: string,
@@ -13,22 +14,18 @@ export type ExtendElsewhere = (
 ) => Promise<boolean>
 
 /**
- * `POST /notifications/stream/{id}/token`: the stream goes on until the token that is sent with it ends, on
- * whichever instance it is, with the channels of now.
+ * `POST /notifications/stream/{id}/token`: the stream, on any instance, goes on until the token of this request
+ * ends. Its channels are looked up again.
  */
 export const streamTokenRoute = (options: {
-  auth: Auth
-  streams: Streams
+  caller: CallerPlugin
+  streams: Pick<Streams, 'extend'>
   extendElsewhere: ExtendElsewhere
-  requireStarted(): void
 }) => {
   const rate = createRate({ perSecond: 1, burst: 60, what: 'tokens' })
-  return new Elysia({ name: 'stream-token' }).post(
+  return new Elysia({ name: 'stream-token' }).use(options.caller).post(
     '/notifications/stream/:id/token',
-    async ({ request, params: { id } }) => {
-      options.requireStarted()
-      const { userId, expiresAt } = await options.auth.identify(request)
-      rate(userId)
+    async ({ caller: { userId, expiresAt }, params: { id } }) => {
       const isOpen =
         isUuid(id) &&
         (options.streams.extend(id, userId, expiresAt) ||
@@ -36,14 +33,11 @@ export const streamTokenRoute = (options: {
       if (!isOpen) {
         throw new KairanError(
           'stream_not_found',
-          'You have no open stream of this id: it is the streamId of its ready. Open another one.',
+          'You have no open stream of this id. Send the streamId of its ready event, or open another stream.',
         )
       }
-      return Response.json(
-        { expiresAt: new Date(expiresAt * 1000).toISOString() },
-        { headers: { 'cache-control': 'no-store' } },
-      )
+      return answer({ expiresAt: new Date(expiresAt * 1000).toISOString() })
     },
-    { parse: 'none' },
+    { caller: { rate }, parse: 'none' },
   )
 }
