@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Browser } from 'playwright-core'
-import { browser, withoutBrowser } from '../support/browser.ts'
+import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { proxyTo } from '../support/proxy.ts'
@@ -9,7 +8,7 @@ import { serve, tokenFor } from '../support/service.ts'
 const makeAdmin = (db: TestDatabase) => db.sql`insert into kairan.roles values ('boss', 100)`
 
 /** Opens the dashboard and signs in with a token of an admin. */
-const openDashboard = async (chromium: Browser, url: string, width = 1280) => {
+const openDashboard = async (chromium: TestBrowser, url: string, width = 1280) => {
   const context = await chromium.newContext({ viewport: { width, height: 800 } })
   const page = await context.newPage()
   const complaints: string[] = []

@@ -1,11 +1,11 @@
 import { expect, test } from 'bun:test'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { browser, withoutBrowser } from '../support/browser.ts'
+import type { BrowserContext, Page } from 'playwright-core'
+import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { database } from '../support/database.ts'
 import { serve } from '../support/service.ts'
 
 /** Opens the demo page as someone on a device of their own, and collects what the console complains of. */
-const openDemo = async (chromium: Browser, url: string, name: string) =>
+const openDemo = async (chromium: TestBrowser, url: string, name: string) =>
   signIn(await chromium.newContext({ viewport: { width: 360, height: 740 } }), url, name)
 
 /** The same in one more window of a browser. */

@@ -3,8 +3,8 @@
  * bytes. The names of the tests there are in brackets.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { Browser, Page } from 'playwright-core'
-import { browser, withoutBrowser } from '../support/browser.ts'
+import type { Page } from 'playwright-core'
+import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { open, openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -12,7 +12,7 @@ import { freePort } from '../support/port.ts'
 import { proxyTo } from '../support/proxy.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
-let chromium: Browser
+let chromium: TestBrowser
 beforeAll(async () => {
   if (!withoutBrowser) chromium = await browser()
 })

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { browser, withoutBrowser } from '../support/browser.ts'
+import type { Page } from 'playwright-core'
+import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -128,7 +128,7 @@ describe.skipIf(!nginx && !isRequired)('nginx with its defaults', () => {
 })
 
 describe.skipIf((!caddy || withoutBrowser) && !isRequired)('Caddy with HTTP/2', () => {
-  let chromium: Browser
+  let chromium: TestBrowser
   beforeAll(async () => {
     chromium = await browser()
   })

@@ -3,8 +3,7 @@
  * events, a cut, a restart, a refusal.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { Browser } from 'playwright-core'
-import { browser, withoutBrowser } from '../support/browser.ts'
+import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/port.ts'
@@ -24,7 +23,7 @@ type Client = {
   hearsControls?: boolean
 }
 
-let chromium: Browser
+let chromium: TestBrowser
 const scripts = new Map<string, string>()
 
 beforeAll(async () => {
