@@ -31,6 +31,7 @@ import type { Event } from './log/event.ts'
 import { createListener, queueUsage } from './log/listener.ts'
 import { createLog } from './log/log-store.ts'
 import { createRetention } from './log/retention.ts'
+import { createClock } from './observe/clock.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { metricsRoute } from './observe/metrics-routes.ts'
 import { noTraces } from './observe/traces.ts'
@@ -123,6 +124,7 @@ export const createService = (
     },
     onDelivered: recipients => metrics.delivered(recipients),
   })
+  const clock = createClock()
   const metrics = createMetrics({
     version,
     worker: options.worker?.number,
@@ -139,6 +141,7 @@ export const createService = (
       }
     },
     queueUsage: () => queueUsage(database),
+    databaseAheadMs: () => clock.aheadMs,
   })
   const presence = createPresence({
     ...config,
@@ -214,6 +217,7 @@ export const createService = (
       dispatcher.wake()
       metrics.listening()
     },
+    onClock: clock.observe,
   })
 
   const refusals = createRefusals(report, metrics.streamRefused)

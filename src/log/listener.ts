@@ -30,6 +30,8 @@ export const createListener = (options: {
   onNotify(channel: string, payload: string): void
   /** It listens (again): whatever was sent before may have been missed. */
   onUp(): void
+  /** Postgres said what time it is (`databaseAt`), between these two moments. All in Unix milliseconds. */
+  onClock?: ClockObserver
 }): Listener => {
   const { report, heartbeatMs, timeoutMs } = options
   const state: Listener['state'] = { listening: false, problem: 'not started' }
@@ -71,7 +73,7 @@ export const createListener = (options: {
       const channels = [...options.channels, probeChannel]
       await within(timeoutMs, lost.promise, sql.unsafe(channels.map(c => `listen ${c}`).join(';')))
       while (!stopped) {
-        await within(timeoutMs, lost.promise, probe.send(sql, channels.length))
+        await within(timeoutMs, lost.promise, probe.send(sql, channels.length, options.onClock))
         if (!state.listening) up()
         await Promise.race([lost.promise, Bun.sleep(heartbeatMs)])
       }
@@ -106,6 +108,8 @@ export const createListener = (options: {
   }
 }
 
+type ClockObserver = (sentAt: number, databaseAt: number, answeredAt: number) => void
+
 /** Sends a NOTIFY to its own session and waits until it arrives. */
 const createProbe = () => {
   const token = crypto.randomUUID()
@@ -114,13 +118,16 @@ const createProbe = () => {
     heard(payload: string) {
       if (payload === token) heard?.()
     },
-    async send(sql: Sql, expected: number) {
+    async send(sql: Sql, expected: number, onClock: ClockObserver = () => undefined) {
       const arrived = new Promise<void>(resolve => {
         heard = resolve
       })
-      const [row] = await sql<{ listening: number }[]>`
+      const sentAt = Date.now()
+      const [row] = await sql<{ listening: number; now: number }[]>`
         select pg_notify(${probeChannel}, ${token}),
-          (select count(*)::int from pg_listening_channels()) as listening`
+          (select count(*)::int from pg_listening_channels()) as listening,
+          extract(epoch from clock_timestamp())::float8 * 1000 as now`
+      if (row) onClock(sentAt, row.now, Date.now())
       if (row?.listening !== expected) throw new Error('the registration was lost')
       await arrived
     },

@@ -1,4 +1,12 @@
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  type LabelValues,
+  Registry,
+} from 'prom-client'
+import { statuses } from '../lib/errors.ts'
 import type { Event } from '../log/event.ts'
 
 /** Counts what happens in the service, for `GET /metrics` and the dashboard. Names no user and no channel. */
@@ -58,6 +66,17 @@ export type State = {
   problem: string | null
 }
 
+/** Which label values begin at 0. Others appear when they are counted first. */
+const gapReasons = ['retention', 'limit', 'log']
+const refusalReasons = ['starting', 'draining', 'unavailable', 'overloaded', 'address']
+const endReasons = [
+  ...['client', 'draining', 'age', 'lagging', 'unavailable', 'stalled', 'log'],
+  ...['replaced', 'token_expired', 'revoked'],
+]
+const authCodes = Object.entries(statuses)
+  .filter(([, status]) => status === 401 || status === 403)
+  .map(([code]) => code)
+
 /** Bounds in seconds. Kairan itself takes one to three milliseconds. */
 const latencyBounds = [
   0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -71,12 +90,24 @@ export const createMetrics = (options: {
   state(): State
   /** How full the NOTIFY queue of Postgres is, from 0 to 1. At 1, Postgres refuses commits. */
   queueUsage(): Promise<number>
+  /** By how much the clock of Postgres is ahead of this process's; null while that is unknown. */
+  databaseAheadMs(): number | null
 }): Metrics => {
   const registry = new Registry()
   const registers = [registry]
   if (options.worker !== undefined) registry.setDefaultLabels({ worker: options.worker })
-  const counter = <Label extends string = never>(name: string, help: string, label?: Label) =>
-    new Counter({ name: `kairan_${name}`, help, registers, labelNames: label ? [label] : [] })
+  const counter = <Label extends string = never>(
+    name: string,
+    help: string,
+    label?: Label,
+    values: readonly string[] = [],
+  ) => {
+    const labelNames = label ? [label] : []
+    const made = new Counter<Label>({ name: `kairan_${name}`, help, registers, labelNames })
+    // A series that begins at 1 has not increased: without these, no alert would see the first.
+    if (label) for (const value of values) made.inc({ [label]: value } as LabelValues<Label>, 0)
+    return made
+  }
   const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
     new Gauge({
       name: `kairan_${name}`,
@@ -87,7 +118,7 @@ export const createMetrics = (options: {
           this.set(await read())
         } catch {
           // A value that is unknown now is left out.
-          this.reset()
+          this.remove()
         }
       },
     })
@@ -126,6 +157,11 @@ export const createMetrics = (options: {
     'How full the NOTIFY queue of Postgres is. At 1, Postgres refuses commits.',
     options.queueUsage,
   )
+  gauge('database_clock_ahead_seconds', 'By how much the clock of Postgres is ahead.', () => {
+    const aheadMs = options.databaseAheadMs()
+    if (aheadMs === null) throw new Error('Postgres was not asked yet')
+    return aheadMs / 1000
+  })
   // The names that all Prometheus clients use.
   new Gauge({
     name: 'process_resident_memory_bytes',
@@ -147,7 +183,12 @@ export const createMetrics = (options: {
   })
 
   const opened = counter('streams_opened_total', 'Streams that were opened.')
-  const ended = counter('streams_ended_total', 'Streams that ended, by reason.', 'reason')
+  const ended = counter(
+    'streams_ended_total',
+    'Streams that ended, by reason.',
+    'reason',
+    endReasons,
+  )
   const duration = new Histogram({
     name: 'kairan_stream_duration_seconds',
     help: 'How long streams were open.',
@@ -158,11 +199,20 @@ export const createMetrics = (options: {
     'streams_refused_total',
     'Streams that were asked to come back later, by reason.',
     'reason',
+    refusalReasons,
   )
-  const gaps = counter('gaps_total', 'Streams that were told of a gap, by reason.', 'reason')
+  const gaps = counter(
+    'gaps_total',
+    'Streams that were told of a gap, by reason.',
+    'reason',
+    gapReasons,
+  )
   const lagging = counter('lagging_total', 'Streams that read too slowly and went back to the log.')
   const dispatched = counter('events_dispatched_total', 'Events of the log that were dispatched.')
-  const live = counter('live_events_total', 'Events of the live path, by outcome.', 'outcome')
+  const live = counter('live_events_total', 'Events of the live path, by outcome.', 'outcome', [
+    'dispatched',
+    'refused',
+  ])
   const expired = counter(
     'deliveries_expired_total',
     'Deliveries that expired before they were sent.',
@@ -181,6 +231,7 @@ export const createMetrics = (options: {
     'auth_failures_total',
     'Requests that were answered with 401 or 403, by code.',
     'code',
+    authCodes,
   )
   const listens = counter(
     'listener_starts_total',
@@ -206,7 +257,9 @@ export const createMetrics = (options: {
     taken({ seq, createdAt }) {
       if (seq === null || seq <= newest) return
       newest = seq
-      const seconds = (Date.now() - Date.parse(createdAt)) / 1000
+      // The row has the time of Postgres' clock.
+      const now = Date.now() + (options.databaseAheadMs() ?? 0)
+      const seconds = (now - Date.parse(createdAt)) / 1000
       // A date in a far past, which JavaScript cannot represent, says nothing about the latency.
       if (Number.isFinite(seconds)) latency.observe(Math.max(0, seconds))
     },

@@ -1,6 +1,10 @@
 /** The alert rules and the Grafana dashboard ask for metrics that exist, in PromQL that parses. */
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parser } from '@prometheus-io/lezer-promql'
+import { createDocument } from '../../src/http/openapi/document.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
 
 const metrics = createMetrics({
@@ -15,6 +19,7 @@ const metrics = createMetrics({
     problem: null,
   }),
   queueUsage: async () => 0,
+  databaseAheadMs: () => 0,
 })
 
 /** The metrics that an expression asks for. Throws when it does not parse. */
@@ -58,6 +63,87 @@ test('the alert rules ask for metrics that there are, and say what to do', async
     expect(annotations.summary.length).toBeGreaterThan(10)
     expect(annotations.description.length).toBeGreaterThan(20)
   }
+})
+
+const counted = async (name: string) => {
+  const { body } = await metrics.text()
+  return [...body.matchAll(new RegExp(`^${name}\\{\\w+="(\\w+)"\\} 0$`, 'gm'))].map(
+    ([, value = '']) => value,
+  )
+}
+
+test('each label value that is known begins at 0, so that an alert sees the first', async () => {
+  const { Control } = createDocument('0', 'kairan_token').components.schemas
+  const control = JSON.stringify(Control)
+  const enumAfter = (before: string): string[] =>
+    JSON.parse(control.split(before)[1]?.match(/"enum":(\[[^\]]*\])/)?.[1] ?? '[]')
+  const ended = await counted('kairan_streams_ended_total')
+  const refused = await counted('kairan_streams_refused_total')
+  expect(ended).toContain('client')
+  expect(await counted('kairan_gaps_total')).toEqual(enumAfter('{"const":"gap"}'))
+  const reasons = enumAfter('{"const":"reconnect"}')
+  expect(reasons).toContain('draining')
+  expect(reasons.filter(reason => ![...ended, ...refused].includes(reason))).toEqual([])
+  expect(await counted('kairan_live_events_total')).toEqual(['dispatched', 'refused'])
+  expect(await counted('kairan_auth_failures_total')).toContain('channel_forbidden')
+})
+
+/** Whether an alert fires at a moment, by what Prometheus' own promtool says of these samples. */
+const firesAfter = async (alert: string, minutes: number, series: Record<string, string>) => {
+  const folder = await mkdtemp(join(tmpdir(), 'kairan-alerts-'))
+  const test = {
+    rule_files: [join(import.meta.dir, '../../deploy/prometheus/alerts.yaml')],
+    evaluation_interval: '15s',
+    tests: [
+      {
+        interval: '15s',
+        input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+        // It says that nothing fires: where something does, promtool fails and shows what.
+        alert_rule_test: [{ eval_time: `${minutes}m`, alertname: alert, exp_alerts: [] }],
+      },
+    ],
+  }
+  await Bun.write(join(folder, 'test.json'), JSON.stringify(test))
+  const tool = Bun.spawn([promtool ?? 'promtool', 'test', 'rules', join(folder, 'test.json')], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const said = (
+    await Promise.all([new Response(tool.stdout).text(), new Response(tool.stderr).text()])
+  ).join('')
+  await rm(folder, { recursive: true })
+  if ((await tool.exited) === 0) return false
+  if (!said.includes(`alertname: ${alert}`)) throw new Error(said)
+  return true
+}
+
+const promtool = Bun.which('promtool')
+
+describe.skipIf(!promtool && !process.env.CI)('promtool', () => {
+  test('takes the rules', async () => {
+    const tool = Bun.spawn([promtool ?? '', 'check', 'rules', 'deploy/prometheus/alerts.yaml'])
+    expect(await tool.exited).toBe(0)
+  })
+
+  test('the first gap fires an alert, as its series was at 0 before', async () => {
+    const gaps = (values: string) => ({ 'kairan_gaps_total{reason="log"}': values })
+    expect(await firesAfter('KairanGaps', 10, gaps('0x19 1x40'))).toBe(true)
+    expect(await firesAfter('KairanGaps', 10, gaps('0x60'))).toBe(false)
+    // Without the 0 nobody would have heard of it.
+    expect(await firesAfter('KairanGaps', 10, gaps('_x19 1x40'))).toBe(false)
+  })
+
+  test('clocks that differ fire their own alert, and none for what is late', async () => {
+    const clock = { 'kairan_database_clock_ahead_seconds{instance="a"}': '-60x100' }
+    expect(await firesAfter('KairanClocksDiffer', 20, clock)).toBe(true)
+    expect(await firesAfter('KairanSlow', 20, clock)).toBe(false)
+    // Of 60 events a minute each takes 2 s.
+    const slow = {
+      'kairan_delivery_latency_seconds_bucket{le="1"}': '0x100',
+      'kairan_delivery_latency_seconds_bucket{le="2.5"}': '0+15x100',
+      'kairan_delivery_latency_seconds_bucket{le="+Inf"}': '0+15x100',
+    }
+    expect(await firesAfter('KairanSlow', 20, slow)).toBe(true)
+  })
 })
 
 type Dashboard = { panels: { title: string; targets: { expr: string }[] }[] }

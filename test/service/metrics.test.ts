@@ -111,3 +111,24 @@ test('every instance says of itself what the dashboard shows', async () => {
   expect(facts.latency.counts).toHaveLength(facts.latency.bounds.length + 1)
   expect(facts.latency.counts.at(-1)).toBe(1)
 })
+
+test('a clock that differs from that of Postgres makes nothing late, and is shown', async () => {
+  await using db = await database()
+  const { now } = Date
+  // This process is an hour ahead.
+  Date.now = () => now() + 3_600_000
+  try {
+    await using service = await serve(db)
+    await using client = await openReady(service.url, { token: await tokenFor('42', 10_000) })
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await client.atLeast(1)
+    const { samples } = await eventually(async () => {
+      const found = await scrape(service.url)
+      return found.samples.get('kairan_delivery_latency_seconds_count') === 1 ? found : null
+    })
+    expect(samples.get('kairan_delivery_latency_seconds_sum')).toBeLessThan(60)
+    expect(samples.get('kairan_database_clock_ahead_seconds')).toBeWithin(-3601, -3599)
+  } finally {
+    Date.now = now
+  }
+})
