@@ -1,9 +1,9 @@
 import { tokenFor } from './service.ts'
 
 /**
- * The page of an app on an origin of its own, which uses the browser client with a token. In its query:
- * `service`, `user`, `list` to begin with the inbox, and `options` of the client as JSON. What it hears is in `window.seen`, also over page
- * loads of its tab; the client is `window.client`, the control events are in `window.controls`.
+ * Serves a page of an app on another origin, which uses the browser client with a token. Its query has `service`, `user`,
+ * `list` to start with the inbox, and `options` of the client as JSON. Its events are in `window.seen`, also after page
+ * loads of the tab; the client is `window.client`, and the control events are in `window.controls`.
  */
 export const serveApp = async () => {
   const client = await bundle('src/client/index.ts')
@@ -67,7 +67,7 @@ window.client = createNotifications({
   },
   ...JSON.parse(query.get('options')),
 })
-// As an app does that shows the inbox: the stream has to begin where this page was read.
+// Like an app that shows the inbox: the stream has to start where this page was read.
 if (query.has('list')) client.list({ limit: 100 }).then(page => { window.page = page })
 client.on('*', ({ payload, replayed, cursor, channel, id }) => {
   seen.push({ n: payload.n, replayed, cursor, channel, id })

@@ -7,7 +7,7 @@ export const fromSource = [process.execPath, join(import.meta.dir, '../../src/ma
 
 export type Binary = { path: string; folder: string; remove(): Promise<void> }
 
-/** Compiles Kairan as `bun run build` does, into a folder away from the source. */
+/** Compiles Kairan as `bun run build` does, into a folder outside of the source. */
 export const compile = async (): Promise<Binary> => {
   const folder = await mkdtemp(join(tmpdir(), 'kairan-binary-'))
   const path = join(folder, 'kairan')

@@ -13,7 +13,7 @@ const path =
     .map(name => Bun.which(name))
     .find(found => found !== null)
 
-/** Browser tests are skipped where there is no browser, but never in CI. */
+/** Browser tests are skipped where no browser is installed, but never in CI. */
 export const withoutBrowser = path === undefined && !process.env.CI
 if (withoutBrowser) console.warn('No Chromium: set CHROMIUM_PATH to run the browser tests.')
 

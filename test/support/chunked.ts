@@ -1,7 +1,6 @@
 /**
- * Takes an HTTP/1.1 response from a plain socket, piece by piece, and gives its status, the text of its
- * chunked body (RFC 9112, 7.1) as far as it has come, and whether that has ended: the connection may stay
- * open after it.
+ * Parses an HTTP/1.1 response from a plain socket, piece by piece. Returns its status, the text of its chunked body
+ * (RFC 9112, 7.1) so far, and whether the body has ended: the connection may stay open after it.
  */
 export const createResponseReader = () => {
   const decoder = new TextDecoder()
@@ -24,7 +23,7 @@ export const createResponseReader = () => {
         const end = rest.indexOf('\r\n\r\n')
         if (end < 0) return ''
         status = Number(rest.toString('latin1', 9, 12))
-        // Whatever is not streamed comes in one piece.
+        // A response that is no stream arrives in one piece.
         ended = !/^transfer-encoding: chunked$/im.test(rest.toString('latin1', 0, end))
         rest = rest.subarray(end + 4)
         if (ended) return rest.toString()
@@ -37,7 +36,7 @@ export const createResponseReader = () => {
           rest = rest.subarray(end + 2)
           ended = left === 2
         }
-        // The last two bytes of a chunk are its line end.
+        // A chunk ends with a line break of two bytes.
         const taken = Math.min(left, rest.length)
         text += decoder.decode(rest.subarray(0, Math.max(0, Math.min(taken, left - 2))), {
           stream: true,

@@ -8,7 +8,7 @@ export type Received = {
   data: string
 }
 
-/** The JSON of an event's data, as tests look at it. */
+/** The JSON of an event's data. */
 export type EventData = {
   channel: string
   payload: Record<string, unknown> & { metadata: Record<string, unknown> }
@@ -19,7 +19,7 @@ export type EventData = {
 
 export type Client = AsyncDisposable & {
   response: Response
-  /** All that came so far: the bytes as text, the parsed blocks, and of those the events and controls. */
+  /** Everything received so far: the bytes as text, the parsed blocks, and among them events and controls. */
   readonly text: string
   readonly received: Received[]
   readonly events: (EventData & { cursor: string | undefined })[]
@@ -35,7 +35,7 @@ export type Client = AsyncDisposable & {
   close(): void
 }
 
-/** Opens a stream over a real socket, and collects what comes. */
+/** Opens a stream over a real socket, and collects what it receives. */
 export const open = async (
   url: string,
   options: { token?: string; lastEventId?: string; query?: string; headers?: HeadersInit } = {},
@@ -106,7 +106,7 @@ export const open = async (
   }
 }
 
-/** A stream of a user that is open and ready. */
+/** Opens a stream, and waits until it is ready. */
 export const openReady = async (...args: Parameters<typeof open>) => {
   const client = await open(...args)
   await client.control('ready')

@@ -8,18 +8,18 @@ import { isGone } from './process.ts'
 export type Cluster = AsyncDisposable & {
   url: string
   port: number
-  /** The folder of its data. */
+  /** The folder of the data. */
   data: string
-  /** Stops it, as `pg_ctl stop -m fast` or as a crash does. */
+  /** Stops the server, like `pg_ctl stop -m fast` or like a crash. */
   stop(mode: 'fast' | 'immediate'): Promise<void>
   start(): Promise<void>
 }
 
-/** A Postgres of a test's own, which it may stop and crash. It keeps its port. */
+/** A Postgres for one test, which it may stop and crash. It keeps its port. */
 export const cluster = async (settings: Record<string, string> = {}): Promise<Cluster> => {
   const directory = await mkdtemp(join(tmpdir(), 'kairan-cluster-'))
   await chmod(directory, 0o755)
-  // It survives what a test does to it; only the machine must not go.
+  // Without fsync: the data survives crashes of the server, but not of the machine.
   const start = () =>
     startEmbedded({ directory, settings: { fsync: 'off', max_connections: '300', ...settings } })
   let server = await start()

@@ -25,7 +25,7 @@ type Body = {
   }[]
 }
 
-/** An OpenTelemetry collector on 127.0.0.1 that keeps what it is sent (OTLP/HTTP, JSON). */
+/** An OpenTelemetry collector on 127.0.0.1 that keeps the spans that it receives (OTLP/HTTP, JSON). */
 export const collector = (): Collector => {
   let asked = 0
   const server = Bun.serve({

@@ -3,7 +3,7 @@ import { migrate } from '../../src/postgres/migrate.ts'
 
 export type TestDatabase = AsyncDisposable & {
   url: string
-  /** A plain client, as a program that publishes would have one. */
+  /** A plain client, like that of a program that publishes. */
   sql: postgres.Sql
 }
 

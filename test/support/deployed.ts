@@ -1,4 +1,4 @@
-/** The proxies' files of deploy/, run by Debian's packages: only addresses, certificates and names are replaced. */
+/** Runs the proxy configurations of deploy/ with Debian's packages. Only addresses, certificates and names are replaced. */
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { run as runOnce } from './program.ts'
 
 export type Proxy = AsyncDisposable & { url: string; readonly errors: string }
 
-/** A proxy before these two ports, with the file that docs/operating.md shows. */
+/** A proxy in front of these two ports, with the file that docs/operating.md shows. */
 export type StartProxy = (upstreams: [number, number]) => Promise<Proxy>
 
 export const nginx = Bun.which('nginx') ?? Bun.which('nginx', { PATH: '/usr/sbin' })
@@ -39,10 +39,10 @@ export const startNginx: StartProxy = async upstreams => {
   return start([nginx ?? 'nginx', '-p', folder, '-c', 'nginx.conf', '-e', 'stderr'], folder, port)
 }
 
-/** deploy/haproxy.cfg, below sections that say nothing. */
+/** deploy/haproxy.cfg, after empty sections. */
 export const startHaproxy: StartProxy = upstreams => haproxyBefore(upstreams, 'https')
 
-/** The same behind something else that ends TLS: then HAProxy writes to the socket itself. */
+/** The same behind a program that ends TLS, where HAProxy writes to the socket itself. */
 export const startPlainHaproxy: StartProxy = upstreams => haproxyBefore(upstreams, 'http')
 
 const haproxyBefore = async (upstreams: [number, number], protocol: 'http' | 'https') => {
@@ -68,7 +68,7 @@ const haproxyBefore = async (upstreams: [number, number], protocol: 'http' | 'ht
   )
 }
 
-/** deploy/Caddyfile, whose names are variables; its own authority signs the certificate. */
+/** deploy/Caddyfile, whose names are variables. Caddy's own authority signs the certificate. */
 export const startCaddy: StartProxy = async upstreams => {
   const port = await freePort()
   const folder = await folderWithCertificate()
@@ -90,7 +90,7 @@ export const startCaddy: StartProxy = async upstreams => {
 
 const text = (path: string) => Bun.file(path).text()
 
-/** A file of deploy/ with other names in it. Throws where one of them is not there any more. */
+/** A file of deploy/ with replaced names. Throws when the file no longer contains one of them. */
 const deployed = async (name: string, replaced: [string, string][]) => {
   let file = await text(join(import.meta.dir, '../../deploy', name))
   for (const [from, to] of replaced) {

@@ -1,4 +1,4 @@
-/** Holds the answers and the items of streams that a test gets against the API's description. */
+/** Compares the answers and stream items that a test receives with the description of the API. */
 import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import { createDocument } from '../../src/http/openapi/document.ts'
@@ -7,7 +7,7 @@ const document = createDocument('0', 'kairan_token')
 const ajv = formats(new Ajv2020({ strict: false, allErrors: true }))
 ajv.addSchema(document, 'openapi')
 
-/** What did not fit, since it was last taken. */
+/** The differences since the last call of `takeWrong`. */
 const wrong: string[] = []
 
 const paths = Object.keys(document.paths).map(path => ({
@@ -17,7 +17,7 @@ const paths = Object.keys(document.paths).map(path => ({
 
 const validators = new Map<string, ValidateFunction>()
 
-/** The validator of what lies at this place of the document. */
+/** The validator of the schema at this place of the document. */
 const at = (...place: string[]) => {
   const pointer = place
     .map(part => part.replaceAll('~', '~0').replaceAll('/', '~1'))
@@ -31,11 +31,11 @@ const at = (...place: string[]) => {
 const describeWrong = (what: string, validate: ValidateFunction, data: unknown) =>
   wrong.push(`${what}: ${ajv.errorsText(validate.errors)}\n${JSON.stringify(data).slice(0, 500)}`)
 
-/** An answer of Kairan's as its description has it; `takeWrong` tells what does not fit. */
+/** Compares an answer with its description. `takeWrong` returns the differences. */
 const check = async (method: string, pathname: string, response: Response) => {
   const found = paths.find(({ pattern }) => pattern.test(pathname))
   const operation = found && document.paths[found.path]?.[method.toLowerCase()]
-  // Bun itself refuses headers that are too large.
+  // Bun itself answers headers that are too large.
   if (!found || !operation || response.status === 431) return
   const what = `${method} ${found.path} ${response.status}`
   const type = response.headers.get('content-type')?.split(';')[0] ?? ''
@@ -60,7 +60,7 @@ const check = async (method: string, pathname: string, response: Response) => {
   if (!validate(body)) describeWrong(what, validate, body)
 }
 
-/** Holds an item of a stream against the description. */
+/** Compares an item of a stream with the description. */
 export const checkItem = (item: { id?: string | undefined; event: string; data: string }) => {
   const schemas = { message: 'Event', control: 'Control' } as Record<string, string>
   const schema = schemas[item.event]
@@ -76,26 +76,26 @@ export const checkItem = (item: { id?: string | undefined; event: string; data: 
 const plainFetch = globalThis.fetch
 const checking = new Set<Promise<unknown>>()
 
-/** `fetch` that looks at what Kairan's paths on 127.0.0.1 answer. */
+/** A `fetch` that checks the answers of Kairan's paths on 127.0.0.1. */
 const describedFetch = async (input: string | URL | Request, init?: RequestInit) => {
   const response = await plainFetch(input, init)
   const url = new URL(input instanceof Request ? input.url : input)
   if (url.hostname !== '127.0.0.1' && url.hostname !== 'localhost') return response
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
   const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
-  // The body of a stream has no end that could be waited for.
+  // The body of a stream does not end.
   const copy = isStream ? new Response(null, response) : response.clone()
   const work = check(method, url.pathname, copy).finally(() => checking.delete(work))
   checking.add(work)
   return response
 }
 
-/** From now on `fetch` looks at each answer. */
+/** Replaces `fetch` by one that checks each answer. */
 export const describeFetch = () => {
   globalThis.fetch = Object.assign(describedFetch, { preconnect: plainFetch.preconnect })
 }
 
-/** What did not fit since the last call, when everything that arrived has been looked at. */
+/** Resolves with the differences since the last call, when all answers have been checked. */
 export const takeWrong = async () => {
   await Promise.all(checking)
   return wrong.splice(0)

@@ -1,6 +1,6 @@
 /**
- * Waits until `check` says yes, or returns something. The limit is generous: it is there to end a test
- * that has failed, not to time one.
+ * Waits until `check` returns true or another value. The limit is generous: it ends a test that has failed, and
+ * measures nothing.
  */
 export const eventually = async <T>(
   check: () => T | Promise<T>,

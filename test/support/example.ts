@@ -2,7 +2,7 @@ import { createShop } from '../../examples/orders/shop.ts'
 import { database } from './database.ts'
 import { secret, serve } from './service.ts'
 
-/** The shop of examples/orders on a database of its own, with a Kairan. It ends with the scope. */
+/** The shop of examples/orders on its own database, with a Kairan. It is stopped at the end of the scope. */
 export const openExample = async () => {
   await using stack = new AsyncDisposableStack()
   const db = stack.use(await database())

@@ -1,6 +1,6 @@
 /**
- * A reverse proxy before a service, which can answer for itself, as proxies do when nothing is behind them.
- * Pages of any origin may read what it says.
+ * A reverse proxy in front of a service. It can answer itself, like a proxy whose service is down. Pages of any origin
+ * may read its answers.
  */
 export const serveFront = (upstream: () => string) => {
   let answer: { status: number; type: string } | null = null
@@ -36,7 +36,7 @@ export const serveFront = (upstream: () => string) => {
   })
   return {
     url: `http://127.0.0.1:${server.port}`,
-    /** Answers every request like this, and ends the streams that are open; null to be a proxy again. */
+    /** Answers every request like this, and ends the open streams; null makes it a proxy again. */
     answerWith(status: number | null, type = 'text/html') {
       answer = status === null ? null : { status, type }
       cut.resolve(null)
@@ -46,7 +46,7 @@ export const serveFront = (upstream: () => string) => {
   }
 }
 
-/** A body that ends when it does, or earlier. */
+/** A body that ends when `end` resolves, or earlier. */
 const until = (body: ReadableStream<Uint8Array>, end: Promise<null>) => {
   const reader = body.getReader()
   return new ReadableStream<Uint8Array>({

@@ -1,6 +1,6 @@
 import { tokenFor } from './service.ts'
 
-/** A page of the inbox, as tests look at it. */
+/** A page of the inbox. */
 export type Page = {
   notifications: {
     channel: string
@@ -17,7 +17,7 @@ export type Page = {
   cursor: string
 }
 
-/** Asks for the inbox of a user, or posts to it, and answers with the status and the JSON. */
+/** Reads the inbox of a user, or posts to it. Resolves with the status and the JSON. */
 export const ask = async (
   url: string,
   userId: string,
@@ -38,7 +38,7 @@ export const ask = async (
   return { status: response.status, body: text === '' ? {} : JSON.parse(text), text }
 }
 
-/** A page of a user's inbox. */
+/** Reads a page of a user's inbox. */
 export const pageOf = async (url: string, userId: string, query = ''): Promise<Page> => {
   const response = await fetch(`${url}/notifications${query}`, {
     headers: { authorization: `Bearer ${await tokenFor(userId)}` },
@@ -63,7 +63,7 @@ export const allOf = async (
   return all
 }
 
-/** Marks in a user's inbox, and answers with how many are unread. */
+/** Marks notifications of a user's inbox. Resolves with the number of unread ones. */
 export const mark = async (url: string, userId: string, change: object) => {
   const { status, body } = await ask(url, userId, { post: change })
   if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`)

@@ -2,7 +2,7 @@ import postgres from 'postgres'
 
 export type Login = AsyncDisposable & { name: string; url: string; sql: postgres.Sql }
 
-/** A login of its own that is a member of these roles. It is dropped at the end of the scope, with all it owns. */
+/** A new login that is a member of these roles. It is dropped at the end of the scope, with everything it owns. */
 export const login = async (
   db: { url: string; sql: postgres.Sql },
   ...groups: string[]
@@ -23,7 +23,7 @@ export const login = async (
   }
 }
 
-/** The SQLSTATE with which a statement fails; null when it does not. */
+/** The SQLSTATE with which a statement fails; null when it succeeds. */
 export const stateOf = async (work: PromiseLike<unknown>): Promise<string | null> => {
   try {
     await work

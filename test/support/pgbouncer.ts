@@ -6,7 +6,7 @@ import { eventually } from './eventually.ts'
 import { freePort } from './port.ts'
 
 /**
- * Debian's PgBouncer (1.18, which knows no prepared statements) in transaction mode before the database of
+ * Debian's PgBouncer (1.18, which knows no prepared statements) in transaction mode in front of the database of
  * this URL. It is stopped at the end of the scope.
  */
 export const pgbouncer = async (url: string, settings: Record<string, string> = {}) => {

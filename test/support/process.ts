@@ -1,4 +1,4 @@
-/** Whether a process of ours has ended. */
+/** Whether a child process has ended. */
 export const isGone = (pid: number) => {
   try {
     process.kill(pid, 0)

@@ -1,4 +1,4 @@
-/** Runs a program to its end, and resolves with what it printed; rejects with what it complained of. */
+/** Runs a program to its end. Resolves with its stdout; rejects with its stderr when it fails. */
 export const run = async (
   command: string[],
   options: { input?: string; cwd?: string; env?: Record<string, string> } = {},

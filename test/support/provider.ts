@@ -1,13 +1,13 @@
 import { exportJWK, exportSPKI, generateKeyPair, type JWK, SignJWT } from 'jose'
 
 export type Provider = AsyncDisposable & {
-  /** Where its key set is. */
+  /** The URL of the key set. */
   url: string
-  /** How often it was asked. */
+  /** How often the key set was requested. */
   readonly asked: number
-  /** What it answers instead of its keys, when set. */
+  /** Answers instead of the key set, when it is set. */
   answer: (() => Response | Promise<Response>) | null
-  /** Makes a key, publishes it unless told not to, and gives what signs with it. */
+  /** Makes a key, publishes it by default, and returns a function that signs with it. */
   key(alg: string, options?: { kid?: string; published?: boolean }): Promise<Key>
 }
 
@@ -16,7 +16,7 @@ export type Key = {
   pem: string
 }
 
-/** An identity provider on 127.0.0.1, as JWT_JWKS_URL names one. */
+/** An identity provider on 127.0.0.1, for JWT_JWKS_URL. */
 export const provider = (): Provider => {
   const keys: JWK[] = []
   let asked = 0

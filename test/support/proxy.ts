@@ -3,19 +3,19 @@ import { connect, createServer, type Socket } from 'node:net'
 
 export type TestProxy = AsyncDisposable & {
   port: number
-  /** Forwards nothing any more, in either direction, and closes nothing: as a network that is gone. */
+  /** Stops forwarding in both directions, and closes nothing: like a network that is down. */
   cut(): void
-  /** Forwards again, what waited first. */
+  /** Forwards again, first what has waited. */
   heal(): void
-  /** Ends every connection with a reset, as a crashed host or a firewall does. */
+  /** Resets every connection, like a crashed host or a firewall. */
   reset(): void
   /** How many connections were made through it. */
   readonly connections: number
-  /** Changes what clients send; must keep the length. */
+  /** Changes the bytes that clients send. It must keep their number. */
   rewrite: ((bytes: Buffer) => Buffer) | null
 }
 
-/** A network on 127.0.0.1 between a client and a server, that can be cut. */
+/** A proxy on 127.0.0.1 between a client and a server: a network that can be cut. */
 export const proxyTo = async (port: number): Promise<TestProxy> => {
   const sockets = new Set<Socket>()
   let isCut = false

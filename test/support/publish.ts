@@ -1,20 +1,20 @@
 import { SignJWT } from 'jose'
 import { secret } from './service.ts'
 
-/** A token with claims of its own, signed as the service wants it, valid for an hour. */
+/** A token with these claims, with a valid signature, valid for an hour. */
 export const tokenWith = (claims: Record<string, unknown>) =>
   new SignJWT({ sub: 'shop', exp: Math.floor(Date.now() / 1000) + 3600, ...claims })
     .setProtectedHeader({ alg: 'HS256' })
     .sign(new TextEncoder().encode(secret))
 
-/** A token that may publish, on all channels or on these. */
+/** A token that may publish on these channels, by default on all. */
 export const publisherToken = (...channels: string[]) =>
   tokenWith({
     scope: 'profile kairan:publish',
     ...(channels.length > 0 ? { 'kairan:channels': channels } : {}),
   })
 
-/** Publishes JSON over HTTP. A string is sent as it is. */
+/** Publishes JSON over HTTP. A string is sent unchanged. */
 export const publish = async (
   url: string,
   body: object | string,
@@ -30,7 +30,7 @@ export const publish = async (
     body: typeof body === 'string' ? body : JSON.stringify(body),
   })
 
-/** The status and the JSON of an answer, as tests compare them. */
+/** The status and the JSON of an answer. */
 export const answerOf = async (response: Response | Promise<Response>) => {
   const answer = await response
   const body: { id?: string; code?: string; detail?: string } = await answer.json()

@@ -18,7 +18,7 @@ const Bell = () => {
 
 const Orders = () => {
   const [orders, setOrders] = useState<number[]>([])
-  // The listener sees the state of its render: nothing that came before is forgotten.
+  // Only the listener of the last render has all orders, so the hook has to call that one.
   useNotification(client, 'order.shipped', ({ payload }) => setOrders([...orders, payload.orderId]))
   return h('p', { id: 'orders' }, orders.join(', '))
 }

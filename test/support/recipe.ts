@@ -2,16 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { eventually } from './eventually.ts'
 import { type Shop, shop } from './shop.ts'
 
-/** What each recipe in docs/recipes does, whatever it is written in. */
+/** What each recipe in docs/recipes does, in whatever language. */
 export type Recipe = {
   placeOrder(userId: string, item: string): Promise<string | undefined>
   remind(userId: string, orderId: number): Promise<string | undefined>
   announce(text: string): Promise<string | undefined>
   /** A row with a `dedupe_key`, which a later one with the same is left out for. */
   announceOnce?: (text: string, key: string) => Promise<unknown>
-  /** `$1::text::jsonb`, which is right with every client. It publishes {"orderId": 7} for user 6. */
+  /** Uses `$1::text::jsonb`, which works with every client. It publishes {"orderId": 7} for user 6. */
   asText?: () => Promise<unknown>
-  /** What somebody could write by mistake, by its name, and what the answer has to say. */
+  /** Likely mistakes by their names, and what the error has to say. */
   mistakes: Record<string, Mistake>
   close(): Promise<unknown> | undefined
 }
@@ -152,7 +152,7 @@ export const testRecipe = (
     })
   })
 
-/** All that a client tells of an error: its properties, and those of what caused it. */
+/** The properties of an error and of its causes. */
 const said = (error: unknown): string => {
   if (typeof error !== 'object' || error === null) return String(error)
   const properties = Object.getOwnPropertyNames(error)

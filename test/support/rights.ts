@@ -2,8 +2,8 @@ import type { TestDatabase } from './database.ts'
 import { denied, type Login, stateOf } from './logins.ts'
 
 /**
- * All that a login may do with the objects of the schema, found out by trying: each column, table,
- * sequence and function that is in the catalog. Nothing of it is kept.
+ * Everything that a login may do with the objects of the schema. It tries each column, table, sequence and function of
+ * the catalog, and rolls everything back.
  */
 export const rightsOf = async (
   db: TestDatabase,
@@ -21,7 +21,7 @@ export const rightsOf = async (
           if (!(error instanceof Rollback)) throw error
         }),
     )
-    // Another error comes after the right was checked.
+    // Postgres checks the right first, so another error means that the login has it.
     if (state !== denied) rights.add(right)
   }
   return [...rights].toSorted()
@@ -29,7 +29,7 @@ export const rightsOf = async (
 
 class Rollback extends Error {}
 
-/** As who has the right to see all, since what a login may try is not what it may know of. */
+/** Read by a superuser, because the login may not see all objects. */
 const attempts = ({ sql }: TestDatabase) => sql<{ right: string; statement: string }[]>`
   with relation as (
     select c.oid, c.relname as name, c.relkind as kind from pg_class c

@@ -1,6 +1,6 @@
 /**
- * A service that says what the test tells it, for what a real one says too seldom. It lists the streams
- * that were opened and the other requests; with the token `bad` it refuses.
+ * A scripted service, for situations that are rare with a real one: the test decides what it sends. It lists the streams
+ * that were opened and the other requests. It refuses the token `bad`.
  */
 export const serveScript = () => {
   const streams: { headers: Headers; say(text: string): void; end(): void }[] = []
@@ -41,7 +41,7 @@ export const serveScript = () => {
     url: `http://127.0.0.1:${server.port}`,
     streams,
     requests,
-    /** How it answers what is no stream. */
+    /** Answers requests that are not for the stream. */
     answerWith(code: number) {
       status = code
     },

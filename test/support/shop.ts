@@ -7,17 +7,16 @@ import { serve, tokenFor } from './service.ts'
 const tables = await Bun.file(join(import.meta.dir, '../../docs/recipes/shop.sql')).text()
 
 /**
- * A service on a database of somebody who has a shop: orders, and what is left of each item. It ends with
- * the scope.
+ * A service on the database of a shop, with orders and the stock of each item. It is stopped at the end of the scope.
  */
 export const shop = async () => {
   await using stack = new AsyncDisposableStack()
   const db = stack.use(await database())
-  // A role called kairan would create the tables of others in the schema of its name.
+  // The tables of a role called kairan would be created in the schema with its name.
   await db.sql.unsafe(
     `alter database ${new URL(db.url).pathname.slice(1)} set search_path = public`,
   )
-  // The connection that is there already has to be told, too.
+  // Also for the connection that is open already.
   await db.sql.unsafe(`
     set search_path = public;
     ${tables}
@@ -31,7 +30,7 @@ export const shop = async () => {
     sql: db.sql,
     /** As the shop's own login, which may write its tables and, for the rest, is a `kairan_publisher`. */
     publisherUrl: publisher.url,
-    /** The open stream of a user: "admin" is one. */
+    /** Opens a stream of a user; "admin" is a user too. */
     async stream(userId: string) {
       const stream = await openStream(service.url, { token: await tokenFor(userId) })
       await stream.control('ready')

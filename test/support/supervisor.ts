@@ -5,19 +5,19 @@ import { secret } from './service.ts'
 
 export type Line = { msg: string; [fact: string]: unknown }
 
-/** `start` with several workers, all in processes of their own. */
+/** `start` with several workers, each in its own process. */
 export type Supervisor = AsyncDisposable & {
   process: Bun.Subprocess
-  /** What it and its workers have logged. */
+  /** The log of `start` and its workers. */
   lines: Line[]
   readonly stderr: string
-  /** Waits for the message that all are ready, and gives the URL in it. */
+  /** Waits for the log line that all workers are ready, and returns the URL in it. */
   url(): Promise<string>
-  /** The pid of each worker that runs now, by its number. */
+  /** The pids of the running workers, by their numbers. */
   workers(): Promise<Map<number, number>>
 }
 
-/** Starts two workers on a free port. What still runs at the end of the scope is killed. */
+/** Starts two workers on a free port. Processes that still run at the end of the scope are killed. */
 export const supervise = (
   db: { url: string },
   env: Record<string, string> = {},
@@ -62,7 +62,7 @@ export const supervise = (
   }
 }
 
-/** The numbers and pids of the workers that this process has started, also when it is gone. */
+/** The numbers and pids of the workers that a process has started, also after its end. */
 const workersOf = async (supervisor: number) => {
   const found = new Map<number, number>()
   for (const pid of await readdir('/proc')) {
@@ -75,7 +75,7 @@ const workersOf = async (supervisor: number) => {
   return found
 }
 
-/** How many connections to this port a process has accepted and keeps: what the kernel says. */
+/** How many open connections to this port a process has accepted, as the kernel reports. */
 export const connectionsOf = async (pid: number, port: number): Promise<number> => {
   const established = new Set<string>()
   const table = await readFile(`/proc/${pid}/net/tcp`, 'utf8')

@@ -6,17 +6,17 @@ export type Heard = { n: number; replayed: boolean; cursor: string | null; chann
 /** A page of `serveApp`. */
 export type Tab = {
   page: Page
-  /** Waits until an expression is true in it. */
+  /** Waits until an expression is true in the page. */
   until(condition: string): Promise<unknown>
-  /** Waits until its client says so. */
+  /** Waits until its client has this status. */
   status(status: string): Promise<unknown>
   heard(): Promise<Heard[]>
-  /** Waits until it has heard so many events, and returns their numbers in the order in which they came. */
+  /** Waits until it has received this many events. Returns their numbers in the order of their arrival. */
   numbers(count: number): Promise<number[]>
 }
 
 export const tabOf = (page: Page): Tab => {
-  // A page that is just being loaded can't be asked.
+  // A page that is loading cannot evaluate anything.
   const isTrue = (condition: string) => page.evaluate<unknown>(condition).catch(() => false)
   const until = (condition: string) => eventually(() => isTrue(condition))
   const heard = () => page.evaluate<Heard[]>('seen')
@@ -32,7 +32,7 @@ export const tabOf = (page: Page): Tab => {
   }
 }
 
-/** Opens a tab at an address, with its client connected. */
+/** Opens a tab, and waits until its client is connected. */
 export const openTab = async (context: BrowserContext, url: string): Promise<Tab> => {
   const tab = tabOf(await context.newPage())
   await tab.page.goto(url)

@@ -1,6 +1,6 @@
 import { tokenFor } from './service.ts'
 
-/** Asks for a ticket, as the page of a signed-in user does. */
+/** Requests a ticket, like the page of a signed-in user. */
 export const askTicket = async (
   url: string,
   user: string,

@@ -2,7 +2,7 @@ import { publisherToken, tokenWith } from '../publish.ts'
 import { tokenFor } from '../service.ts'
 import { type Refused, withBearer } from './refused.ts'
 
-/** Bodies that can't be published, or read. */
+/** Bodies that are refused. */
 export const badBodies = async (): Promise<Refused[]> => {
   const token = await publisherToken()
   const send = (path: string, body: BodyInit, type = 'application/json', more = {}, by = token) =>

@@ -2,7 +2,7 @@ import { tokenFor } from '../service.ts'
 import { ticketFor } from '../tickets.ts'
 import { type Refused, stream, withBearer } from './refused.ts'
 
-/** Cursors, channels, tickets, origins and hosts that are wrong. */
+/** Wrong cursors, channels, tickets, origins and hosts. */
 export const badStreams = async (url: string): Promise<Refused[]> => {
   const token = await tokenFor('42')
   const cookie = `kairan_token=${token}`

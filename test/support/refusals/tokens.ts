@@ -4,7 +4,7 @@ import { type Refused, stream, withBearer } from './refused.ts'
 
 const now = () => Math.floor(Date.now() / 1000)
 
-/** Tokens that are none, or not for this service. */
+/** Invalid tokens, and tokens of other services. */
 export const badTokens = async (): Promise<Refused[]> => {
   const key = new TextEncoder().encode(secret)
   const sign = (claims: Record<string, unknown>, header = {}, by = key) =>
