@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { dirname, join } from 'node:path'
 import { Glob } from 'bun'
+import { mistakes, withMistake } from './faults/mistakes.ts'
 
 /** Each file of src with the files of src that it imports, as paths below src. */
 const sources = await Promise.all(
@@ -122,4 +123,11 @@ test('who makes a request is asked in one place, but for streams, which refuse i
     'auth/caller-routes.ts',
     'dev/demo-routes.ts',
   ])
+})
+
+test('each mistake of the fault harness still has its place in the source: else it proves nothing', async () => {
+  for (const name of Object.keys(mistakes)) {
+    await using source = await withMistake(name)
+    expect(await Bun.file(join(source.path, 'main.ts')).exists()).toBe(true)
+  }
 })

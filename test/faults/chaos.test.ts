@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { chaos } from './chaos.ts'
-import { withMistake } from './mistakes.ts'
+import { mistakes, withMistake } from './mistakes.ts'
 
 const quiet = () => undefined
 const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 1_000_000)
@@ -18,3 +18,21 @@ test(
   },
   { timeout: 300_000 },
 )
+
+for (const name of Object.keys(mistakes)) {
+  test(
+    `is found out by the same harness: ${name}`,
+    async () => {
+      await using source = await withMistake(name)
+      const { missed } = await chaos({
+        seconds: 12,
+        seed: 5,
+        source: source.path,
+        report: quiet,
+        settleMs: 15_000,
+      })
+      expect(missed).toBeGreaterThan(0)
+    },
+    { timeout: 300_000 },
+  )
+}

@@ -30,8 +30,8 @@ export const mistakes: Record<string, Edit[]> = {
   ],
   'live before the backlog has ended': [
     {
-      from: 'if (!subscription.isHeld && subscription.position >= head) subscription.live = true',
-      to: 'subscription.live = true',
+      from: 'if (!this.isHeld && this.position >= head) this.live = true',
+      to: 'this.live = true',
     },
   ],
 }
