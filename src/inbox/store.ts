@@ -121,8 +121,8 @@ const requireSameLog = (epoch: string, cursor: Cursor | null) => {
 }
 
 /**
- * Prepares the filter by type for what has been added to long channels, one channel at a time. Whoever
- * filters need not wait for it: a page shows what it finds in time, and where to go on.
+ * Indexes the types of new deliveries of long channels, one channel at a time. A filtered page does not wait for it: it
+ * contains what it finds in time, and says where the next page begins.
  */
 const createFolds = (database: Database, report: Report) => {
   const waiting = new Set<string>()
@@ -155,7 +155,7 @@ const createFolds = (database: Database, report: Report) => {
   }
 }
 
-/** So many channels wait at the most; who comes then is served by asking again. */
+/** How many channels may wait. Further ones are added at their next filtered page. */
 const mostFolds = 1000
 
 const fold = async (database: Database, channel: string) => {
