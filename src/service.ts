@@ -37,6 +37,8 @@ import { metricsRoute } from './observe/metrics-routes.ts'
 import { noTraces } from './observe/traces.ts'
 import { createDatabase } from './postgres/database.ts'
 import { prepare } from './postgres/prepare.ts'
+import { createPrimary } from './postgres/primary.ts'
+import { createScout } from './postgres/scout.ts'
 import { parseLive } from './publish/live-event.ts'
 import { createLiveGate } from './publish/live-gate.ts'
 import { publishRoute } from './publish/routes.ts'
@@ -91,7 +93,9 @@ export const createService = (
   const begun = Promise.withResolvers<void>()
   const instanceId = crypto.randomUUID()
   let traces = noTraces
+  const primary = createPrimary()
   const database = createDatabase(config.databaseUrl, {
+    judge: primary.follow,
     // Workers share what one instance would use.
     max: Math.max(2, Math.ceil(6 / config.workers)),
     name: 'kairan',
@@ -101,13 +105,16 @@ export const createService = (
   // What requests ask for has connections of its own: streams open while these wait for somebody's lock.
   // The two limits and the wait for a turn (inbox/routes.ts) add up to less than 6 s.
   const requestDatabase = createDatabase(config.databaseUrl, {
+    judge: primary.follow,
     max: Math.max(2, Math.ceil(6 / config.workers)),
     name: 'kairan requests',
     direct: config.databaseListenUrl === null,
     placeMs: 1200,
     deadlineMs: 3200,
   })
-  const dispatcherDatabase = createDatabase(config.databaseListenUrl ?? config.databaseUrl, {
+  const directUrl = config.databaseListenUrl ?? config.databaseUrl
+  const dispatcherDatabase = createDatabase(directUrl, {
+    judge: primary.lead,
     max: 1,
     name: 'kairan dispatcher',
     direct: true,
@@ -176,6 +183,7 @@ export const createService = (
     // A changed role level reaches open streams within a second, also when nobody rings.
     pollMs: 800,
     report,
+    server: () => primary.facts,
     onBegin(epoch, head) {
       hub.begin(epoch, head)
       metrics.begun(head)
@@ -200,7 +208,8 @@ export const createService = (
     report,
   })
   const listener = createListener({
-    url: config.databaseListenUrl ?? config.databaseUrl,
+    url: directUrl,
+    judge: primary.follow,
     // NOTIFY asks for no permission: what is not listened to reaches nobody.
     channels: Object.values(notifyChannels).filter(
       channel => config.livePath || channel !== notifyChannels.live,
@@ -220,6 +229,19 @@ export const createService = (
     onClock: clock.observe,
   })
 
+  const scout = createScout({
+    url: directUrl,
+    primary,
+    everyMs: 2000,
+    isNeeded: () => dispatcher.state.problem === null,
+  })
+  primary.onDoubt(dispatcherDatabase.renew)
+  primary.onChange(() => {
+    report.warn({}, 'Another server is followed: connections are made anew.')
+    database.renew()
+    requestDatabase.renew()
+    listener.renew()
+  })
   const refusals = createRefusals(report, metrics.streamRefused)
   const auth = createAuth({
     secrets: config.jwtSecrets,
@@ -309,6 +331,7 @@ export const createService = (
     await presence.stop()
     await retention.stop()
     inbox.stop()
+    await scout.stop()
     await listener.stop()
     await dispatcher.stop()
     // A database that does not answer must not keep the process: it is not needed any more.
@@ -387,6 +410,7 @@ export const createService = (
       presence.start()
       dispatcher.start()
       listener.start()
+      scout.start()
       retention.start()
       await begun.promise
       state = 'running'

@@ -38,6 +38,8 @@ export const createDispatcher = (options: {
   database: Database
   pollMs: number
   report: Report
+  /** Which server answers, and of which cluster; null as long as none has. */
+  server(): { server: string; cluster: string } | null
   /** This is the log, and all that follows will be after `head`. Again when it can't be followed. */
   onBegin(epoch: string, head: number): void
   /** The next piece of the log, complete up to `end`. */
@@ -56,6 +58,11 @@ export const createDispatcher = (options: {
   let stopped = false
   let woken = false
   let running: Promise<void> | null = null
+  /** Which delivery is at `position`: null for none, undefined where that was not looked at. */
+  let anchor: string | null | undefined
+  let server = options.server()
+  /** Whether another server answers than the one that `anchor` is of. */
+  let isOther = false
   /** What has been read of the changes of users, and when; null when that can't be known. */
   let seen: Snapshot | null = null
   let seenAt = 0
@@ -106,10 +113,16 @@ export const createDispatcher = (options: {
       ahead = found.more ? ask(found.end) : null
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
-      await readChanges(found.changed)
-      look?.resolve()
-      if (found.epoch === epoch && found.head < position) await beginAnew()
-      else take(found)
+      noticeServer()
+      const isSame = found.epoch === epoch && found.floor <= position
+      if (isSame && wentBack(found)) {
+        if (look) retryLook(look)
+        await beginAnew()
+      } else {
+        await readChanges(found.changed, isSame)
+        look?.resolve()
+        take(found)
+      }
       if (position !== found.end) ahead = null
       const pauseMs = await vigil.after(found)
       return found.more ? 0 : pauseMs
@@ -132,8 +145,33 @@ export const createDispatcher = (options: {
     else nextLook = look
   }
 
-  /** Whoever may read less by now is told so before the events are dispatched. */
-  const readChanges = async (changed: boolean) => {
+  /** Another cluster's transactions have nothing to do with those in `seen`. */
+  const noticeServer = () => {
+    const before = server
+    server = options.server()
+    if (server?.cluster !== before?.cluster) seen = null
+    if (server?.server === before?.server) return
+    isUnsure = true
+    isOther = true
+  }
+
+  /**
+   * Whether what was dispatched is no longer in the log. Its head may be beyond already, so what stands at
+   * `position` tells: another delivery, or none where another server answers. (On the same one it may have
+   * been redelivered or removed.)
+   */
+  const wentBack = (found: Advance) => {
+    if (found.head < position) return true
+    if (anchor === undefined || anchor === found.anchor) return false
+    return found.anchor !== null || isOther
+  }
+
+  /**
+   * Whoever may read less by now is told so before the events are dispatched. Nobody is where another log
+   * begins: its streams end, and are authorised when they return.
+   */
+  const readChanges = async (changed: boolean, isSame: boolean) => {
+    if (!isSame) seen = null
     const lookedAt = seenAt
     seenAt = Date.now()
     // It stood still for so long that some may have been removed.
@@ -152,7 +190,7 @@ export const createDispatcher = (options: {
       for (const change of look.changes) options.onChange(change)
     }
     seen = now
-    if (isUnsure) options.onChangesLost()
+    if (isUnsure && isSame) options.onChangesLost()
     isUnsure = false
   }
 
@@ -164,13 +202,19 @@ export const createDispatcher = (options: {
   }
 
   const take = (found: Advance) => {
+    anchor = found.anchor
+    isOther = false
     // Another log, or this one was not read for so long that a part of it has been removed.
     if (found.epoch !== epoch || found.floor > position) {
+      // A stream that is being opened may have been authorised before.
+      isUnsure = epoch !== ''
       epoch = found.epoch
       position = found.head
+      anchor = undefined
       options.onBegin(epoch, position)
     } else if (found.end > position) {
       position = found.end
+      anchor = found.last
       options.onEvents(found.events, found.end)
       if (found.expired.length > 0) options.onExpired(found.expired)
     }

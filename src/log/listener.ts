@@ -3,10 +3,13 @@ import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
+import type { Judge } from '../postgres/primary.ts'
 import { mostPauseMs } from '../postgres/socket.ts'
 
 export type Listener = {
   start(): void
+  /** Begins a new session. */
+  renew(): void
   /** Whether NOTIFYs are known to arrive, and why not if not. */
   readonly state: { listening: boolean; problem: string | null }
   stop(): Promise<void>
@@ -27,6 +30,8 @@ export const createListener = (options: {
   /** How long a session may take to answer before it is given up. */
   timeoutMs: number
   report: Report
+  /** Whether a session may be used. */
+  judge: Judge
   onNotify(channel: string, payload: string): void
   /** It listens (again): whatever was sent before may have been missed. */
   onUp(): void
@@ -37,7 +42,7 @@ export const createListener = (options: {
   const state: Listener['state'] = { listening: false, problem: 'not started' }
   let stopped = false
   let failures = 0
-  let endSession: (() => void) | null = null
+  let endSession: ((reason: string) => void) | null = null
   const pause = createPause()
   let running: Promise<void> | null = null
 
@@ -62,13 +67,15 @@ export const createListener = (options: {
     const sql = connect(options.url, {
       max: 1,
       name: 'kairan listener',
-      onClose: () => lost.reject(new Error('the connection was closed')),
+      judge: options.judge,
+      // What closes a session that was refused is its judge, whose words come first.
+      onClose: () => setImmediate(() => lost.reject(new Error('the connection was closed'))),
       onNotify(channel, payload) {
         if (channel === probeChannel) probe.heard(payload)
         else options.onNotify(channel, payload)
       },
     })
-    endSession = () => lost.reject(new Error('stopped'))
+    endSession = reason => lost.reject(new Error(reason))
     try {
       const channels = [...options.channels, probeChannel]
       await within(timeoutMs, lost.promise, sql.unsafe(channels.map(c => `listen ${c}`).join(';')))
@@ -98,10 +105,11 @@ export const createListener = (options: {
     start() {
       running ??= run()
     },
+    renew: () => endSession?.('another server is followed'),
     state,
     async stop() {
       stopped = true
-      endSession?.()
+      endSession?.('stopped')
       pause.end()
       await running
     },

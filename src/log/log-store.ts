@@ -18,6 +18,9 @@ export type Advance = {
   expired: number[]
   /** The seq up to which the log has been read. */
   end: number
+  /** Which delivery has the seq after which was read, and which the last one; null where there is none. */
+  anchor: string | null
+  last: string | null
   /** Whether there may be more to number or to read. */
   more: boolean
   /** Whether something was told of users that is not in the snapshot `seen`: it comes before the events. */
@@ -51,7 +54,9 @@ export const advance = async (sql: Sql, after: number, seen: Snapshot | null): P
     assigned: state.assigned,
     events,
     expired,
-    end: last ?? after,
+    end: last?.seq ?? after,
+    anchor: first.anchor,
+    last: last ? `${last.id} ${last.channel}` : null,
     more: more || state.assigned === turnRows,
     changed: first.changed,
     backend: state.backend,
@@ -109,12 +114,13 @@ export const eventColumns = (sql: Sql) => sql`
   end as metadata,
   n.traceparent`
 
-type Changed = { changed: boolean }
+type Changed = { changed: boolean; anchor: string | null }
 
 const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: number) => sql<
   (((Row & Floor) | Nothing) & Changed)[]
 >`
-  select l.floor, exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed, page.*
+  select l.floor, exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed,
+    (select notification_id || ' ' || channel from kairan.deliveries where seq = ${after}) as anchor, page.*
   from kairan.log l
   -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (
@@ -213,7 +219,7 @@ type Nothing = Floor & { seq: null }
 
 const pageOf = (rows: ((Row & Floor) | Nothing)[], upTo: number, maxBytes: number): Page => {
   const { events, more, last, floor } = pageWithFloor(rows, pageRows, maxBytes)
-  return { events, end: more && last !== undefined ? last : upTo, floor }
+  return { events, end: more && last ? last.seq : upTo, floor }
 }
 
 const pageWithFloor = (rows: ((Row & Floor) | Nothing)[], maxRows: number, maxBytes: number) => {
@@ -233,7 +239,7 @@ const toPage = (rows: Row[], maxRows: number, maxBytes: number) => {
   return {
     events: rows.filter(({ expired }) => !expired).map(toEvent),
     expired: rows.filter(({ expired }) => expired).map(({ seq }) => seq),
-    last: last?.seq,
+    last,
     more: rows.length === maxRows || (last?.total ?? 0) >= maxBytes,
   }
 }

@@ -1,3 +1,4 @@
+import postgres from 'postgres'
 import { type ConnectOptions, connect, type Sql } from './connect.ts'
 import { createPlaces } from './places.ts'
 
@@ -8,9 +9,13 @@ export type Database = {
    * connection becomes free within `placeMs`, or when the answer takes too long.
    */
   run<T>(ask: (sql: Sql) => PromiseLike<T>): Promise<T>
+  /** Ends all connections, which rejects what waits on them, and begins with new ones. */
+  renew(): void
   stop(): Promise<void>
 }
 
+/** A server that is read-only makes it look for another one at most this often. */
+const readOnlyMs = 1000
 /** A timer that comes so much too late says that the event loop was blocked. */
 const busyMs = 250
 /** The part of the deadline that Postgres has for confirming that it has cancelled a statement. */
@@ -25,6 +30,8 @@ const cancelShare = 1 / 6
  * network swallows packets: then the client is given up with all its connections, which rejects whatever
  * waited on them, and the next statement begins with a new client. Each time in a row it waits twice as
  * long, up to eight times: a server that is only slow gets the time that it needs.
+ *
+ * A server that can't be written to is left, too: after a failover it is the wrong one.
  */
 export const createDatabase = (
   url: string,
@@ -37,12 +44,25 @@ export const createDatabase = (
   const places = createPlaces(options.max, options.placeMs ?? options.deadlineMs)
   let sql = connect(url, options)
   let patience = 1
+  let readOnlyAt = Number.NEGATIVE_INFINITY
+
+  const renew = () => {
+    const client = sql
+    sql = connect(url, options)
+    void client.end({ timeout: 0 })
+  }
 
   const giveUp = (client: Sql) => {
     if (client !== sql) return
     patience = Math.min(patience * 2, 8)
-    sql = connect(url, options)
-    void client.end({ timeout: 0 })
+    renew()
+  }
+
+  const leaveReadOnly = (client: Sql) => {
+    const now = performance.now()
+    if (client !== sql || now - readOnlyAt < readOnlyMs) return
+    readOnlyAt = now
+    renew()
   }
 
   const send = async <T>(ask: (sql: Sql) => PromiseLike<T>): Promise<T> => {
@@ -72,6 +92,9 @@ export const createDatabase = (
       const answer = await Promise.race([ask(tracked(client, statements)), late.promise])
       patience = 1
       return answer
+    } catch (error) {
+      if (error instanceof postgres.PostgresError && error.code === readOnly) leaveReadOnly(client)
+      throw error
     } finally {
       clearTimeout(timer)
     }
@@ -86,9 +109,13 @@ export const createDatabase = (
         place.leave()
       }
     },
+    renew,
     stop: () => sql.end({ timeout: 1 }),
   }
 }
+
+/** SQLSTATE read_only_sql_transaction. */
+const readOnly = '25006'
 
 /** What postgres.js returns for a statement; a fragment of one is never executed. */
 type Cancellable = { cancel(): unknown; executed?: boolean }

@@ -37,9 +37,9 @@ export const toFacts = (row: Record<string, string | undefined>): ServerFacts =>
 })
 
 export type Primary = {
-  /** The cluster that is followed; an empty string until one is. */
-  readonly cluster: string
-  /** For the session that decides which server is followed: wherever it is led is the right one. */
+  /** What is followed; null until something is. */
+  readonly facts: ServerFacts | null
+  /** For the session that decides which server is followed: where it can write is the right one. */
   lead: Judge
   /** For every other session: it has to be on the same server. */
   follow: Judge
@@ -61,6 +61,7 @@ export const createPrimary = (): Primary => {
   let leading: ServerFacts | null = null
   /** Where sessions were led before it was known what is followed. */
   const early = new Set<string>()
+  let wasReadOnly = false
   const renewals: (() => void)[] = []
   const doubts: (() => void)[] = []
   let doubtedAt = 0
@@ -73,19 +74,24 @@ export const createPrimary = (): Primary => {
   }
 
   return {
-    get cluster() {
-      return leading?.cluster ?? ''
+    get facts() {
+      return leading
     },
     lead(facts) {
       const problem = notStandby(facts)
       if (problem) return problem
-      const before = leading
-      leading = facts
-      const isOther = before
-        ? before.server !== facts.server || before.isReadOnly !== facts.isReadOnly
+      if (facts.isReadOnly) {
+        wasReadOnly = true
+        return new NotPrimaryError('the server that answers is read-only')
+      }
+      const isOther = leading
+        ? leading.server !== facts.server
         : [...early].some(server => server !== facts.server)
+      leading = facts
       early.clear()
-      if (isOther) for (const renew of renewals) renew()
+      // Sessions that began while it was read-only may have stayed so.
+      if (isOther || wasReadOnly) for (const renew of renewals) renew()
+      wasReadOnly = false
       return null
     },
     follow(facts) {
@@ -95,12 +101,10 @@ export const createPrimary = (): Primary => {
         early.add(facts.server)
         return null
       }
-      if (leading.server === facts.server && leading.isReadOnly === facts.isReadOnly) return null
-      doubt()
-      // A server that only became read-only, or is so no longer, can be read from.
-      return leading.server === facts.server
-        ? null
-        : new NotPrimaryError('the address leads to another server than before')
+      const isSame = leading.server === facts.server
+      if (!isSame || facts.isReadOnly) doubt()
+      // From a server that is read-only for now, streams can be opened and read.
+      return isSame ? null : new NotPrimaryError('the address leads to another server than before')
     },
     onChange: renew => renewals.push(renew),
     onDoubt: lookAgain => doubts.push(lookAgain),

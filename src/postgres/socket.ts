@@ -67,7 +67,7 @@ export const createDialer = (address: PostgresAddress): Dialer => {
     async open() {
       const socket = await open().catch(failingSocket)
       socket.once('close', () => {
-        if (!good.has(socket)) failed()
+        if (!good.has(socket) && !isCancel(socket)) failed()
       })
       return socket
     },
@@ -80,6 +80,9 @@ export const createDialer = (address: PostgresAddress): Dialer => {
     },
   }
 }
+
+/** The driver cancels a statement over a socket of its own, which carries that request and nothing else. */
+const isCancel = (socket: Duplex) => 'bytesWritten' in socket && socket.bytesWritten === 16
 
 /** Rejects when the server is not reached, or not encrypted as it has to be, within `ms`. */
 const dial = async (server: PostgresServer, { tls }: PostgresAddress, ms: number) => {

@@ -24,8 +24,8 @@ export const mistakes: Record<string, Edit[]> = {
       to: 'take(missed ? { ...found, events: [] } : found)\n',
     },
     {
-      from: 'state.problem = null\n      await readChanges',
-      to: "const missed = state.problem !== null && epoch !== ''\n      state.problem = null\n      await readChanges",
+      from: 'state.problem = null\n      noticeServer',
+      to: "const missed = state.problem !== null && epoch !== ''\n      state.problem = null\n      noticeServer",
     },
   ],
   'live before the backlog has ended': [

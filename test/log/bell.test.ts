@@ -21,6 +21,7 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
     database,
     pollMs,
     report,
+    server: () => null,
     onBegin: () => {
       begun = true
     },
@@ -35,6 +36,7 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
     heartbeatMs: 5000,
     timeoutMs: 3000,
     report,
+    judge: () => null,
     onNotify: () => dispatcher.wake(),
     onUp: () => dispatcher.wake(),
   })

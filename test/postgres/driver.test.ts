@@ -168,3 +168,22 @@ test('runs at most as many statements as there are connections, so none waits be
   expect(row?.one).toBe(1)
   await pool.stop()
 })
+
+test('a statement that is cancelled while its connection is made does not block that connection', async () => {
+  await using db = await database()
+  const proxy = await proxyTo(Number(new URL(db.url).port))
+  await using _proxy = proxy
+  const through = Object.assign(new URL(db.url), { port: String(proxy.port) }).toString()
+  const pool = createDatabase(through, { max: 1, name: 'made test', deadlineMs: 600 })
+  // Connections are accepted and closed, so the driver makes one after the other for its first statement;
+  // or they are held, and go on when nobody waits for that statement any more.
+  for (const hinder of [() => proxy.leadTo(null, 'reset'), () => proxy.cut()]) {
+    hinder()
+    await pool.run(sql => sql`select 1`).catch(() => null)
+    proxy.heal()
+    proxy.leadTo(Number(new URL(db.url).port), 'kept')
+    await eventually(() => pool.run(sql => sql`select 1`).catch(() => null))
+    proxy.reset()
+  }
+  await pool.stop()
+})

@@ -9,6 +9,11 @@ export type TestProxy = AsyncDisposable & {
   heal(): void
   /** Resets every connection, like a crashed host or a firewall. */
   reset(): void
+  /**
+   * Leads new connections to another port, or to none: then they are closed at once. Those that are open are
+   * kept, as when a name gets another address, or reset, as a balancer may do.
+   */
+  leadTo(port: number | null, open: 'kept' | 'reset'): void
   /** How many connections were made through it. */
   readonly connections: number
   /** Changes the bytes that clients send. It must keep their number. */
@@ -16,7 +21,8 @@ export type TestProxy = AsyncDisposable & {
 }
 
 /** A proxy on 127.0.0.1 between a client and a server: a network that can be cut. */
-export const proxyTo = async (port: number): Promise<TestProxy> => {
+export const proxyTo = async (firstPort: number): Promise<TestProxy> => {
+  let port: number | null = firstPort
   const sockets = new Set<Socket>()
   let isCut = false
   let connections = 0
@@ -33,6 +39,7 @@ export const proxyTo = async (port: number): Promise<TestProxy> => {
 
   const server = createServer(client => {
     connections++
+    if (port === null) return client.destroy()
     const upstream = connect(port, '127.0.0.1')
     add(client, upstream)
     add(upstream, client)
@@ -58,6 +65,10 @@ export const proxyTo = async (port: number): Promise<TestProxy> => {
     },
     reset() {
       for (const socket of [...sockets]) socket.resetAndDestroy()
+    },
+    leadTo(next, open) {
+      port = next
+      if (open === 'reset') proxy.reset()
     },
     get connections() {
       return connections
