@@ -16,7 +16,8 @@ const measuring = ['test/faults/outage.test.ts']
 
 /** In the order of their duration, the longest first: `bun run test --update-timings` writes it anew. */
 const timings = '--timings=test/timings.json'
-const lanes = `--parallel=${availableParallelism() + 1}`
+/** Most files wait for other things than a core. More than five would need more connections than Postgres has. */
+const lanes = `--parallel=${Math.min(availableParallelism() + 1, 5)}`
 
 const root = join(import.meta.dir, '..')
 let running: Bun.Subprocess | null = null
