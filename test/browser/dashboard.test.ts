@@ -75,7 +75,7 @@ test.skipIf(withoutBrowser)('shows what happens, and lets an admin act on it', a
   await page.getByText('curl -H').waitFor()
   await page.getByLabel('Payload').fill('nonsense')
   await page.getByRole('button', { name: 'Publish' }).click()
-  await page.getByRole('alert').getByText('no JSON').waitFor()
+  await page.getByRole('alert').getByText('not JSON').waitFor()
 
   await go('Streams')
   await page.getByRole('link', { name: 'alice' }).click()
