@@ -94,7 +94,9 @@ test('postgres.js is imported only in postgres', () => {
 test('the database is used only in stores, the log and postgres', () => {
   const found = sources.filter(({ files }) => files.some(file => roomOf(file) === 'postgres'))
   const isAllowed = (path: string) =>
-    /^(postgres|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|service)\.ts$/.test(path)
+    /^(postgres|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|service|delivery|api|operations)\.ts$/.test(
+      path,
+    )
   expect(found.map(({ path }) => path).filter(path => !isAllowed(path))).toEqual([])
 })
 

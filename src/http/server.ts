@@ -6,6 +6,9 @@ import { createHostCheck } from './hosts.ts'
 import { problem, toKairanError } from './problem.ts'
 import { exposedHeaders } from './user-header.ts'
 
+/** Elysia instances with the routes of the service. */
+export type Routes = AnyElysia[]
+
 export type HttpServer = {
   url: string
   /** Closes the listening socket at once, and the connections that are still open after a second. */
@@ -25,7 +28,7 @@ export const serve = (options: {
   isDraining(): boolean
   /** Called with the code of every 401 and 403. */
   refused(code: string): void
-  routes: AnyElysia[]
+  routes: Routes
 }): HttpServer => {
   const { report } = options
   const isOurs = createHostCheck(options.host, options.allowedHosts)

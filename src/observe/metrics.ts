@@ -11,6 +11,8 @@ import type { Event } from '../log/event.ts'
 
 /** Counts what happens in the service, for `GET /metrics` and the dashboard. Names no user and no channel. */
 export type Metrics = {
+  /** Reads what is now from here on. */
+  watch(read: () => State): void
   streamOpened(): void
   /** A stream ended. The reason is `client`, or the type of its last control event. */
   streamEnded(reason: string, seconds: number): void
@@ -77,6 +79,17 @@ const authCodes = Object.entries(statuses)
   .filter(([, status]) => status === 401 || status === 403)
   .map(([code]) => code)
 
+/** Before the parts are there that know it. */
+const nothing: State = {
+  streams: 0,
+  users: 0,
+  head: 0,
+  statusesWaiting: 0,
+  statusesDropped: 0,
+  listening: false,
+  problem: 'starting',
+}
+
 /** Bounds in seconds. Kairan itself takes one to three milliseconds. */
 const latencyBounds = [
   0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -87,12 +100,12 @@ export const createMetrics = (options: {
   version: string
   /** The number of this worker if there are several. It is a label of all metrics then. */
   worker?: number | undefined
-  state(): State
   /** How full the NOTIFY queue of Postgres is, from 0 to 1. At 1, Postgres refuses commits. */
   queueUsage(): Promise<number>
   /** By how much the clock of Postgres is ahead of this process's; null while that is unknown. */
   databaseAheadMs(): number | null
 }): Metrics => {
+  let state = (): State => nothing
   const registry = new Registry()
   const registers = [registry]
   if (options.worker !== undefined) registry.setDefaultLabels({ worker: options.worker })
@@ -129,28 +142,20 @@ export const createMetrics = (options: {
     labelNames: ['version', 'bun'],
     registers,
   }).set({ version: options.version, bun: Bun.version }, 1)
-  gauge('streams', 'Open streams.', () => options.state().streams)
-  gauge('users', 'Users who have an open stream.', () => options.state().users)
-  gauge(
-    'log_head',
-    'The seq up to which the log has been dispatched here.',
-    () => options.state().head,
-  )
+  gauge('streams', 'Open streams.', () => state().streams)
+  gauge('users', 'Users who have an open stream.', () => state().users)
+  gauge('log_head', 'The seq up to which the log has been dispatched here.', () => state().head)
   gauge(
     'listener_up',
     '1 while NOTIFYs are known to arrive, 0 while delivery goes by polling.',
-    () => Number(options.state().listening),
+    () => Number(state().listening),
   )
-  gauge('ready', '1 while /readyz says yes.', () => Number(options.state().problem === null))
-  gauge(
-    'statuses_waiting',
-    'Status rows that wait to be written.',
-    () => options.state().statusesWaiting,
-  )
+  gauge('ready', '1 while /readyz says yes.', () => Number(state().problem === null))
+  gauge('statuses_waiting', 'Status rows that wait to be written.', () => state().statusesWaiting)
   gauge(
     'statuses_dropped',
     'Status rows that were dropped, because too many waited.',
-    () => options.state().statusesDropped,
+    () => state().statusesDropped,
   )
   gauge(
     'pg_notify_queue_usage_ratio',
@@ -242,6 +247,9 @@ export const createMetrics = (options: {
   let newest = 0
 
   return {
+    watch(read) {
+      state = read
+    },
     streamOpened: () => opened.inc(),
     streamEnded(reason, seconds) {
       ended.inc({ reason })
@@ -280,7 +288,7 @@ export const createMetrics = (options: {
       const { values } = await latency.get()
       const named = (suffix: string) => values.filter(value => value.metricName?.endsWith(suffix))
       return {
-        ...options.state(),
+        ...state(),
         version: options.version,
         dispatched: await totalOf(dispatched),
         live: await totalOf(live),

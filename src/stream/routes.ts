@@ -3,7 +3,8 @@ import type { Auth } from '../auth/auth.ts'
 import type { Tickets } from '../auth/tickets.ts'
 import type { AddressOf } from '../http/address.ts'
 import { userHeader } from '../http/user-header.ts'
-import { KairanError } from '../lib/errors.ts'
+import { KairanError, messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import type { Cursor } from '../log/cursor.ts'
 import { reconnectFrame } from '../log/event.ts'
 import { type Admission, admit, readWish } from './admission.ts'
@@ -31,7 +32,7 @@ export const streamRoute = (options: {
   retryMs: number
   /** Why no stream can begin now; null when it can. */
   refusal(): string | null
-  failed(error: unknown): void
+  report: Report
 }) =>
   new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server }) => {
     // First of all, so that a link which somebody follows or looks at does not spend its ticket, nor
@@ -39,6 +40,8 @@ export const streamRoute = (options: {
     if (request.method === 'HEAD')
       return new Response(null, { status: 405, headers: { allow: 'GET' } })
     if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
+    const failed = (error: unknown) =>
+      options.report.warn({ error: messageOf(error) }, 'No stream can be opened.')
     const wish = readWish(request)
     const comeBackLater = (reason: string, proof: string | null = null) => {
       options.refusals.count(reason)
@@ -67,9 +70,9 @@ export const streamRoute = (options: {
       if (error instanceof KairanError && error.status < 500) throw error
       // A ticket that was spent just now must be good for coming back.
       const { proof = null, isFirst = false } = caller ?? {}
-      if (isFirst && proof !== null) options.tickets.release(proof).catch(options.failed)
+      if (isFirst && proof !== null) options.tickets.release(proof).catch(failed)
       if (request.signal.aborted) return new Response()
-      options.failed(error)
+      failed(error)
       return comeBackLater('unavailable', proof)
     }
   })

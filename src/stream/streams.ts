@@ -2,6 +2,8 @@ import { channelOf, chooseChannels } from '../auth/channels.ts'
 import type { LevelOf } from '../auth/roles.ts'
 import type { Tickets } from '../auth/tickets.ts'
 import type { Receipts } from '../inbox/receipts.ts'
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import type { Cursor } from '../log/cursor.ts'
 import { controlFrame, reconnectFrame, replacedFrame } from '../log/event.ts'
 import type { Log } from '../log/log.ts'
@@ -44,8 +46,6 @@ export type Streams = {
   extend(streamId: string, userId: string, expiresAt: number): boolean
   /** Applies a change of a user to the user's open streams. */
   apply(change: UserChange): void
-  /** The streams that are open. */
-  list(): OpenStream[]
   /** The channels that a user may read now. Throws what the role level's look-up threw. */
   channelsOf(userId: string): Promise<string[]>
   start(): void
@@ -57,13 +57,6 @@ export type StreamsOptions = {
   hub: Hub
   log: Log
   levelOf: LevelOf
-  adminRoleLevel: number
-  heartbeatMs: number
-  retryMs: number
-  maxStreamAgeMs: number
-  replayLimit: number
-  /** How many streams a user may have here. */
-  maxStreamsPerUser: number
   presence: Presence
   receipts: Receipts
   metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
@@ -72,10 +65,20 @@ export type StreamsOptions = {
   /** Where each stream that was opened gives its place back. */
   limits: Pick<Limits, 'leave'>
   tickets: Pick<Tickets, 'extend' | 'release'>
-  /** Called with the error that ended a stream. */
-  failed(error: unknown): void
-  /** Called with why the ticket of a stream could not be changed. */
-  ticketFailed(error: unknown): void
+  report: Report
+  settings: StreamSettings
+}
+
+export type StreamSettings = {
+  adminRoleLevel: number
+  heartbeatMs: number
+  /** Mean of the jittered `retry:`. */
+  retryMs: number
+  maxStreamAgeMs: number
+  /** How many streams a user may have here. */
+  maxStreamsPerUser: number
+  /** At most so many events are replayed to a client that returns. */
+  replayLimit: number
 }
 
 /** About how many bytes go into one write. */
@@ -89,7 +92,14 @@ const replacedRetryMs = 60_000
 
 /** The open streams of this instance: opens them, keeps them going, and ends them in time. */
 export const createStreams = (options: StreamsOptions): Streams => {
-  const { hub, presence, receipts, metrics, heartbeatMs, retryMs } = options
+  const { hub, presence, receipts, metrics, report, settings } = options
+  const { heartbeatMs, retryMs } = settings
+
+  const failed = (error: unknown) =>
+    report.warn({ error: messageOf(error) }, 'A stream had to be ended.')
+
+  const ticketFailed = (error: unknown) =>
+    report.warn({ error: messageOf(error) }, 'The ticket of a stream could not be updated.')
 
   const sendAway = (subscription: Subscription, reason: string) =>
     subscription.close(reconnectFrame(reason, jitter(retryMs)), reason)
@@ -99,10 +109,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const access = createAccess({
     hub,
     levelOf: options.levelOf,
-    adminRoleLevel: options.adminRoleLevel,
+    adminRoleLevel: settings.adminRoleLevel,
     unavailable: subscription => sendAway(subscription, 'unavailable'),
     revoke,
-    failed: options.failed,
+    failed,
   })
 
   const ended = (subscription: Subscription) => {
@@ -113,7 +123,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     if (taken && epoch === hub.epoch) receipts.ended(taken)
     options.limits.leave(address)
     if (isFirst && proof !== null && Date.now() - openedAt < openingMs) {
-      options.tickets.release(proof).catch(options.ticketFailed)
+      options.tickets.release(proof).catch(ticketFailed)
     }
   }
 
@@ -122,10 +132,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
     log: options.log,
     metrics,
     taken: options.taken,
-    failed: options.failed,
+    failed,
     ended,
     retryMs,
-    replayLimit: options.replayLimit,
+    replayLimit: settings.replayLimit,
     coalesce: createCoalesce(),
     writeBytes,
   }
@@ -139,7 +149,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   /** The streams that a user has on other instances are counted by kairan.note_streams. */
   const endOldest = (userId: string) => {
     const open = hub.subscriptions(userId).filter(({ closed }) => !closed)
-    for (const subscription of open.slice(0, -options.maxStreamsPerUser)) replace(subscription)
+    for (const subscription of open.slice(0, -settings.maxStreamsPerUser)) replace(subscription)
   }
 
   /** Sends a `control` event to a user's streams. */
@@ -157,7 +167,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     if (!subscription) return false
     subscription.extendTo(expiresAt)
     const { proof } = subscription
-    if (proof !== null) options.tickets.extend(proof, expiresAt).catch(options.ticketFailed)
+    if (proof !== null) options.tickets.extend(proof, expiresAt).catch(ticketFailed)
     void access.reauthorize(userId)
     return true
   }
@@ -168,7 +178,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       const channels = chooseChannels(await access.channelsOf(userId), facts.asked)
       // Nobody would read its frames, and so nothing would end it.
       signal.throwIfAborted()
-      const endsAt = Date.now() + options.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
+      const endsAt = Date.now() + settings.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
       const subscription = hub.subscribe({ ...facts, endsAt }, channels, cursor?.seq ?? hub.head)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', subscription, { once: true })
@@ -192,7 +202,6 @@ export const createStreams = (options: StreamsOptions): Streams => {
         for (const subscription of hub.subscriptions(userId)) revoke(subscription)
       }
     },
-    list: () => hub.subscriptions().map(describe),
     channelsOf: access.channelsOf,
     start: lifetimes.start,
     async drain(ms) {
@@ -205,6 +214,9 @@ export const createStreams = (options: StreamsOptions): Streams => {
     },
   }
 }
+
+/** The streams that are open. */
+export const listStreams = (hub: Hub): OpenStream[] => hub.subscriptions().map(describe)
 
 const describe = ({ id, userId, channels, address, openedAt }: Subscription): OpenStream => ({
   id,

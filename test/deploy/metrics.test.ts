@@ -9,18 +9,18 @@ import { createMetrics } from '../../src/observe/metrics.ts'
 
 const metrics = createMetrics({
   version: '0',
-  state: () => ({
-    streams: 0,
-    users: 0,
-    head: 0,
-    statusesWaiting: 0,
-    statusesDropped: 0,
-    listening: true,
-    problem: null,
-  }),
   queueUsage: async () => 0,
   databaseAheadMs: () => 0,
 })
+metrics.watch(() => ({
+  streams: 0,
+  users: 0,
+  head: 0,
+  statusesWaiting: 0,
+  statusesDropped: 0,
+  listening: true,
+  problem: null,
+}))
 
 /** The metrics that an expression asks for. Throws when it does not parse. */
 const metricsIn = (expression: string) => {

@@ -36,12 +36,14 @@ const setUp = () => {
     hub,
     log,
     levelOf: () => later(levels),
-    adminRoleLevel: 100,
-    heartbeatMs: 10_000,
-    retryMs: 1,
-    maxStreamAgeMs: 60_000,
-    replayLimit: 100,
-    maxStreamsPerUser: 100,
+    settings: {
+      adminRoleLevel: 100,
+      heartbeatMs: 10_000,
+      retryMs: 1,
+      maxStreamAgeMs: 60_000,
+      replayLimit: 100,
+      maxStreamsPerUser: 100,
+    },
     presence: { opened: () => undefined, closed: () => undefined },
     metrics: {
       streamOpened: () => undefined,
@@ -53,8 +55,7 @@ const setUp = () => {
     receipts: { ended: () => undefined, returned: () => undefined, confirm: async () => undefined },
     limits: { leave: () => undefined },
     tickets: { extend: async () => undefined, release: async () => undefined },
-    failed: () => undefined,
-    ticketFailed: () => undefined,
+    report: { info: () => undefined, warn: () => undefined, error: () => undefined },
   })
   const open = (seq: number | null, asked?: string[], { signal } = new AbortController()) =>
     streams.open({

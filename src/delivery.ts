@@ -1,0 +1,218 @@
+import type { LevelOf } from './auth/roles.ts'
+import type { Tickets } from './auth/tickets.ts'
+import type { Config } from './config.ts'
+import { createReceipts } from './inbox/receipts-store.ts'
+import type { Report } from './lib/report.ts'
+import { createDispatcher } from './log/dispatcher.ts'
+import type { Event } from './log/event.ts'
+import { createListener } from './log/listener.ts'
+import { createLog } from './log/log-store.ts'
+import { createRetention } from './log/retention.ts'
+import type { Clock } from './observe/clock.ts'
+import type { Metrics } from './observe/metrics.ts'
+import type { Traces } from './observe/traces.ts'
+import type { Databases } from './postgres/databases.ts'
+import { createScout } from './postgres/scout.ts'
+import { parseLive } from './publish/live-event.ts'
+import { createLiveGate } from './publish/live-gate.ts'
+import { createHub } from './stream/hub.ts'
+import type { Limits } from './stream/limits.ts'
+import { createPresence } from './stream/presence-store.ts'
+import { createStatuses } from './stream/statuses.ts'
+import { createStatusStore } from './stream/statuses-store.ts'
+import { createStreams, listStreams } from './stream/streams.ts'
+
+/** The notify channels: the log has grown, a live event, a change of a user. */
+const notifyChannels = { log: 'kairan_log', live: 'kairan', users: 'kairan_users' }
+
+/** How long the last statuses may take to be written when the service stops. */
+const lastWriteMs = 5000
+
+export type Delivery = ReturnType<typeof createDelivery>
+
+/** The way of a notification: from the log through the hub to the open streams, and what they took back again. */
+export const createDelivery = (
+  config: Config,
+  parts: {
+    databases: Databases
+    instanceId: string
+    levelOf: LevelOf
+    limits: Limits
+    clock: Clock
+    tickets: Tickets
+    metrics: Metrics
+    traces: Traces
+    report: Report
+  },
+) => {
+  const { databases, metrics, traces, report } = parts
+  const { shared: database, primary } = databases
+  const begun = Promise.withResolvers<void>()
+  const hub = createHub({
+    queueBytes: config.queueBytes,
+    recentEvents: 10_000,
+    recentBytes: 16 * 1024 * 1024,
+  })
+  const statuses = createStatuses({
+    store: createStatusStore(database),
+    delayMs: 20,
+    retryMs: 1000,
+    report,
+    onTaken(event) {
+      metrics.taken(event)
+      traces.taken(event)
+    },
+    onDelivered: metrics.delivered,
+  })
+  const receipts = createReceipts({ database, delayMs: 200, retryMs: 1000, report })
+  const presence = createPresence({
+    database,
+    instanceId: parts.instanceId,
+    everyMs: 2000,
+    maxStreamsPerUser: config.maxStreamsPerUser,
+    report,
+    list: () => listStreams(hub),
+    facts: metrics.facts,
+  })
+  const streams = createStreams({
+    hub,
+    log: createLog(database),
+    levelOf: parts.levelOf,
+    presence,
+    receipts,
+    limits: parts.limits,
+    tickets: parts.tickets,
+    metrics,
+    report,
+    taken: statuses.taken,
+    settings: {
+      adminRoleLevel: config.adminRoleLevel,
+      heartbeatMs: config.heartbeatMs,
+      retryMs: config.retryMs,
+      maxStreamAgeMs: config.maxStreamAgeMs,
+      maxStreamsPerUser: config.maxStreamsPerUser,
+      replayLimit: config.replayLimit,
+    },
+  })
+  const dispatcher = createDispatcher({
+    database: databases.dispatcher,
+    // A changed role level reaches open streams within a second, also when no NOTIFY arrives.
+    pollMs: 800,
+    report,
+    server: () => primary.facts,
+    onBegin(epoch, head) {
+      hub.begin(epoch, head)
+      metrics.begun(head)
+      begun.resolve()
+    },
+    onEvents(events, head) {
+      traces.dispatched(events)
+      hub.dispatch(events, head)
+      metrics.dispatched(events.length)
+    },
+    onExpired(seqs) {
+      statuses.failed(seqs, 'expired')
+      metrics.expired(seqs.length)
+    },
+    onChange: streams.apply,
+    onChangesLost: () => void streams.reauthorize(),
+  })
+  // A NOTIFY tells only that there is something to read: any login can send and receive one.
+  const liveGate = createLiveGate<Event>({
+    look: dispatcher.look,
+    dispatch(event) {
+      metrics.live('dispatched')
+      hub.dispatchLive(event)
+    },
+    dropped: () => metrics.live('refused'),
+    most: 1000,
+  })
+  const dispatchLive = (text: string) => {
+    const read = parseLive(text, new Date())
+    if ('event' in read) return liveGate.push(read.event)
+    metrics.live('refused')
+    report.warn({ text: text.slice(0, 200) }, `A live event was refused: ${read.reason}.`)
+    if (read.delivery) statuses.failedLive(read.delivery.id, read.delivery.channel, read.reason)
+  }
+  const listener = createListener({
+    url: databases.directUrl,
+    judge: primary.follow,
+    // NOTIFY needs no permission: an event of a channel that is not listened to reaches nobody.
+    channels: Object.values(notifyChannels).filter(
+      channel => config.livePath || channel !== notifyChannels.live,
+    ),
+    heartbeatMs: 5000,
+    timeoutMs: 3000,
+    report,
+    onNotify(channel, payload) {
+      if (channel === notifyChannels.log) dispatcher.wakeFor(payload === '' ? Infinity : +payload)
+      else if (channel === notifyChannels.live) dispatchLive(payload)
+      else if (channel === notifyChannels.users) liveGate.changed()
+    },
+    onUp() {
+      dispatcher.wake()
+      metrics.listening()
+    },
+    onClock: parts.clock.observe,
+  })
+  const scout = createScout({
+    url: databases.directUrl,
+    primary,
+    everyMs: 2000,
+    isNeeded: () => dispatcher.state.problem === null,
+  })
+  primary.onChange(() => {
+    report.warn({}, 'Another server is followed: connections are made anew.')
+    databases.renew()
+    listener.renew()
+  })
+  const retention = createRetention({
+    database,
+    keepMs: config.retentionMs,
+    everyMs: Math.min(Math.max(config.retentionMs / 100, 1000), 60_000),
+    report,
+  })
+
+  return {
+    streams,
+    receipts,
+    /** What is now, for metrics. */
+    state() {
+      const { waiting, dropped } = statuses.count()
+      return {
+        streams: hub.size,
+        users: hub.users,
+        head: hub.head,
+        statusesWaiting: waiting,
+        statusesDropped: dropped,
+        listening: listener.state.listening,
+      }
+    },
+    /** Why notifications may not arrive now; empty when they do. */
+    problems: () =>
+      [
+        dispatcher.state.problem && `database: ${dispatcher.state.problem}`,
+        listener.state.problem && `listen: ${listener.state.problem}`,
+      ].filter(problem => problem !== null),
+    /** Resolves when the log is read. */
+    async start() {
+      streams.start()
+      presence.start()
+      dispatcher.start()
+      listener.start()
+      scout.start()
+      retention.start()
+      await begun.promise
+    },
+    /** Stops everything but the databases, after the streams have ended. */
+    async stop() {
+      await presence.stop()
+      await retention.stop()
+      await scout.stop()
+      await listener.stop()
+      await dispatcher.stop()
+      // A database that does not answer must not keep the process: it is not needed any more.
+      await Promise.race([Promise.all([statuses.stop(), receipts.stop()]), Bun.sleep(lastWriteMs)])
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import { dashboardRoutes } from './admin/page-routes.ts'
+import { adminRoutes } from './admin/routes.ts'
+import { adminSessionRoutes } from './admin/session-routes.ts'
+import { createAdminStore } from './admin/store.ts'
+import type { Auth } from './auth/auth.ts'
+import type { CallerPlugin } from './auth/caller-routes.ts'
+import { type Config, showConfig } from './config.ts'
+import { demoRoutes } from './dev/demo-routes.ts'
+import { createDemoStore } from './dev/demo-store.ts'
+import { healthRoutes } from './http/health.ts'
+import { openapiRoutes } from './http/openapi.ts'
+import type { Routes } from './http/server.ts'
+import { version } from './lib/version.ts'
+import type { Metrics } from './observe/metrics.ts'
+import { metricsRoute } from './observe/metrics-routes.ts'
+import type { Database } from './postgres/database.ts'
+import { createPublisher } from './publish/store.ts'
+
+/** What operators ask for over HTTP: health, metrics, the description of the API, the dashboard; in `dev` the demo. */
+export const createOperations = (
+  config: Config,
+  parts: {
+    database: Database
+    auth: Auth
+    caller: CallerPlugin
+    metrics: Metrics
+    /** The channels that a user may read now. */
+    channelsOf(userId: string): Promise<string[]>
+    /** Why the service is not ready; empty when it is. */
+    reasons(): string[]
+    isDemo: boolean
+    /** The metrics of the other workers that share the port. */
+    others(): object[]
+  },
+): Routes => {
+  const { database, auth, caller, metrics } = parts
+  const cookie = config.authCookie
+  const routes: Routes = [
+    healthRoutes(parts.reasons),
+    openapiRoutes(version, cookie),
+    metricsRoute(metrics, parts.others),
+  ]
+  if (parts.isDemo) {
+    const { adminRoleLevel } = config
+    routes.push(demoRoutes({ auth, cookie, adminRoleLevel, store: createDemoStore(database) }))
+  }
+  if (config.dashboard !== 'off') {
+    routes.push(
+      dashboardRoutes({ isHome: !parts.isDemo }),
+      adminSessionRoutes({ auth, cookie }),
+      adminRoutes({
+        caller,
+        store: createAdminStore(database),
+        publish: createPublisher(database),
+        channelsOf: parts.channelsOf,
+        isReadOnly: config.dashboard === 'readonly',
+        retentionMs: config.retentionMs,
+        settings: showConfig(config),
+        version,
+      }),
+    )
+  }
+  return routes
+}
