@@ -18,18 +18,18 @@ export type Wish = {
   exposed: string | null
 }
 
-/** Who is let in to a stream, and for which channels. */
+/** The user of a stream, and the channels that the stream is for. */
 export type Admission = {
   userId: string
   expiresAt: number
   asked: readonly string[] | undefined
-  /** What has to be in the ids of the stream. */
+  /** The proof that the stream adds to its ids; null without a ticket. */
   proof: string | null
   /** Whether this browser has just spent a ticket, and knows no proof yet. */
   isFirst: boolean
 }
 
-/** Reads what is asked for. Throws `bad_channels`. A cursor that can't be read is of another server: a gap. */
+/** Reads the request of a stream. Throws `bad_channels`. A cursor that can't be read is of another server: a gap. */
 export const readWish = (request: Request): Wish => {
   const query = new URL(request.url).searchParams
   const inHeader = splitProof(request.headers.get('last-event-id') ?? '')
@@ -47,8 +47,8 @@ export const readWish = (request: Request): Wish => {
 }
 
 /**
- * Lets in by token or by ticket. A ticket was written into the URL on purpose, so it goes before the
- * cookie, which browsers add to everything. Throws as `auth.identify` and `tickets.redeem` do, and
+ * Admits a request by its token or its ticket. A ticket was put into the URL on purpose, so it counts before the
+ * cookie, which browsers add to every request. Throws as `auth.identify` and `tickets.redeem` do, and
  * `channel_forbidden` for channels that the ticket is not for.
  */
 export const admit = async (

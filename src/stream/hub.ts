@@ -27,9 +27,9 @@ export type Hub = {
   frameOf(event: Event): Frame
   /** The open subscriptions, of one user if told. */
   subscriptions(userId?: string): Subscription[]
-  /** Gives a subscription other channels: it gets no further event of those it lost. */
+  /** Gives a subscription other channels: it gets no further event of those that it loses. */
   move(subscription: Subscription, channels: readonly string[]): void
-  /** Sends a heartbeat to every stream that was quiet for `quietMs`. */
+  /** Pushes a heartbeat to every subscription that was quiet for `quietMs`. */
   heartbeat(quietMs: number): void
 }
 

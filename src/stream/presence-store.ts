@@ -8,7 +8,7 @@ import type { OpenStream, Presence } from './presence.ts'
 
 export type InstancePresence = Presence & {
   start(): void
-  /** Writes that this instance and its streams have gone. */
+  /** Removes this instance and its streams. */
   stop(): Promise<void>
 }
 
@@ -25,7 +25,7 @@ const rowsAtOnce = 1000
 export const createPresence = (options: {
   database: Database
   instanceId: string
-  /** Between two heartbeats: after ten seconds without one, others take an instance for gone. */
+  /** Time between two heartbeats. After ten seconds without one, an instance counts as gone. */
   everyMs: number
   maxStreamsPerUser: number
   report: Report
@@ -144,7 +144,7 @@ export const createPresence = (options: {
   }
 }
 
-/** Tells the instance that has a stream of this user when its token ends; false when nobody has it. */
+/** Tells the instance that has this stream of the user when its token ends. False when no instance has it. */
 export const createExtend =
   (database: Database) =>
   async (streamId: string, userId: string, expiresAt: number): Promise<boolean> => {

@@ -50,7 +50,7 @@ export const streamRoute = (options: {
     const refusal = options.refusal()
     if (refusal) return comeBackLater(refusal)
     const address = options.addressOf(request, server)
-    // Before anybody is let in, so that a refusal costs nothing and spends no ticket.
+    // Before the token is checked, so that a refusal costs nothing and spends no ticket.
     const full = options.limits.enter(address)
     if (full) return comeBackLater(full)
     let caller: Admission | null = null

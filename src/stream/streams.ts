@@ -19,7 +19,7 @@ import type { Queued } from './queue.ts'
 import { jitter, type StreamParts, stream } from './stream.ts'
 import type { ConnectionFacts, Subscription } from './subscription.ts'
 
-/** Who asks for a stream, and for which. */
+/** A request for a stream. */
 export type StreamRequest = Omit<ConnectionFacts, 'endsAt'> & {
   cursor: Cursor | null
   /** Whether a stream has carried this cursor: then its client has what came before. */

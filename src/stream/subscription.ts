@@ -37,7 +37,7 @@ export const createSubscription = (
  * client is told.
  */
 class OpenSubscription extends Queue {
-  /** The `streamId` of its `ready`, which nobody else can guess. */
+  /** The `streamId` of its `ready`. It can't be guessed. */
   readonly id = crypto.randomUUID()
   readonly userId: string
   readonly asked: readonly string[] | undefined
@@ -189,7 +189,7 @@ class OpenSubscription extends Queue {
     return this.#holds > 0
   }
 
-  /** Resolves when nobody holds it, or when it is closed. */
+  /** Resolves when it is not held, or when it is closed. */
   settled(): Promise<void> | undefined {
     return this.isHeld && !this.closed ? this.woken().then(() => this.settled()) : undefined
   }
@@ -216,7 +216,7 @@ class OpenSubscription extends Queue {
     return isDue
   }
 
-  /** Ends its stream, after these last bytes. Without them it ends as if the network had gone. */
+  /** Ends its stream, after these last bytes. Without them, its client sees a network error. */
   close(farewell: Uint8Array | null = null, reason = 'client') {
     if (this.closed) return
     this.closed = true
