@@ -13,6 +13,7 @@ const internal = [
   'post /admin/publish',
   'post /admin/redeliver',
   'post /admin/prune',
+  'get /',
   'get /dashboard',
   'get /dashboard.js',
   'get /dashboard.css',

@@ -12,7 +12,9 @@ const post = (url: string, body: object, headers: Record<string, string> = {}) =
 test('there is no demo, and nobody signs in with it, unless it is asked for', async () => {
   await using db = await database()
   await using service = await serve(db)
-  expect((await fetch(service.url)).status).toBe(404)
+  expect((await fetch(service.url, { redirect: 'manual' })).headers.get('location')).toBe(
+    'dashboard',
+  )
   expect((await post(`${service.url}/demo/session`, { user: '1' })).status).toBe(404)
 })
 
