@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
-import { createParser } from 'eventsource-parser'
 import { type Instance, startInstance } from '../faults/instance.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import {
@@ -19,6 +18,7 @@ import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/port.ts'
 import { isReady } from '../support/process.ts'
 import { publisherToken } from '../support/publish.ts'
+import { ask, readAsBrowsersDo } from '../support/returning.ts'
 import { tokenFor } from '../support/service.ts'
 
 const proxies: Record<string, { program: string | null; start: StartProxy }> = {
@@ -34,7 +34,7 @@ for (const [name, { program, start }] of Object.entries(proxies)) {
       await using one = await instance(db)
       await using two = await instance(db)
       await using proxy = await start([portOf(one), portOf(two)])
-      await using stream = readAsBrowsersDo(proxy.url, await tokenFor('42'))
+      await using stream = readAsBrowsersDo([proxy.url], await tokenFor('42'))
       await eventually(() => stream.isOpen)
 
       expect(await medianWait(db, stream)).toBeLessThan(100)
@@ -96,7 +96,7 @@ describe.skipIf(!haproxy && !process.env.CI)('HAProxy without TLS', () => {
     await using db = await database()
     await using one = await instance(db)
     await using proxy = await startPlainHaproxy([portOf(one), portOf(one)])
-    await using stream = readAsBrowsersDo(proxy.url, await tokenFor('42'))
+    await using stream = readAsBrowsersDo([proxy.url], await tokenFor('42'))
     await eventually(() => stream.isOpen)
     expect(await medianWait(db, stream)).toBeLessThan(100)
   })
@@ -132,13 +132,6 @@ const instance = async (db: TestDatabase) => {
 
 const portOf = ({ url }: Instance) => Number(new URL(url).port)
 
-const ask = (url: string, path: string, token: string, init: RequestInit = {}) =>
-  fetch(`${url}${path}`, {
-    ...init,
-    headers: { authorization: `Bearer ${token}`, ...init.headers },
-    tls: { rejectUnauthorized: false },
-  })
-
 /** The status of the answer to a path as it is written: fetch would tidy it. */
 const statusOf = async (host: string, port: number, path: string) => {
   const answer = Promise.withResolvers<string>()
@@ -150,64 +143,6 @@ const statusOf = async (host: string, port: number, path: string) => {
   const text = await answer.promise
   socket.destroy()
   return Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1])
-}
-
-/** An EventSource over fetch: it returns with its cursor after `retry`, and notes what would end it for good. */
-const readAsBrowsersDo = (url: string, token: string) => {
-  const seen: number[] = []
-  const problems: string[] = []
-  const abort = new AbortController()
-  let cursor = ''
-  let retryMs = 50
-  let opened = 0
-  let isOpen = false
-
-  const visit = async () => {
-    const response = await ask(url, '/notifications/stream', token, {
-      headers: cursor ? { 'last-event-id': cursor } : {},
-      signal: abort.signal,
-    })
-    if (response.status !== 200) return problems.push(`The stream was answered ${response.status}`)
-    const parser = createParser({
-      onRetry(ms) {
-        retryMs = ms
-      },
-      onEvent({ id, event, data }) {
-        if (id) cursor = id
-        if (event === undefined) seen.push(JSON.parse(data).payload.n)
-        if (event !== 'control') return
-        const { type } = JSON.parse(data)
-        if (type === 'ready') isOpen = Boolean(++opened)
-        if (type === 'gap') problems.push(data)
-      },
-    })
-    const decoder = new TextDecoder()
-    for await (const bytes of response.body ?? []) {
-      parser.feed(decoder.decode(bytes, { stream: true }))
-    }
-  }
-  const run = async () => {
-    while (!abort.signal.aborted) {
-      // A connection that breaks is the network's to a browser: it returns.
-      await visit().catch(String)
-      await Bun.sleep(retryMs)
-    }
-  }
-  const running = run()
-  return {
-    seen,
-    problems,
-    get opened() {
-      return opened
-    },
-    get isOpen() {
-      return isOpen
-    },
-    async [Symbol.asyncDispose]() {
-      abort.abort()
-      await running
-    },
-  }
 }
 
 /** Publishes from SQL and through the proxy, and reads an inbox there, until it is stopped. */

@@ -108,3 +108,19 @@ test('a collector that is away, or refuses, disturbs nobody', async () => {
   await eventually(() => otlp.asked > 0)
   expect([...refused.logs, ...away.logs].filter(({ level }) => level === 'error')).toEqual([])
 })
+
+test('OTEL_EXPORTER_OTLP_HEADERS, which OpenTelemetry reads itself, brings the key of a collector', async () => {
+  await using db = await database()
+  await using otlp = collector()
+  process.env.OTEL_EXPORTER_OTLP_HEADERS = 'authorization=Bearer%20abc,x-team=web'
+  try {
+    await using service = await serve(db, { OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url })
+    const headers = { traceparent: sampled }
+    await publish(service.url, { channel: 'user-1', payload: {} }, { headers })
+    await eventually(() => otlp.spans.length > 0)
+    expect(otlp.headers.get('authorization')).toBe('Bearer abc')
+    expect(otlp.headers.get('x-team')).toBe('web')
+  } finally {
+    delete process.env.OTEL_EXPORTER_OTLP_HEADERS
+  }
+})

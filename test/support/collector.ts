@@ -14,6 +14,8 @@ export type Collector = AsyncDisposable & {
   url: string
   spans: Span[]
   status: number
+  /** The headers of the last request. */
+  headers: Headers
   readonly asked: number
 }
 
@@ -33,6 +35,7 @@ export const collector = (): Collector => {
     port: 0,
     async fetch(request) {
       asked++
+      made.headers = request.headers
       const body: Body = await request.json()
       for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
         const name = resource.attributes.find(({ key }) => key === 'service.name')
@@ -46,6 +49,7 @@ export const collector = (): Collector => {
   const made: Collector = {
     url: `http://127.0.0.1:${server.port}`,
     spans: [],
+    headers: new Headers(),
     status: 200,
     get asked() {
       return asked
