@@ -34,6 +34,9 @@ export const readConfig = (env: Environment): Config =>
 export const readDatabaseUrl = (env: Environment): string =>
   readWith(env, read => read.postgresUrl('DATABASE_URL') ?? '')
 
+/** Reads where the service listens, as `start` does. Throws a ConfigError. */
+export const readListen = (env: Environment) => readWith(env, listenOf)
+
 /** Reads what signing a token needs. Throws a ConfigError. */
 export const readSigning = (env: Environment) =>
   readWith(env, read => ({
@@ -69,9 +72,14 @@ const readWith = <T>(
   return result
 }
 
-const readAll = (read: SettingReader) => ({
-  host: read.text('HOST', '127.0.0.1'),
+const listenOf = (read: SettingReader) => ({
+  // An IPv6 address may have its brackets of a URL.
+  host: read.text('HOST', '127.0.0.1').replace(/^\[(.*)\]$/, '$1'),
   port: read.integer('PORT', 3000, 0, 65535),
+})
+
+const readAll = (read: SettingReader) => ({
+  ...listenOf(read),
   workers: read.workers('WORKERS', 64),
   databaseUrl: read.postgresUrl('DATABASE_URL') ?? '',
   databaseListenUrl: read.postgresUrl('DATABASE_LISTEN_URL', 'optional') ?? null,

@@ -5,6 +5,7 @@ import {
   printConfig,
   readConfig,
   readDatabaseUrl,
+  readListen,
   readSigning,
 } from './config.ts'
 import { messageOf } from './lib/errors.ts'
@@ -225,10 +226,9 @@ const mistaken = (name: string, meant: string) =>
 
 /** For the health check of a container: the image has neither a shell nor curl. */
 const isReady = async () => {
-  const { HOST = '127.0.0.1', PORT = '3000' } = process.env
-  const host = HOST === '0.0.0.0' ? '127.0.0.1' : HOST
+  const { host, port } = readListen(process.env)
   try {
-    const response = await fetch(`http://${host}:${PORT}/readyz`, {
+    const response = await fetch(`http://${reachable(host)}:${port}/readyz`, {
       signal: AbortSignal.timeout(2000),
     })
     console.log(await response.text())
@@ -237,6 +237,12 @@ const isReady = async () => {
     console.error(messageOf(error))
     return false
   }
+}
+
+/** The host of a URL that leads to who listens there: all addresses of this machine are reached by its own. */
+const reachable = (host: string) => {
+  const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return address.includes(':') ? `[${address}]` : address
 }
 
 try {

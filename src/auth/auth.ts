@@ -13,7 +13,8 @@ export type Claims = Record<string, unknown>
 
 export type Auth = {
   /**
-   * Identifies the user of a request by the token in its Authorization header, or else in its cookie. Throws
+   * Identifies the user of a request by the token in its Authorization header, or else in its cookie. A header or a
+   * cookie that is not of this service hides none that is. Throws
    * `token_missing`, `token_invalid`, `token_expired`, `origin_forbidden` or `auth_unavailable`.
    */
   identify(request: Request): Promise<Identity>
@@ -35,20 +36,46 @@ export const createAuth = (options: {
   const [secret] = options.secrets
   const check = rememberTokens(createTokenCheck({ ...options, keys }))
 
-  return {
-    async identify(request) {
-      const header = request.headers.get('authorization')
-      if (header !== null) return check(bearerOf(header))
-      const token = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(options.cookie)
-      if (!token) {
-        throw new KairanError(
+  /** The user of a token; null when it is refused, with the reason in `refusals`. */
+  const tryToken = async (token: string, refusals: KairanError[]) => {
+    try {
+      return await check(token)
+    } catch (error) {
+      if (!(error instanceof KairanError)) throw error
+      refusals.push(error)
+      return null
+    }
+  }
+
+  const nothing = (hasHeader: boolean) =>
+    hasHeader
+      ? new KairanError('token_invalid', 'Authorization has to be "Bearer" and a token.')
+      : new KairanError(
           'token_missing',
           `Send a token: as "Authorization: Bearer …", or in the cookie ${options.cookie}.`,
         )
+
+  return {
+    async identify(request) {
+      const header = request.headers.get('authorization')
+      const refusals: KairanError[] = []
+      for (const token of header === null ? [] : bearersOf(header)) {
+        const found = await tryToken(token, refusals)
+        if (found) return found
       }
+      // Of a token that was meant for this service its client has to hear, whatever else there is.
+      const own = refusals.find(({ code }) => code !== 'token_invalid')
+      if (own) throw own
+      if (refusals[0] && !mayBeOfOthers(header)) throw refusals[0]
+      const cookies = cookiesOf(request.headers.get('cookie') ?? '', options.cookie)
+      if (cookies.length === 0) throw refusals[0] ?? nothing(header !== null)
       // Browsers add the cookie to requests of any page, so the origin is checked first.
       guard(request)
-      return check(token)
+      for (const token of cookies) {
+        const found = await tryToken(token, refusals)
+        if (found) return found
+      }
+      throw refusals.toSorted((one, other) => rank(one) - rank(other))[0] ?? nothing(true)
     },
     async sign(userId, seconds, claims = {}) {
       if (!secret) throw new Error('No secret is set to sign with')
@@ -64,8 +91,36 @@ export const createAuth = (options: {
   }
 }
 
-const bearerOf = (header: string) => {
-  const [, token] = /^Bearer +([\w.~+/=-]+)$/i.exec(header) ?? []
-  if (token) return token
-  throw new KairanError('token_invalid', 'Authorization has to be "Bearer" and a token.')
-}
+/**
+ * Whether a header that did not identify a user may be of a proxy or of a staging site: it has another scheme, or a
+ * JWT of another issuer. Nobody but its client sends anything else.
+ */
+export const mayBeOfOthers = (header: string | null) =>
+  bearersOf(header ?? '').every(token => token.split('.').length === 3)
+
+/** Of several reasons the one that tells a client most: try again, get a new token, anything else. */
+const rank = ({ code }: KairanError) =>
+  code === 'auth_unavailable' ? 0 : code === 'token_expired' ? 1 : 2
+
+/**
+ * The tokens of an Authorization header. Staging sites and proxies put their own into it, of this scheme or another,
+ * and what they add must not hide the cookie.
+ */
+const bearersOf = (header: string) =>
+  [...header.matchAll(/(?:^|,\s*)Bearer +([\w.~+/=-]+)\s*(?=,|$)/gi)].flatMap(
+    ([, token]) => token ?? [],
+  )
+
+/**
+ * The values of a cookie. A browser sends the same name twice when it was set for two paths or domains, and any of
+ * them may be the one that is valid.
+ */
+const cookiesOf = (header: string, name: string) =>
+  header
+    .split(';')
+    .map(pair => /^\s*([^=]*?)\s*=\s*"?([^"]*?)"?\s*$/.exec(pair))
+    .flatMap(pair => (pair?.[1] === name && pair[2] ? [pair[2]] : []))
+    .slice(0, mostCookies)
+
+/** Each is checked, which costs a signature. */
+const mostCookies = 5

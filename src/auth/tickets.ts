@@ -41,6 +41,9 @@ export type Tickets = {
   extend(proof: string, expiresAt: number): Promise<void>
 }
 
+/** Whether a text can be a ticket. Other services have a parameter of this name, too. */
+export const isTicket = (text: string) => /^[\w-]{43}$/.test(text)
+
 /** How long a new ticket is valid, in seconds. */
 const ticketSeconds = 60
 

@@ -14,6 +14,9 @@ export const isOrigin = (text: string) =>
 /** Whether this is a host name without scheme and port. */
 export const isHostName = (text: string) => hostOf(text) === text.toLowerCase()
 
+/** Whether this is a Host header as a client has to send it. */
+export const isHost = (host: string) => hostOf(host) !== null
+
 /** The name in a Host header; null when the header is malformed. */
 const hostOf = (host: string) =>
   /^([\w.-]+|\[[\da-f:.]+\])(:\d*)?$/i.test(host)

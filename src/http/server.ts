@@ -2,7 +2,7 @@ import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { createHostCheck } from './hosts.ts'
+import { createHostCheck, isHost } from './hosts.ts'
 import { problem, toKairanError } from './problem.ts'
 import { exposedHeaders } from './user-header.ts'
 
@@ -32,6 +32,8 @@ export const serve = (options: {
 }): HttpServer => {
   const { report } = options
   const isOurs = createHostCheck(options.host, options.allowedHosts)
+  const again = (path: string): Response | Promise<Response> =>
+    app.handle(new Request(`http://localhost${path}`, local))
   const app = new Elysia()
     .onError(({ code, error, request }) => {
       const known = toKairanError(code, error)
@@ -54,7 +56,12 @@ export const serve = (options: {
           `The URL has more than the ${maxUrlLength} characters that are allowed.`,
         )
       }
-      if (isOurs(request.headers.get('host') ?? '') || probes.has(pathOf(request))) return
+      const host = request.headers.get('host') ?? ''
+      if (isOurs(host)) return
+      const path = probedBy(request, isHost(host))
+      // Such a request has no URL that a route could be found by.
+      if (path !== null && !isHost(host)) return again(path)
+      if (path !== null) return
       throw new KairanError(
         'host_forbidden',
         'This service does not serve that Host. Its operator can list the name in ALLOWED_HOSTS.',
@@ -89,7 +96,18 @@ const maxUrlLength = 8192
 /** These are answered for any Host: probes know only an address, and the answers contain nothing about users. */
 const probes = new Set(['/livez', '/readyz', '/metrics'])
 
-const pathOf = (request: Request) => URL.parse(request.url)?.pathname ?? ''
+/** Balancers probe without a Host, HAProxy by default with OPTIONS / in HTTP/1.0: the answer is that of `/readyz`. */
+const probedBy = (request: Request, hasHost: boolean) => {
+  const path = pathOf(request)
+  if (probes.has(path)) return path
+  return request.method === 'OPTIONS' && !hasHost ? '/readyz' : null
+}
+
+const local = { headers: { host: 'localhost' } }
+
+/** Not by URL.parse: without a Host header Bun gives a path, which is no URL. */
+const pathOf = (request: Request) =>
+  /^(?:[a-z]+:\/\/[^/?#]*)?(\/[^?#]*)/i.exec(request.url)?.[1] ?? '/'
 
 /** Lets pages of these origins read the answers, errors included. */
 const crossOrigin = (origins: readonly string[]) => {

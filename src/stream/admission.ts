@@ -1,6 +1,7 @@
-import type { Auth } from '../auth/auth.ts'
+import { type Auth, mayBeOfOthers } from '../auth/auth.ts'
 import { chooseChannels, parseChannels } from '../auth/channels.ts'
-import type { Tickets } from '../auth/tickets.ts'
+import { isTicket, type Tickets } from '../auth/tickets.ts'
+import { KairanError } from '../lib/errors.ts'
 import { type Cursor, isOfStream, readLastEventId } from '../log/cursor.ts'
 import { splitProof } from './ticket-proof.ts'
 
@@ -33,17 +34,23 @@ export type Admission = {
 export const readWish = (request: Request): Wish => {
   const query = new URL(request.url).searchParams
   const inHeader = splitProof(request.headers.get('last-event-id') ?? '')
-  const inUrl = splitProof(query.get('last_event_id') || query.get('lastEventId') || '')
+  const inUrl = splitProof(givenOf(query, 'last_event_id') || givenOf(query, 'lastEventId') || '')
   const cursor = inHeader.cursor || inUrl.cursor
-  const channels = query.get('channels')
+  const channels = query.getAll('channels')
   return {
     cursor: cursor ? readLastEventId(cursor) : null,
     isReturning: Boolean(cursor && isOfStream(cursor)),
-    asked: channels === null ? undefined : parseChannels(channels),
-    ticket: query.get('ticket'),
+    asked: channels.length === 0 ? undefined : parseChannels(channels.join()),
+    ticket: givenOf(query, 'ticket'),
     proof: inHeader.proof,
     exposed: inUrl.proof,
   }
+}
+
+/** The first value of a member that is not empty, if any is not. */
+const givenOf = (query: URLSearchParams, name: string) => {
+  const values = query.getAll(name)
+  return values.find(value => value !== '') ?? values[0] ?? null
 }
 
 /**
@@ -57,9 +64,15 @@ export const admit = async (
   { auth, tickets }: { auth: Auth; tickets: Tickets },
 ): Promise<Admission> => {
   if (exposed !== null) await tickets.expose(exposed)
-  if (ticket === null || request.headers.has('authorization')) {
-    const { userId, expiresAt } = await auth.identify(request)
-    return { userId, expiresAt, asked, proof: null, isFirst: false }
+  const isOurs = ticket !== null && isTicket(ticket)
+  const header = request.headers.get('authorization')
+  if (!isOurs || header !== null) {
+    try {
+      const { userId, expiresAt } = await auth.identify(request)
+      return { userId, expiresAt, asked, proof: null, isFirst: false }
+    } catch (error) {
+      if (ticket === null || !isForeign(error) || !mayBeOfOthers(header)) throw error
+    }
   }
   const { channels, ...grant } = await tickets.redeem(ticket, proof)
   return {
@@ -69,3 +82,8 @@ export const admit = async (
     isFirst: proof === null && (request.headers.get('accept')?.includes('event-stream') ?? false),
   }
 }
+
+/** Whether there is no token of this service: what a proxy adds, or no cookie of it. */
+const isForeign = (error: unknown) =>
+  error instanceof KairanError &&
+  ['token_missing', 'token_invalid', 'origin_forbidden'].includes(error.code)
