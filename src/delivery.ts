@@ -101,6 +101,7 @@ export const createDelivery = (
     report,
     server: () => primary.facts,
     onBegin(epoch, head) {
+      if (epoch !== hub.epoch) statuses.forget()
       hub.begin(epoch, head)
       metrics.begun(head)
       begun.resolve()

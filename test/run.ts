@@ -12,7 +12,11 @@ import { startEmbedded } from '../src/dev/postgres/embedded.ts'
 import { createTemplate } from './support/template.ts'
 
 /** They measure how long something takes: tests beside them would slow it down. */
-const measuring = ['test/faults/outage.test.ts']
+const measuring = [
+  'test/faults/outage.test.ts',
+  'test/service/many-changes.test.ts',
+  'test/stream/permissions.test.ts',
+]
 
 /** In the order of their duration, the longest first: `bun run test --update-timings` writes it anew. */
 const timings = '--timings=test/timings.json'

@@ -12,12 +12,16 @@ export type Batch<Row> = {
   add(row: Row): void
   /** Resolves with how many rows could not be written now, and are kept. */
   write(): Promise<number>
+  /** Gives up all rows that wait. */
+  clear(): void
 }
 
 /** Rows that are written together by `save`, and stay until they are. */
 export const createBatch = <Row>(database: Database, save: Save<Row>): Batch<Row> => {
   let rows: Row[] = []
   const counts = { waiting: 0, dropped: 0 }
+  /** How often it was cleared: rows that are being written then are not kept either. */
+  let generation = 0
 
   const limit = () => {
     const excess = rows.length - maxWaiting
@@ -36,19 +40,27 @@ export const createBatch = <Row>(database: Database, save: Save<Row>): Batch<Row
       if (rows.length > 2 * maxWaiting) limit()
     },
     async write() {
+      const current = generation
+      let left = rows
+      rows = []
       const kept: Row[] = []
       try {
-        for (let left = rows.length; left > 0; ) {
-          const some = rows.slice(0, Math.min(left, rowsAtOnce))
+        while (left.length > 0) {
+          const some = left.slice(0, rowsAtOnce)
           kept.push(...(await database.run(sql => save(sql, some))))
-          rows = rows.slice(some.length)
-          left -= some.length
+          left = left.slice(some.length)
+          if (current !== generation) return 0
         }
       } finally {
-        rows = kept.concat(rows)
+        if (current === generation) rows = kept.concat(left, rows)
         limit()
       }
       return kept.length
+    },
+    clear() {
+      generation++
+      rows = []
+      counts.waiting = 0
     },
   }
 }

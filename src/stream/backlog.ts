@@ -12,7 +12,7 @@ export type BacklogParts = {
   hub: Hub
   log: Log
   /** Called with what a connection took. */
-  taken(queued: Queued[]): void
+  taken(queued: Queued[], subscription: Subscription): void
   metrics: Pick<Metrics, 'gap' | 'lagging'>
   /** At most so many events are replayed to a client that returns. */
   replayLimit: number
@@ -177,7 +177,7 @@ function* write(queued: Queued[], subscription: Subscription, parts: BacklogPart
   if (queued.length === 0) return
   yield parts.coalesce(queued)
   subscription.noteTaken()
-  parts.taken(queued)
+  parts.taken(queued, subscription)
 }
 
 /** `head` tells the client which events were published before the stream began. */

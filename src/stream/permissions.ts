@@ -12,8 +12,7 @@ export type Access = {
    */
   channelsOf(userId: string): Promise<string[]>
   /**
-   * Looks up the channels of a user's open streams again; they send nothing until then. Without a user:
-   * of all streams, which go on meanwhile.
+   * Looks up the channels of a user's open streams again, or of all open streams; they send nothing until then.
    */
   reauthorize(userId?: string): Promise<void>
 }
@@ -61,7 +60,7 @@ export const createAccess = (options: {
   }
 
   /** Gives a user's streams the current channels, and looks again while `isStale` says that they have changed. */
-  const recheck = async (userId: string, isStale: () => boolean = () => false) => {
+  const recheck = async (userId: string, isStale: () => boolean) => {
     try {
       let channels: string[]
       do channels = await lane(() => channelsOf(userId))
@@ -116,10 +115,13 @@ export const createAccess = (options: {
     else rechecks.delete(userId)
   }
 
-  /** Changes may have been missed: looks up every user. */
+  /**
+   * Changes may have been missed: any stream may have lost a channel before the events that follow, so all are
+   * held until their users have been looked up.
+   */
   const recheckAll = async () => {
     const users = new Set(hub.subscriptions().map(({ userId }) => userId))
-    await Promise.all([...users].map(userId => recheck(userId)))
+    await Promise.all([...users].map(recheckHeld))
   }
 
   return {

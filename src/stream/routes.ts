@@ -35,6 +35,7 @@ export const streamRoute = (options: {
   report: Report
 }) =>
   new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server }) => {
+    const askedAt = performance.now()
     // First of all, so that a link which somebody follows or looks at does not spend its ticket, nor
     // take what is pending: Elysia serves HEAD with the handler of GET.
     if (request.method === 'HEAD')
@@ -61,6 +62,7 @@ export const streamRoute = (options: {
         ...caller,
         cursor: wish.cursor,
         isReturning: wish.isReturning,
+        askedAt,
         address,
         signal: request.signal,
       })

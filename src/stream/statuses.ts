@@ -12,6 +12,8 @@ export type Statuses = {
   failed(seqs: number[], reason: string): void
   /** A live event that names a stored delivery can't be sent. */
   failedLive(notificationId: string, channel: string, reason: string): void
+  /** Gives up what waits: the log became another one, in which these positions are of other deliveries. */
+  forget(): void
   /** Writes what is waiting and schedules nothing more. Resolves when it is written, or has failed once more. */
   stop(): Promise<void>
   /** How many rows wait, and how many were given up since the start. */
@@ -100,6 +102,11 @@ export const createStatuses = (options: {
     failedLive(notificationId, channel, error) {
       store.failedLive.add({ notificationId, channel, error })
       loop.schedule()
+    },
+    forget() {
+      for (const frame of taken) frame.recipients = 0
+      taken = []
+      for (const batch of batches) batch.clear()
     },
     async stop() {
       await loop.stop()

@@ -43,7 +43,7 @@ export async function* stream(
         if (queued.length > 0) {
           yield parts.coalesce(queued)
           subscription.noteTaken()
-          parts.taken(queued)
+          parts.taken(queued, subscription)
         } else await subscription.wait()
       } else missed = catchUp(subscription, parts)
     }
@@ -51,7 +51,8 @@ export async function* stream(
   } catch (error) {
     // The log can't be read. The client returns with its cursor, perhaps to another instance.
     parts.failed(error)
-    yield reconnectFrame('unavailable', jitter(parts.retryMs))
+    subscription.close(reconnectFrame('unavailable', jitter(parts.retryMs)), 'unavailable')
+    if (subscription.farewell) yield subscription.farewell
   } finally {
     hub.unsubscribe(subscription)
     parts.ended(subscription)

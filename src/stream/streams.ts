@@ -24,6 +24,8 @@ export type StreamRequest = Omit<ConnectionFacts, 'endsAt'> & {
   cursor: Cursor | null
   /** Whether a stream has carried this cursor: then its client has what came before. */
   isReturning: boolean
+  /** When the request arrived, by `performance.now()`: a disconnect since then ends its stream, too. */
+  askedAt: number
   /** Aborts when the client leaves. */
   signal: AbortSignal
 }
@@ -35,8 +37,7 @@ export type Streams = {
    */
   open(request: StreamRequest): Promise<AsyncGenerator<Uint8Array, void>>
   /**
-   * Looks up the channels of a user's open streams again; they send nothing until then. Without a user:
-   * of all streams, which go on meanwhile.
+   * Looks up the channels of a user's open streams again, or of all open streams; they send nothing until then.
    */
   reauthorize(userId?: string): Promise<void>
   /**
@@ -87,6 +88,9 @@ const writeBytes = 256 * 1024
 /** A stream that ends sooner may have been cut before its browser knew the proof. */
 const openingMs = 5000
 
+/** A request for a stream takes less than this from its arrival to its subscription. */
+const mostOpeningMs = 60_000
+
 /** Mean reconnect delay of a replaced stream. */
 const replacedRetryMs = 60_000
 
@@ -131,13 +135,30 @@ export const createStreams = (options: StreamsOptions): Streams => {
     hub,
     log: options.log,
     metrics,
-    taken: options.taken,
+    taken(queued, { epoch }) {
+      // After the log became another one, these positions are of other deliveries.
+      if (epoch === hub.epoch) options.taken(queued)
+    },
     failed,
     ended,
     retryMs,
     replayLimit: settings.replayLimit,
     coalesce: createCoalesce(),
     writeBytes,
+  }
+
+  /** When users were disconnected lately: a request that was admitted before has no subscription yet. */
+  const disconnectedAt = new Map<string, number>()
+
+  const disconnect = (userId: string) => {
+    const now = performance.now()
+    for (const [user, at] of disconnectedAt) {
+      if (now - at < mostOpeningMs) break
+      disconnectedAt.delete(user)
+    }
+    disconnectedAt.delete(userId)
+    disconnectedAt.set(userId, now)
+    for (const subscription of hub.subscriptions(userId)) revoke(subscription)
   }
 
   const find = (streamId: string, userId: string) =>
@@ -173,7 +194,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   }
 
   return {
-    async open({ cursor, isReturning, signal, ...facts }) {
+    async open({ cursor, isReturning, askedAt, signal, ...facts }) {
       const { userId } = facts
       const channels = chooseChannels(await access.channelsOf(userId), facts.asked)
       // Nobody would read its frames, and so nothing would end it.
@@ -182,6 +203,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       const subscription = hub.subscribe({ ...facts, endsAt }, channels, cursor?.seq ?? hub.head)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', subscription, { once: true })
+      if ((disconnectedAt.get(userId) ?? -1) >= askedAt) revoke(subscription)
       endOldest(userId)
       presence.opened(describe(subscription))
       metrics.streamOpened()
@@ -198,9 +220,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       else if (change.action === 'extend') extend(change.streamId, userId, change.expiresAt)
       else if (change.action === 'replace') replace(find(change.streamId, userId))
       else if (change.action === 'inbox') tell(userId, change.control)
-      else {
-        for (const subscription of hub.subscriptions(userId)) revoke(subscription)
-      }
+      else disconnect(userId)
     },
     channelsOf: access.channelsOf,
     start: lifetimes.start,

@@ -63,6 +63,7 @@ const setUp = () => {
       expiresAt: Number.MAX_SAFE_INTEGER,
       asked,
       cursor: seq === null ? null : { epoch: 'e', seq },
+      askedAt: performance.now(),
       isReturning: seq !== null,
       signal,
       address: null,
@@ -248,4 +249,47 @@ test('a stream ends when its client leaves, also while it waits for events', asy
   client.abort()
   await reading
   expect(hub.size).toBe(0)
+})
+
+test('when changes may have been missed, no stream sends anything until its user was looked up', async () => {
+  const { hub, levels, pages, streams, open } = setUp()
+  const opening = open(null)
+  levels[0]?.resolve(100)
+  const stream = await opening
+  let text = ''
+  const reading = (async () => {
+    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+  })()
+  await turn()
+  const looked = streams.reauthorize()
+  // The event was committed with the demotion that this instance missed.
+  hub.dispatch([admin(11), { ...admin(12), channel: 'all-users' }], 12)
+  await turn()
+  levels[1]?.resolve(0)
+  await looked
+  await turn()
+  pages[0]?.resolve({ events: [{ ...admin(12), channel: 'all-users' }], end: 12, floor: 0 })
+  await turn()
+  streams.apply({ action: 'disconnect', userId: '1' })
+  await reading
+  expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([12])
+})
+
+test('a disconnect while a stream is opened ends that stream', async () => {
+  const { hub, levels, streams, open } = setUp()
+  const opening = open(null)
+  streams.apply({ action: 'disconnect', userId: '1' })
+  levels[0]?.resolve(0)
+  const stream = await opening
+  let text = ''
+  for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+  expect(text).toContain('"revoked"')
+  expect(hub.size).toBe(0)
+
+  // Whoever asks afterwards is let in.
+  const next = open(null)
+  levels[1]?.resolve(0)
+  const again = await next
+  expect(hub.subscriptions('1')[0]?.closed).toBe(false)
+  await again.return()
 })
