@@ -5,29 +5,27 @@
 do $$
 declare
   groups constant text[] :=
-    array['kairan_owner', 'kairan_trigger', 'kairan_service', 'kairan_publisher', 'kairan_reader'];
+    array['kairan_owner', 'kairan_service', 'kairan_publisher', 'kairan_reader'];
   fixed constant text := 'search_path=pg_catalog, pg_temp';
   may_create boolean;
   first_time boolean;
   owner oid;
   owner_role constant text := 'kairan_owner';
-  trigger_role constant text := 'kairan_trigger';
   item record;
 begin
   perform set_config('search_path', 'pg_catalog, pg_temp', true); -- So that names below come out with their schema.
+  perform set_config('quote_all_identifiers', 'off', true); -- They are compared.
   select relowner into owner from pg_class where oid = to_regclass('kairan.notifications');
   if not found or not pg_has_role(owner, 'usage') then
     return; -- The service's login, for example.
   end if;
+  lock table kairan.migrations in share row exclusive mode; -- Instances that start together come one by one.
 
   -- 1. The roles. All databases of a cluster share them, so another one can be faster.
   select rolsuper or rolcreaterole into may_create from pg_roles where rolname = current_user;
   for item in select name from unnest(groups) name where may_create and to_regrole(name) is null loop
     begin
       execute format('create role %I nologin', item.name);
-      if item.name = trigger_role then
-        execute format('grant %I to %I', trigger_role, owner_role);
-      end if;
     exception when duplicate_object or unique_violation then
       null;
     end;
@@ -62,7 +60,7 @@ begin
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i') and d.refobjsubid > 0)
     union all
     select format('routine %s', oid::regprocedure), proowner
-    from pg_proc where pronamespace = 'kairan'::regnamespace and oid <> 'kairan.publish_row()'::regprocedure
+    from pg_proc where pronamespace = 'kairan'::regnamespace
   loop
     if item.owner <> owner and pg_has_role(item.owner, 'usage') and pg_has_role(owner, 'usage') then
       execute format('alter %s owner to %s', item.object, owner::regrole);
@@ -71,33 +69,25 @@ begin
 
   -- 3. Functions that run as their owner, each with a search_path that no caller can change: triggers, since
   -- who may insert need not have what they do; and what is granted alone, below.
-  select not prosecdef into first_time from pg_proc where oid = 'kairan.fan_out()'::regprocedure;
+  select not prosecdef into first_time from pg_proc where oid = to_regprocedure('kairan.fan_out()');
   for item in
     select oid::regprocedure as name from pg_proc
     where pronamespace = 'kairan'::regnamespace and pg_has_role(proowner, 'usage')
-      and (prorettype = 'trigger'::regtype and proname not in ('check_notification', 'publish_row')
+      and (prorettype = 'trigger'::regtype and proname <> 'check_notification'
         or proname in ('examine', 'published_as', 'reauthorize', 'disconnect'))
       and not (prosecdef and fixed = any(coalesce(proconfig, '{}')))
   loop
     execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', item.name);
   end loop;
 
-  -- kairan.publish_row turns somebody's row into JSON, and Postgres lets the owner of a type say how, with a
-  -- cast: a function of theirs that would run with its rights. So it gets a role of its own that can do
-  -- nothing but publish, and harm this one function. With an ordinary owner, who could not replace it any
-  -- more, it runs as whoever writes the row.
-  if exists (
-    select from pg_proc
-    where oid = 'kairan.publish_row()'::regprocedure and pg_has_role(proowner, 'usage')
-      and owner = to_regrole(owner_role) and to_regrole(trigger_role) is not null
-      and pg_has_role(coalesce(to_regrole(trigger_role), owner), 'usage')
-      and not (proowner = to_regrole(trigger_role) and prosecdef and fixed = any(coalesce(proconfig, '{}')))
-  ) then
-    -- Asked of a new owner that can create: taken back below.
-    execute format('grant create on schema kairan to %I', trigger_role);
-    execute format('alter function kairan.publish_row() owner to %I', trigger_role);
-    alter function kairan.publish_row() security definer set search_path = pg_catalog, pg_temp;
-  end if;
+  -- A row that logical replication brings, or that somebody writes as a replica does, may publish too: by a
+  -- trigger that is enabled always. What it publishes is then as complete as any.
+  for item in
+    select t.tgname, c.oid::regclass as name from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    where c.relnamespace = 'kairan'::regnamespace and not t.tgisinternal and t.tgenabled = 'O' and pg_has_role(c.relowner, 'usage')
+  loop
+    execute format('alter table %s enable always trigger %I', item.name, item.tgname);
+  end loop;
 
   -- 4. What was everybody's. A login that was given the schema by hand, before there were these roles, keeps
   -- the functions that it could call.
@@ -138,7 +128,6 @@ begin
         ('schema', '^kairan$', 'kairan_service', '{USAGE}'::text[]),
         ('schema', '^kairan$', 'kairan_publisher', '{USAGE}'),
         ('schema', '^kairan$', 'kairan_reader', '{USAGE}'),
-        ('schema', '^kairan$', trigger_role, '{USAGE}'),
 
         ('table', '^(migrations|roles)$', 'kairan_service', '{SELECT}'),
         ('table', '^log$', 'kairan_service', '{SELECT,UPDATE}'),
@@ -147,21 +136,18 @@ begin
         ('table', '^(?!(migrations|roles|log|notifications|deliveries)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
         ('sequence', '^', 'kairan_service', '{SELECT,USAGE,UPDATE}'),
         ('sequence', '^max_event_bytes$', 'kairan_publisher', '{SELECT}'),
-        ('sequence', '^max_event_bytes$', trigger_role, '{SELECT}'),
         ('routine', '^(?!publish_row$)', 'kairan_service', '{EXECUTE}'),
 
-        ('routine', '^(publish|try_publish|published_as|examine|publish_row|fill_in|column_of)$', 'kairan_publisher', '{EXECUTE}'),
-        ('routine', '^(publish|published_as|examine|publish_row|fill_in|column_of)$', trigger_role, '{EXECUTE}'),
+        ('routine', '^(publish|try_publish|published_as|examine|publish_row)$', 'kairan_publisher', '{EXECUTE}'),
 
         ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}')
     ),
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.
-      select 'notifications', format(' (%s)', c), g, 'INSERT'
-      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'created_at', 'traceparent']) c,
-        unnest(array['kairan_publisher', trigger_role]) g
+      select 'notifications', format(' (%I)', c), 'kairan_publisher', 'INSERT'
+      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'created_at', 'traceparent']) c
       union all
-      select 'notifications', ' (id)', g, 'SELECT' from unnest(array['kairan_publisher', trigger_role]) g
+      select 'notifications', format(' (%I)', 'id'), 'kairan_publisher', 'SELECT'
     ),
     wanted as (
       select o.kind, o.name, p || o.suffix as privilege, to_regrole(r.grantee)::oid as grantee
@@ -180,7 +166,6 @@ begin
       where (
           a.grantee = 0
           or a.grantee <> o.owner and a.grantee in (select to_regrole(g)::oid from unnest(groups) g)
-          or a.grantee = to_regrole(trigger_role)
         )
         -- To revoke what somebody has on a table takes what it has on its columns, too.
         and (o.type is distinct from 'column' or not exists (

@@ -4,19 +4,19 @@ import grants from './grants.sql' with { type: 'text' }
 /**
  * Makes the roles of Kairan where the login may, and gives each what it needs in the schema: see
  * grants.sql. Does nothing for a login that does not own the schema. Resolves with what the operator
- * should know; null when all is as it should be. The caller owes the lock that keeps migrations apart.
+ * should know; null when all is as it should be. `begin` is the SQL that begins a transaction.
  */
-export const grantRoles = async (sql: Sql, lockKey: number): Promise<string | null> => {
+export const grantRoles = async (sql: Sql, begin: string): Promise<string | null> => {
   try {
-    await sql.unsafe(`begin; select pg_advisory_xact_lock(${lockKey}); ${grants}; commit;`)
+    await sql.unsafe(`${begin} ${grants}; commit;`)
   } catch (error) {
     await sql.unsafe('rollback')
     throw error
   }
   const rows = await sql<{ name: string }[]>`
     select name
-    from jsonb_array_elements_text(${sql.json(roles)}) name, pg_namespace n
-    where n.nspname = 'kairan' and pg_has_role(n.nspowner, 'usage') and to_regrole(name) is null`
+    from pg_catalog.jsonb_array_elements_text(${sql.json(roles)}) name, pg_catalog.pg_namespace n
+    where n.nspname = 'kairan' and pg_catalog.pg_has_role(n.nspowner, 'usage') and pg_catalog.to_regrole(name) is null`
   if (rows.length === 0) return null
   return (
     `This login may not create roles (CREATEROLE), so there is no ${rows.map(({ name }) => name).join(', ')}. ` +
@@ -24,10 +24,4 @@ export const grantRoles = async (sql: Sql, lockKey: number): Promise<string | nu
   )
 }
 
-const roles = [
-  'kairan_owner',
-  'kairan_trigger',
-  'kairan_service',
-  'kairan_publisher',
-  'kairan_reader',
-]
+const roles = ['kairan_owner', 'kairan_service', 'kairan_publisher', 'kairan_reader']

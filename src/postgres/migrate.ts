@@ -39,7 +39,8 @@ export const migrations: Migration[] = [{ version: 1, name: 'schema', sql: schem
  * Brings the schema `kairan` and who may do what in it up to date, and returns the names of the
  * migrations that it applied. `onNote` hears what the operator should know. Where there is nothing to
  * apply, a login that may only read `kairan.migrations` will do.
- * Instances that start together wait for each other. A database that is ahead of this program is left
+ * Instances that start together wait for each other. A lock that others hold for longer than `lockMs` makes it
+ * reject, with who holds it. A database that is ahead of this program is left
  * alone: its migrations only ever add, so that the older program still works. Rejects when the schema was
  * made by a version from before the first release, which has other migrations.
  */
@@ -47,19 +48,22 @@ export const migrate = async (
   url: string,
   onNote: (note: string) => void = () => undefined,
   list: Migration[] = migrations,
+  lockMs = 30_000,
 ): Promise<string[]> => {
   const sql = connect(url, { max: 1, name: 'kairan migrate' })
+  const begin = beginWith(lockMs)
   try {
     await requireUtf8(sql)
     const applied: string[] = []
-    let done = await appliedVersions(sql, list)
+    let done = await appliedVersions(sql, begin, list)
     for (const migration of list) {
       if (done.has(migration.version)) continue
-      if (await apply(sql, list, migration)) applied.push(`${migration.version} ${migration.name}`)
-      else done = await appliedVersions(sql, list)
+      if (await apply(sql, begin, list, migration))
+        applied.push(`${migration.version} ${migration.name}`)
+      else done = await appliedVersions(sql, begin, list)
     }
     if (!isAhead(done, list)) {
-      const note = await grantRoles(sql, lockKey)
+      const note = await grantRoles(sql, begin)
       if (note !== null) onNote(note)
     }
     return applied
@@ -68,10 +72,38 @@ export const migrate = async (
       error.message +=
         '. Run `kairan migrate` with the login that owns the schema kairan. One that only serves needs kairan_service.'
     }
+    if (error instanceof Error && 'code' in error && error.code === lockNotAvailable) {
+      await sql.unsafe('rollback')
+      error.message += `. Another transaction holds the lock: ${await holders(sql)}.`
+    }
     throw error
   } finally {
     await sql.end({ timeout: 5 })
   }
+}
+
+/**
+ * Begins a transaction of whatever runs here. A database's own settings may be others; and where others may
+ * create functions and operators in a schema of the search_path, those would run with this login's rights.
+ * For this transaction only: there may be a pooler in between.
+ */
+const beginWith = (lockMs: number) => `
+  begin isolation level read committed;
+  set local search_path = pg_catalog, pg_temp;
+  set local standard_conforming_strings = on;
+  set local lock_timeout = ${lockMs};
+`
+
+/** Who has locked something of the schema, the oldest transaction first. */
+const holders = async (sql: Sql) => {
+  const rows = await sql<{ who: string }[]>`
+    select format('process %s of %s (%s), since %s', a.pid, a.usename, a.application_name, min(a.xact_start)) as who
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a using (pid)
+    join pg_catalog.pg_class c on c.oid = l.relation
+    where l.granted and a.pid <> pg_catalog.pg_backend_pid() and c.relnamespace = pg_catalog.to_regnamespace('kairan')
+    group by a.pid, a.usename, a.application_name order by min(a.xact_start) limit 3`
+  return rows.map(({ who }) => who).join(', ') || 'it has ended by now'
 }
 
 /** In any other encoding there are payloads that can be stored and not be read, which would stop the log. */
@@ -89,12 +121,15 @@ const requireUtf8 = async (sql: Sql) => {
 const isAhead = (done: Set<number>, list: Migration[]) =>
   Math.max(...done) > (list.at(-1)?.version ?? 0)
 
-const appliedVersions = async (sql: Sql, list: Migration[]) => {
-  const [table] = await sql`select to_regclass('kairan.migrations') is not null as there`
+const appliedVersions = async (sql: Sql, begin: string, list: Migration[]) => {
+  const [table] = await sql`select pg_catalog.to_regclass('kairan.migrations') is not null as there`
   if (!table?.there) return new Set<number>()
   // As JSON: the oldest have no digest.
-  const rows = await sql<{ version: number; name: string; digest: string | null }[]>`
-    select version, name, to_jsonb(m) ->> 'digest' as digest from kairan.migrations m order by version`
+  const results = await sql.unsafe<{ version: number; name: string; digest: string | null }[][]>(`
+    ${begin}
+    select version, name, to_jsonb(m) ->> 'digest' as digest from kairan.migrations m order by version;
+    commit`)
+  const rows = results.flat()
   const other = rows.find(({ version, digest }) =>
     list.some(known => known.version === version && digestOf(known) !== digest),
   )
@@ -117,12 +152,11 @@ const otherSchema = ({ version, name }: { version: number; name: string }) =>
  * Applies one migration; false when another process was faster. One simple query, so one transaction
  * without a round trip inside: a lost connection leaves nothing half done.
  */
-const apply = async (sql: Sql, list: Migration[], migration: Migration) => {
+const apply = async (sql: Sql, begin: string, list: Migration[], migration: Migration) => {
   const { version, name, sql: text } = migration
   try {
     await sql.unsafe(`
-      begin;
-      select pg_advisory_xact_lock(${lockKey});
+      ${begin}
       do $$ begin
         -- "if not exists" would ask for the right to create one even where it is there.
         if to_regnamespace('kairan') is null then create schema kairan; end if;
@@ -136,6 +170,8 @@ const apply = async (sql: Sql, list: Migration[], migration: Migration) => {
       comment on column kairan.migrations.name is 'Its name.';
       comment on column kairan.migrations.digest is 'Of its text: the same number may be another migration in an unreleased version.';
       comment on column kairan.migrations.applied_at is 'When it was made.';
+      -- Not an advisory lock, which any login could hold: this one asks for a right.
+      lock table kairan.migrations in share row exclusive mode;
       insert into kairan.migrations (version, name, digest)
         values (${version}, '${name}', '${digestOf(migration)}');
       ${text}
@@ -145,7 +181,7 @@ const apply = async (sql: Sql, list: Migration[], migration: Migration) => {
   } catch (error) {
     await sql.unsafe('rollback')
     // Asked, not guessed from the error: a unique violation can come from the migration itself.
-    if ((await appliedVersions(sql, list)).has(version)) return false
+    if ((await appliedVersions(sql, begin, list)).has(version)) return false
     if (error instanceof Error) {
       error.message = `Migration ${version} (${name}) failed, nothing of it is kept: ${error.message}`
     }
@@ -154,6 +190,4 @@ const apply = async (sql: Sql, list: Migration[], migration: Migration) => {
 }
 
 const insufficientPrivilege = '42501'
-
-// "kairan" in ASCII, so that nobody else's advisory lock has it by chance.
-const lockKey = 0x6b616972616e
+const lockNotAvailable = '55P03'

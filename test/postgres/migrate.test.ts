@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { migrate, migrations } from '../../src/postgres/migrate.ts'
 import { fromSource } from '../support/binary.ts'
 import { database } from '../support/database.ts'
+import { login } from '../support/logins.ts'
 import { migrated } from '../support/schema.ts'
 import { secret } from '../support/service.ts'
 
@@ -131,3 +132,29 @@ const tables = async ({ sql }: Awaited<ReturnType<typeof database>>) =>
     await sql`select relname from pg_class
       where relnamespace = to_regnamespace('kairan') and relkind = 'r' order by 1`
   ).map(({ relname }) => relname)
+
+test('no lock that a login without rights can take stops a migration', async () => {
+  await using db = await database({ empty: true })
+  await using stranger = await login(db)
+  // Those of the first version, of 64 bits and of two halves.
+  const key = 0x6b616972616e
+  await stranger.sql.unsafe(`
+    select pg_advisory_lock(n) from generate_series(${key - 10}::bigint, ${key + 20}) n`)
+  expect(await migrate(db.url)).toEqual(await versions(db))
+  expect(await migrate(db.url)).toEqual([])
+})
+
+test('says who holds the lock that it has waited for in vain', async () => {
+  await using db = await migrated()
+  await db.sql
+    .begin(async sql => {
+      await sql`lock table kairan.migrations`
+      await expect(migrate(db.url, undefined, migrations, 200)).rejects.toMatchObject({
+        code: '55P03',
+        message: expect.stringMatching(/Another transaction holds the lock: process \d+ of /),
+      })
+      throw new Error('rolled back')
+    })
+    .catch(() => undefined)
+  expect(await migrate(db.url)).toEqual([])
+})

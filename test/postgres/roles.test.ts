@@ -8,9 +8,7 @@ test('a publisher can publish, and nothing else', async () => {
   await using db = await migrated()
   await using publisher = await login(db, 'kairan_publisher')
   expect(await rightsOf(db, publisher)).toEqual([
-    'execute column_of',
     'execute examine',
-    'execute fill_in',
     'execute publish',
     'execute publish_row',
     'execute published_as',
