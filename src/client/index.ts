@@ -1,4 +1,5 @@
 import { type Connection, keepConnection } from './connection.ts'
+import { type Count, createCounter } from './count.ts'
 import { distance } from './cursors.ts'
 import type { Frame } from './frames.ts'
 import { iterate } from './iterate.ts'
@@ -8,15 +9,35 @@ import { isVisible, watchPage } from './page.ts'
 import { createReader } from './reader.ts'
 import { createRequests } from './requests.ts'
 import { createTabs } from './tabs.ts'
-import type { AnyEvent, AnyPayloads, Notifications, Options, Payloads, State } from './types.ts'
+import type {
+  AnyEvent,
+  AnyPayloads,
+  InboxPage,
+  InboxQuery,
+  Notifications,
+  Options,
+  Payloads,
+  State,
+} from './types.ts'
 
 export type * from './types.ts'
 
-/** What the leading tab tells the others: its state, where its stream was before a frame, and the frame. */
-type Told = { state: State; at: string | null; frame: Frame | null }
+/** What the leading tab tells the others. */
+type Told = {
+  state: State
+  count: Count | null
+  /** Whose answers it gets. */
+  user: string | null
+  /** Where its stream was before a frame, and the frame. */
+  at: string | null
+  frame: Frame | null
+}
 
 /** What another tab asks of it: to go on after this cursor; to connect `now` if it does not. */
 type Asked = { after: string | null; now: boolean }
+
+/** A count that another tab got. */
+type Learnt = { count: Count }
 
 /** A stream that was away for longer has missed what should not pop up any more. */
 const awayMs = 60_000
@@ -30,10 +51,10 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   options: Options = {},
 ): Notifications<P> => {
   const { key, channels, shareConnection = true, resume = true, stallMs = 37_500 } = options
-  const requests = createRequests(options)
+  const requests = createRequests(options, heed)
   const path = channels ? `/stream?channels=${encodeURIComponent(`${channels}`)}` : '/stream'
   // The number is that of the form of what tabs say to each other.
-  const name = key === undefined ? null : `kairan 1 ${options.url ?? ''}${path} ${key}`
+  const name = key === undefined ? null : `kairan 2 ${options.url ?? ''}${path} ${key}`
   const memory = createMemory(resume ? name : null)
   const changes = createListeners<void>()
   const ended = new AbortController()
@@ -44,10 +65,11 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   let readTo: string | null = null
   let heardAt = Date.now()
   let lostAt = 0
-  let listedAt = -1
-  /** Up to here events are in the count of the unread. */
-  let countedTo: string | null = null
-  let firstPage: Promise<unknown> | null = null
+  /** Whose the answers are. */
+  let user: string | null = null
+  /** The pages that were asked for before the stream, and whether they are of all types. */
+  const firstPages: { page: Promise<InboxPage>; isWhole: boolean }[] = []
+  let isBegun = false
   let isStarted = false
 
   const change = (changed: Partial<State>) => {
@@ -67,32 +89,50 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       if (connection) memory('localStorage', cursor)
     },
     isAway: () => Date.now() - lostAt > awayMs,
-    onEvent({ cursor }) {
-      const isCounted = cursor === null || distance(cursor, countedTo) <= 0
-      if (state.unread !== null && !isCounted) change({ unread: state.unread + 1 })
-    },
-    onControl({ type, unread }) {
-      if (typeof unread === 'number') learn(unread)
-      // What was read elsewhere meanwhile was told to streams that were open, and is not told again.
-      const isKnown = state.unread === null || lostAt === listedAt
-      if (type === 'ready' && connection && !isKnown) list({ limit: 1 }).catch(() => null)
+    onEvent: event => counter.add(event, Date.parse(event.createdAt)),
+    onAgain: event => counter.add(event, 0),
+    onControl(control) {
+      const { type, unread, cursor, resumed } = control
+      if (typeof unread === 'number') counter.learn({ ...control, unread, cursor: `${cursor}` })
+      if (type === 'ready' || type === 'gap') counter.begin(reader.cursor, Boolean(resumed))
     },
   })
 
-  /** Learns how many are unread, when the log ended at `end`. */
-  const learn = (unread: number, end = countedTo) => {
-    countedTo = end
-    change({ unread })
+  const counter = createCounter({
+    ask: async () => connection && state.status === 'open' && list({ limit: 1 }),
+    onChange(unread) {
+      change({ unread })
+    },
+  })
+
+  /** Learns a count that this tab has asked for. */
+  const learn = (count: Count, asked: number) => {
+    counter.learn(count, asked)
     if (connection) tell()
+    else tabs.post({ count })
   }
 
-  const tell = (frame: Frame | null = null) => tabs.post({ state, at: readTo, frame })
+  /** Throws when the answers are another user's: nothing here is meant for them. */
+  function heed(headers: Headers) {
+    const other = headers.get('kairan-user')
+    user ??= other
+    counter.setClock(headers.get('kairan-time'))
+    if (other === null || user === other) return
+    change({ status: 'closed', reason: 'user_changed' })
+    if (connection) tell()
+    end('user_changed')
+    throw new Error('user_changed')
+  }
+
+  const tell = (frame: Frame | null = null) => {
+    tabs.post({ state, count: counter.at(reader.cursor), user, at: readTo, frame })
+  }
 
   /** Asks the leading tab for what this one has missed. */
   const ask = (now = false) => tabs.post({ after: reader.cursor, now })
 
   /** Hears what the leading tab tells. */
-  const follow = ({ state: told, at, frame }: Told) => {
+  const follow = ({ state: { status, reason }, at, frame, ...told }: Told) => {
     if (at !== null) {
       // A new tab begins where the others are.
       if (reader.cursor === null) reader.moveTo(at)
@@ -104,7 +144,8 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       }
     }
     if (frame) reader.take(frame)
-    change({ ...told, unread: told.unread ?? state.unread })
+    user ??= told.user
+    change({ status, reason })
     heardAt = Date.now()
   }
 
@@ -128,7 +169,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       stallMs,
       request: (refresh, signal) => {
         const headers = readTo === null ? {} : { 'last-event-id': readTo }
-        return requests.request(path, refresh, { signal, headers })
+        return requests.request(path, { signal, headers }, refresh)
       },
       renew: requests.renew,
       onFrame(frame) {
@@ -147,16 +188,17 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     })
   }
 
-  const tabs = createTabs<Told | Asked>(shareConnection ? name : null, {
+  const tabs = createTabs<Told | Asked | Learnt>(shareConnection ? name : null, {
     lead,
     yield() {
       connection?.stop()
       connection = null
     },
     hear(message) {
-      if ('state' in message) {
-        if (!connection) follow(message)
-      } else if (connection) answer(message, connection)
+      if ('count' in message && message.count) counter.learn(message.count)
+      if (!connection) 'state' in message && follow(message)
+      else if ('after' in message) answer(message, connection)
+      else if (!('state' in message)) tell()
     },
   })
 
@@ -172,57 +214,95 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     else ask(true)
   }
 
-  watchPage(
-    {
-      network: () => state.status !== 'closed' && connection?.restart(),
-      shown: () => state.status === 'waiting' && connect(),
-      putAway() {
-        tabs.leave()
-        change({ status: 'waiting', reason: 'hidden' })
-      },
-      back: join,
-    },
-    ended.signal,
-  )
+  const end = (reason: string) => {
+    ended.abort()
+    clearInterval(watch)
+    counter.stop()
+    tabs.leave()
+    change({ status: 'closed', reason })
+  }
 
-  // The tab that leads says something at every heartbeat. One that hangs is not worth waiting for.
-  const watch = setInterval(() => {
-    if (connection || !isStarted || isIdle() || !isVisible()) return
-    if (Date.now() - heardAt < stallMs * 2) return
-    heardAt = Date.now()
-    tabs.takeOver()
-  }, stallMs / 2)
+  let watch: ReturnType<typeof setInterval> | undefined
 
-  const start = async () => {
+  const begin = async () => {
+    if (isBegun) return
+    isBegun = true
     await null
     isStarted = true
-    await firstPage?.catch(() => null)
-    if (!ended.signal.aborted) join()
+    await takeFirstPages()
+    if (ended.signal.aborted) return
+    watchPage(
+      {
+        network: () => state.status !== 'closed' && connection?.restart(),
+        shown: () => state.status === 'waiting' && connect(),
+        putAway() {
+          tabs.leave()
+          change({ status: 'waiting', reason: 'hidden' })
+        },
+        back: join,
+      },
+      ended.signal,
+    )
+    // The tab that leads says something at every heartbeat. One that hangs is not worth waiting for.
+    watch = setInterval(() => {
+      if (connection || isIdle() || !isVisible()) return
+      if (Date.now() - heardAt < stallMs * 2) return
+      heardAt = Date.now()
+      tabs.takeOver()
+    }, stallMs / 2)
+    join()
   }
-  void start()
 
-  const list: Notifications<P>['list'] = (query = {}) => {
-    const isFirst = !isStarted && query.before === undefined
+  /**
+   * The stream begins where the first of them was read. What came between is on the later ones, or comes. A
+   * page of some types says nothing of the others: it moves nobody who knows where he was.
+   */
+  const takeFirstPages = async () => {
+    const pages: InboxPage[] = []
+    let first: string | null = null
+    for (const { page, isWhole } of firstPages) {
+      const read = await page.catch(() => null)
+      if (!read) continue
+      pages.push(read)
+      const isFirst = first === null || distance(read.cursor, first) < 0
+      if ((isWhole || reader.cursor === null) && isFirst) first = read.cursor
+    }
+    if (first !== null) {
+      reader.moveTo(first)
+      lostAt = Date.now()
+    }
+    for (const item of pages.flatMap(page => page.notifications)) {
+      if (distance(item.cursor, reader.cursor) > 0) reader.know(item)
+    }
+  }
+
+  const list = (query: InboxQuery = {}) => {
+    const asked = counter.revision()
     const page = requests.list(query).then(page => {
-      if (isFirst) {
-        reader.moveTo(page.cursor)
-        listedAt = lostAt = Date.now()
-      }
-      learn(page.unread, page.cursor)
+      learn(page, asked)
       return page
     })
-    if (isFirst) firstPage = page
+    if (!isStarted && query.before === undefined) {
+      firstPages.push({ page, isWhole: !query.type && !query.unread })
+    }
     return page
   }
 
   const mark = async (body: object) => {
-    const unread = await requests.mark(body)
-    learn(unread)
-    return unread
+    const asked = counter.revision()
+    const count = await requests.mark(body)
+    learn(count, asked)
+    return count.unread
   }
 
   // Under the name of a type there are only events of that type.
-  const on = reader.on as Notifications<P>['on']
+  const on = ((...listener: Parameters<typeof reader.on>) => {
+    void begin()
+    return reader.on(...listener)
+  }) as Notifications<P>['on']
+
+  // A render on a server makes a client and listens to nothing: it opens no stream.
+  if ('document' in globalThis || 'WorkerGlobalScope' in globalThis) void begin()
 
   return {
     get state() {
@@ -235,15 +315,19 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       return state.unread
     },
     on,
-    onControl: reader.onControl,
-    subscribe: listener => changes.add('', listener),
-    connect,
-    close() {
-      ended.abort()
-      clearInterval(watch)
-      tabs.leave()
-      change({ status: 'closed', reason: 'closed' })
+    onControl(type, listener) {
+      void begin()
+      return reader.onControl(type, listener)
     },
+    subscribe(listener) {
+      void begin()
+      return changes.add('', listener)
+    },
+    connect() {
+      void begin()
+      connect()
+    },
+    close: () => end('closed'),
     list,
     markRead: ids => mark({ ids }),
     markUnread: ids => mark({ ids, read: false }),

@@ -16,14 +16,18 @@ export const createReader = (options: {
   onMove(cursor: string): void
   /** Whether what a stream that begins now has missed is old. */
   isAway(): boolean
-  /** Hears of an event before its listeners, and of a control event. */
+  /** Called with an event before its listeners. */
   onEvent(event: NotificationEvent): void
+  /** Called with an event that has come before, on the same channel: it was redelivered. */
+  onAgain?(event: NotificationEvent): void
+  /** Hears of a control event before its listeners. */
   onControl(control: Control): void
 }) => {
   let { cursor } = options
   /** Up to here events are replayed ones. */
   let oldTo: string | null = null
-  const ids = new Set<string>()
+  /** The channel on which each came first. */
+  const ids = new Map<string, string>()
   const events = createListeners<NotificationEvent>()
   const controls = createListeners<Control>()
 
@@ -40,22 +44,25 @@ export const createReader = (options: {
     const isSeen = !isGap && distance(id, cursor) <= 0
     if (id && !isSeen) moveTo(id)
     if (isControl) takeControl(content)
-    else if (content && !isSeen && isNew(content.id)) {
+    else if (content && !isSeen) {
       const replayed = distance(id, oldTo) <= 0
       const event: NotificationEvent = { ...content, cursor: id ?? null, replayed }
+      const known = ids.get(content.id)
+      if (known === event.channel) options.onAgain?.(event)
+      if (known !== undefined) return
+      know(event)
       options.onEvent(event)
-      if (event.type) events.call(event.type, event)
+      if (event.type && event.type !== '*') events.call(event.type, event)
       events.call('*', event)
     }
   }
 
-  const isNew = (id: string | null) => {
-    if (id === null) return true
-    if (ids.has(id)) return false
-    ids.add(id)
-    // A set keeps the order in which it was filled: the first is the oldest.
-    if (ids.size > maxIds) ids.delete(ids.values().next().value ?? '')
-    return true
+  /** Takes a notification for one that has come. */
+  const know = ({ id, channel }: { id: string | null; channel: string }) => {
+    if (id === null) return
+    ids.set(id, channel)
+    // A map keeps the order in which it was filled: the first is the oldest.
+    if (ids.size > maxIds) ids.delete(ids.keys().next().value ?? '')
   }
 
   const takeControl = (control: Control) => {
@@ -70,6 +77,7 @@ export const createReader = (options: {
       return cursor
     },
     moveTo,
+    know,
     take,
     takeControl,
     on: events.add,

@@ -12,6 +12,8 @@ export type NotificationEvent<Type = string | null, Payload = Record<string, unk
   id: string | null
   type: Type
   createdAt: string
+  /** When it ends, if it does. */
+  expiresAt?: string
   /** Its position; null for a live event, which is not stored. */
   cursor: string | null
   /**
@@ -49,8 +51,12 @@ export type InboxPage = {
   unread: number
   /** There may be more unread ones: they are counted up to 1,000. */
   unreadIsLeast?: true
+  /** When the first of the unread expires. */
+  unreadUntil?: string
   /** Where the log ended when the page was read. */
   cursor: string
+  /** Higher after each change of what is read; absent before the first. */
+  revision?: number
 }
 
 export type InboxQuery = {
@@ -81,10 +87,14 @@ export type State = {
   /**
    * Why it waits: `network`, `stalled`, `http_502`, `not_a_stream`, `refused` (401 or 403), `token_expired`,
    * `restarted`, `hidden` (the page was put away), or what a `reconnect` said (`draining`,
-   * `age`, …). Why it is closed: `refused`, `replaced`, `revoked`, `ended` (204), `closed` (by `close()`).
+   * `age`, …). Why it is closed: `refused`, `replaced`, `revoked`, `ended` (204), `closed` (by `close()`),
+   * `user_changed` (the cookie or the token is another user's: make another client).
    */
   readonly reason: string | null
-  /** How many notifications are unread; null until the inbox was asked. */
+  /**
+   * How many notifications are unread, up to 1,000; null until the inbox was asked. From then on it is kept
+   * as the service has it: it is asked again when a stream begins, one expires or is redelivered.
+   */
   readonly unread: number | null
 }
 
@@ -93,7 +103,7 @@ export type Options = {
   url?: string
   /**
    * Gives the token of who is signed in, before each request. `refresh`: the one before was refused or is
-   * about to end, so ask for a new one. Without `auth` the browser's cookie is used.
+   * about to end, so ask for a new one. It has 10 s to answer. Without `auth` the browser's cookie is used.
    */
   auth?: (refresh: boolean) => string | Promise<string>
   /**
@@ -130,8 +140,8 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
   /** Ends this tab's part for good. The other tabs go on. */
   close(): void
   /**
-   * A page of the inbox. When it is asked for right after `createNotifications`, the stream begins where
-   * that page was read: no gap, no repeat. Throws a `RequestError`, as all that follow.
+   * A page of the inbox. When pages are asked for right after `createNotifications`, the stream begins where
+   * they were read: what is on one of them does not come, what is on none does. Throws a `RequestError`, as all that follow.
    */
   list(query?: InboxQuery): Promise<InboxPage>
   /** Marks as read, and resolves with how many are unread. */
