@@ -1,16 +1,22 @@
-/** Listeners by name. What one throws is reported as the browser does it, and keeps nothing from the others. */
+/**
+ * Listeners by name. Each `add` counts by itself, also of the same function. What is added while they are
+ * called waits for the next event, and what is removed is not called any more. What one throws is reported as
+ * the browser does it, and keeps nothing from the others.
+ */
 export const createListeners = <Event>() => {
-  const lists = new Map<string, Set<(event: Event) => void>>()
+  const lists = new Map<string, Set<{ listener: (event: Event) => void }>>()
   return {
     add(name: string, listener: (event: Event) => void) {
       const list = lists.get(name) ?? new Set()
-      lists.set(name, list.add(listener))
-      return () => void list.delete(listener)
+      const entry = { listener }
+      lists.set(name, list.add(entry))
+      return () => void list.delete(entry)
     },
     call(name: string, event: Event) {
-      for (const listener of lists.get(name) ?? []) {
+      const list = lists.get(name)
+      for (const entry of [...(list ?? [])]) {
         try {
-          listener(event)
+          if (list?.has(entry)) entry.listener(event)
         } catch (error) {
           reportError(error)
         }

@@ -10,7 +10,8 @@ export const createMemory =
       if (name === null) return null
       const storage = globalThis[kind]
       if (cursor) storage.setItem(name, cursor)
-      return storage.getItem(name)
+      // What somebody else has put there could not even be sent.
+      return /^[\w-]{1,64}$/.exec(storage.getItem(name) ?? '')?.[0] ?? null
     } catch {
       return null // It is forbidden, or full. Then nothing is remembered: the inbox has it all.
     }

@@ -1,3 +1,4 @@
+import type { Count } from './count.ts'
 import type { InboxPage, InboxQuery, Options, RequestError } from './types.ts'
 
 /** What a refused request throws, with the `code` of its problem. */
@@ -11,49 +12,100 @@ type Init = RequestInit & { headers?: Record<string, string> }
 
 /** Whoever has not answered by then does not. */
 const maxAnswerMs = 30_000
+const maxAuthMs = 10_000
 
 /** What is asked of the service besides the stream. */
-export const createRequests = ({ url = '', auth }: Options) => {
+export const createRequests = (
+  { url = '', auth }: Options,
+  /** Called with the headers of each answer: whose it is, and what the service's clock says. */
+  onHeaders: (headers: Headers) => void,
+) => {
   const base = `${url.replace(/\/$/, '')}/notifications`
+  /** How many tokens were asked for because one was refused, and the last of them. */
+  let refreshes = 0
+  let fresh: Promise<string | undefined> | undefined
+  /** The stream's last token. */
+  const ofStream = { refreshes: 0 }
 
-  const request = async (path: string, refresh: boolean, init: Init): Promise<Response> =>
-    fetch(base + path, {
+  const askAuth = async (refresh: boolean) => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(reject, maxAuthMs, new Error('auth() does not answer'))
+    })
+    try {
+      return await Promise.race([auth?.(refresh), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** A token. Of those whose token was refused, the first asks for a new one, and all get it. */
+  const tokenOf = async (last: { refreshes: number }, isRefused: boolean) => {
+    if (isRefused && last.refreshes >= refreshes) {
+      refreshes++
+      fresh = askAuth(true)
+      fresh.catch(() => refreshes--)
+    }
+    const token = await (isRefused ? fresh : askAuth(false))
+    last.refreshes = refreshes
+    return token
+  }
+
+  const request = async (
+    path: string,
+    init: Init,
+    isRefused = false,
+    last = ofStream,
+  ): Promise<Response> => {
+    const response = await fetch(base + path, {
       // A token says all. Without one, it is the cookie, also for a service of another origin.
       credentials: auth ? 'same-origin' : 'include',
       cache: 'no-store',
       ...init,
       headers: {
         ...init.headers,
-        ...(auth && { authorization: `Bearer ${await auth(refresh)}` }),
+        ...(auth && { authorization: `Bearer ${await tokenOf(last, isRefused)}` }),
       },
     })
+    onHeaders(response.headers)
+    return response
+  }
 
   const ask = async (path: string, body?: object) => {
-    const init = {
-      signal: AbortSignal.timeout(maxAnswerMs),
-      ...(body && {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
-    }
-    let response = await request(path, false, init)
-    if (response.status === 401 && auth) response = await request(path, true, init)
+    const last = { refreshes }
+    const send = (isRefused: boolean) =>
+      request(
+        path,
+        {
+          signal: AbortSignal.timeout(maxAnswerMs),
+          ...(body && {
+            method: 'POST',
+            // It arrives though the page is left.
+            keepalive: true,
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify(body),
+          }),
+        },
+        isRefused,
+        last,
+      )
+    let response = await send(false)
+    if (response.status === 401 && auth) response = await send(true)
     if (response.ok) return response.json()
     throw await requestError(response)
   }
 
   return {
     request,
-    list: ({ type, ...query }: InboxQuery): Promise<InboxPage> => {
+    list: (query: InboxQuery): Promise<InboxPage> => {
       const search = new URLSearchParams()
-      for (const [name, value] of Object.entries({ ...query, type: type && `${type}` })) {
+      for (const [name, value] of Object.entries(query)) {
         if (value !== undefined) search.set(name, `${value}`)
       }
       return ask(`?${search}`)
     },
-    mark: async (body: object): Promise<number> => (await ask('/read', body)).unread,
+    mark: (body: object): Promise<Count> => ask('/read', body),
     renew: async (streamId: unknown) =>
-      (await request(`/stream/${streamId}/token`, true, { method: 'POST' })).ok,
+      (await request(`/stream/${streamId}/token`, { method: 'POST' }, true)).ok,
   }
 }
