@@ -24,6 +24,8 @@ export const createRequests = (
   /** How many tokens were asked for because one was refused, and the last of them. */
   let refreshes = 0
   let fresh: Promise<string | undefined> | undefined
+  /** The token that was used last. A page that is being left has no time to ask for one. */
+  let known: string | undefined
   /** The stream's last token. */
   const ofStream = { refreshes: 0 }
 
@@ -40,15 +42,15 @@ export const createRequests = (
   }
 
   /** A token. Of those whose token was refused, the first asks for a new one, and all get it. */
-  const tokenOf = async (last: { refreshes: number }, isRefused: boolean) => {
+  const tokenOf = async (last: { refreshes: number }, isRefused: boolean, isUrgent?: boolean) => {
     if (isRefused && last.refreshes >= refreshes) {
       refreshes++
       fresh = askAuth(true)
       fresh.catch(() => refreshes--)
     }
-    const token = await (isRefused ? fresh : askAuth(false))
+    known = await (isRefused ? fresh : (isUrgent && known) || askAuth(false))
     last.refreshes = refreshes
-    return token
+    return known
   }
 
   const request = async (
@@ -64,7 +66,7 @@ export const createRequests = (
       ...init,
       headers: {
         ...init.headers,
-        ...(auth && { authorization: `Bearer ${await tokenOf(last, isRefused)}` }),
+        ...(auth && { authorization: `Bearer ${await tokenOf(last, isRefused, init.keepalive)}` }),
       },
     })
     onHeaders(response.headers)
