@@ -172,3 +172,16 @@ test.skipIf(!Bun.which('systemd-analyze'))('the unit is what systemd takes', asy
   expect(await verify(text.replace('DynamicUser', 'DynamicUsr'))).toHaveLength(1)
   await rm(directory, { recursive: true })
 })
+
+test('an operator gets to the dashboard through a tunnel, whose host is localhost', async () => {
+  const { services } = await compose()
+  const [, deployment] = await readManifests()
+  const env = deployment?.spec.template?.spec.containers[0]?.env ?? []
+  const unitText = await Bun.file(`${folder}/kairan.service`).text()
+  const hosts = [
+    services.kairan?.environment?.ALLOWED_HOSTS,
+    env.find(({ name }) => name === 'ALLOWED_HOSTS')?.value,
+    /ALLOWED_HOSTS=(\S+)/.exec(unitText)?.[1],
+  ]
+  for (const list of hosts) expect(list?.split(',')).toContain('localhost')
+})
