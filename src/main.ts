@@ -110,7 +110,7 @@ const start = async (options: string[]) => {
 /** Keeps the workers running, and ends when they have ended. It serves nothing itself. */
 const supervise = async (config: Config, report: Report, options: string[]) => {
   const { host, drainMs } = config
-  const port = await findPort(host, config.port)
+  const port = await findPortSoon(host, config.port)
   const program = Bun.isStandaloneExecutable ? [] : [...process.execArgv, Bun.main]
   const demo = options.includes('--demo') ? ['--demo'] : []
   const workers = createWorkers({
@@ -120,6 +120,7 @@ const supervise = async (config: Config, report: Report, options: string[]) => {
       ...['worker', `--number=${worker}`, `--parent=${process.pid}`, ...demo],
     ],
     env: { ...process.env, PORT: String(port), WORKERS: String(config.workers) },
+    aliveMs,
     steadyMs: 10_000,
     report,
   })
@@ -136,6 +137,20 @@ const supervise = async (config: Config, report: Report, options: string[]) => {
   process.exit(await workers.run())
 }
 
+/** Workers whose parent was killed give the port back when they notice. */
+const findPortSoon = async (host: string, port: number) => {
+  for (const end = performance.now() + orphansMs; ; ) {
+    try {
+      return await findPort(host, port)
+    } catch (error) {
+      if (performance.now() > end) throw error
+      await Bun.sleep(100)
+    }
+  }
+}
+
+const orphansMs = 3000
+
 /** A worker: `start` runs several of them. It is not for the command line. */
 const work = async (options: string[]) => {
   const demo = options.includes('--demo')
@@ -143,17 +158,26 @@ const work = async (options: string[]) => {
   const worker = Number(optionOf(options, 'number'))
   const report = await createLogger({ level: config.logLevel, pretty: demo, worker })
   surviveRejections(report)
-  const others = new Map<number, object>()
-  process.on('message', ({ from, metrics }: WorkerMetrics) => others.set(from, metrics))
+  const others = new Map<number, { at: number; metrics: object }>()
+  process.on('message', ({ from, metrics }: WorkerMetrics) =>
+    others.set(from, { at: performance.now(), metrics }),
+  )
+  const live = () => {
+    if (process.connected) process.send?.(0)
+  }
+  live()
+  setInterval(live, aliveMs)
   const service = createService(config, report, {
     demo,
-    worker: { number: worker, others: () => [...others.values()] },
+    worker: { number: worker, others: () => recentOf(others) },
   })
   onSignals(options, {
     async first(signal) {
       // Otherwise `start` has reported it for all workers.
-      if (signal === 'orphaned') report.warn({}, 'The parent process has ended: draining.')
-      await service.stop()
+      const isOrphan = signal === 'orphaned'
+      if (isOrphan) report.warn({}, 'The parent process has ended: draining.')
+      // An orphan may be in the way of the next start.
+      await service.stop({ keepsPort: !isOrphan })
       process.exit(0)
     },
     // A terminal and systemd signal `start` and the workers. At a second signal `start` ends the workers.
@@ -171,8 +195,16 @@ const work = async (options: string[]) => {
 /** The metrics of a worker, sent to the others: each answers `/metrics` for all. */
 type WorkerMetrics = { from: number; metrics: object }
 
-/** How old the metrics of the other workers can be. */
+/** How often the workers send them to each other. */
 const shareMetricsMs = 1000
+/** How often a worker tells its parent that it does not hang. */
+const aliveMs = 1000
+
+/** The metrics of the workers that still send some: one that hangs is not ready, whatever it said. */
+const recentOf = (others: Map<number, { at: number; metrics: object }>) =>
+  [...others.values()]
+    .filter(({ at }) => performance.now() - at < shareMetricsMs * 3)
+    .map(({ metrics }) => metrics)
 
 /** An unhandled rejection is a mistake in the code, but no reason to end all streams. */
 const surviveRejections = (report: Report) =>
@@ -198,7 +230,7 @@ const onSignals = (options: string[], handle: { first(signal: string): void; aga
     if (process.ppid === Number(parent)) return
     clearInterval(timer)
     if (asked === 0) end('orphaned')
-  }, 1000).unref()
+  }, 250).unref()
 }
 
 const optionOf = (options: string[], name: string) =>

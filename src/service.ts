@@ -24,8 +24,11 @@ import { createLimits } from './stream/limits.ts'
 export type Service = {
   /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
   start(): Promise<void>
-  /** Ends the streams within DRAIN_MS, writes what is left to write, and closes everything. */
-  stop(): Promise<void>
+  /**
+   * Ends the streams within DRAIN_MS, writes what is left to write, and closes everything. Meanwhile it answers new
+   * requests, unless it has to give up the port at once.
+   */
+  stop(how?: { keepsPort: boolean }): Promise<void>
   readonly url: string
   /** Why it is not ready; empty when it is. */
   reasons(): string[]
@@ -51,8 +54,9 @@ export const createService = (config: Config, report: Report, options: Options =
   let http: HttpServer | null = null
   let stopped: Promise<void> | null = null
 
-  const stop = async () => {
+  const stop = async ({ keepsPort }: { keepsPort: boolean }) => {
     phase.drain()
+    if (!keepsPort) http?.leave()
     // Also an instance without streams keeps its port until a proxy's health check has seen it leave.
     await Promise.all([
       delivery.streams.drain(config.drainMs),
@@ -84,8 +88,8 @@ export const createService = (config: Config, report: Report, options: Options =
       await delivery.start()
       phase.run()
     },
-    stop: () => {
-      stopped ??= stop()
+    stop: (how = { keepsPort: true }) => {
+      stopped ??= stop(how)
       return stopped
     },
     get url() {

@@ -11,6 +11,8 @@ export type Routes = AnyElysia[]
 
 export type HttpServer = {
   url: string
+  /** Listens no longer. Connections that are open go on. */
+  leave(): void
   /** Closes the listening socket at once, and the connections that are still open after a second. */
   stop(): Promise<void>
 }
@@ -82,6 +84,9 @@ export const serve = (options: {
   if (!server) throw new Error('The HTTP server did not start')
   return {
     url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${server.port}`,
+    leave() {
+      void server.stop()
+    },
     async stop() {
       const timer = setTimeout(() => void server.stop(true), 1000)
       await app.stop()

@@ -22,6 +22,11 @@ type Options = {
    */
   command: (worker: number) => string[]
   env: Record<string, string | undefined>
+  /**
+   * How often a worker sends something, if only a number as a sign of life, once it has begun to. One that misses five
+   * times in a row hangs, and is killed. Counted by the timer of this process, so that nobody is killed when the machine has slept.
+   */
+  aliveMs: number
   /** A worker that was ready for this time is restarted without delay, whatever failed before. */
   steadyMs: number
   report: Report
@@ -75,6 +80,20 @@ export const createWorkers = (options: Options): Workers => {
   }
 }
 
+/** Calls `hangs` when nothing was heard for five intervals after something was. */
+const watchFor = (everyMs: number, hangs: () => void) => {
+  let missed: number | null = null
+  const timer = setInterval(() => {
+    if (missed !== null && ++missed === 5) hangs()
+  }, everyMs)
+  return {
+    heard() {
+      missed = 0
+    },
+    end: () => clearInterval(timer),
+  }
+}
+
 /** Keeps one worker running. */
 const createWorker = (
   worker: number,
@@ -92,13 +111,19 @@ const createWorker = (
 
   const runOnce = async () => {
     let readyAt = Number.POSITIVE_INFINITY
+    const watch = watchFor(options.aliveMs, () => {
+      report.error({ worker }, 'A worker hangs. It is killed.')
+      child?.kill('SIGKILL')
+    })
     try {
       child = Bun.spawn(options.command(worker), {
         env: options.env,
         stdio: ['ignore', 'inherit', 'inherit'],
         ipc(message, sender) {
           // Its last message may arrive after its end.
-          if (sender !== child || stopping) return
+          if (sender !== child) return
+          watch.heard()
+          if (stopping) return
           if (typeof message === 'object' && message) return options.relay(message)
           if (typeof message !== 'string') return
           readyAt = performance.now()
@@ -107,10 +132,12 @@ const createWorker = (
       })
     } catch (error) {
       // The system cannot start more processes, or the program was moved.
+      watch.end()
       report.error({ worker, error: messageOf(error) }, 'A worker could not be started.')
       return { code: 1, signal: null, wasSteady: false }
     }
     const code = await child.exited
+    watch.end()
     const signal = child.signalCode
     child = null
     options.onEnd()
@@ -134,7 +161,12 @@ const createWorker = (
     },
     send(message: object) {
       // The worker does not read messages yet, or has ended.
-      if (child?.exitCode === null) child.send(message)
+      if (child?.exitCode !== null) return
+      try {
+        child.send(message)
+      } catch {
+        // It has ended just now.
+      }
     },
     stop() {
       stopping = true

@@ -5,6 +5,7 @@ import { type Binary, compile, fromSource } from '../support/binary.ts'
 import { type Client, openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/port.ts'
 import { isGone } from '../support/process.ts'
 import { tokenFor } from '../support/service.ts'
 import { connectionsOf, type Supervisor, supervise } from '../support/supervisor.ts'
@@ -149,6 +150,57 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
     await eventually(async () => (await supervisor.workers()).size === 0)
   })
 
+  test('give way to the next start when the process that started them is killed', async () => {
+    await using db = await database({ empty: true })
+    const env = { PORT: String(await freePort()), DRAIN_MS: '60000' }
+    await using supervisor = supervise(db, env)
+    await supervisor.url()
+    await using streams = await openOnBoth(supervisor)
+    supervisor.process.kill('SIGKILL')
+    await using next = supervise(db, env)
+    await next.url()
+    // The streams of before go on until it is their turn to leave.
+    expect((await supervisor.workers()).size).toBe(2)
+    await publish(db, 3)
+    const open = streams.clients.filter(
+      client => !client.controls.some(({ type }) => type === 'reconnect'),
+    )
+    for (const client of open) await client.atLeast(3)
+  })
+
+  test('kill one that hangs, start it again, and say nothing of it meanwhile', async () => {
+    await using db = await database({ empty: true })
+    await using supervisor = supervise(db)
+    const url = await supervisor.url()
+    const pids = await supervisor.workers()
+    process.kill(pidOf(pids, 2), 'SIGSTOP')
+    const said = () => supervisor.lines.map(({ msg }) => msg)
+    const metrics = eventually(async () => {
+      // A connection that the one takes which hangs is not answered.
+      const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(300) }).catch(
+        () => null,
+      )
+      const text = (await answer?.text()) ?? ''
+      return text.includes('kairan_ready{worker="1"}') && !text.includes('worker="2"')
+    })
+    await metrics
+    await eventually(() => said().includes('A worker hangs. It is killed.'))
+    await eventually(() => said().includes('A worker is ready again.'))
+    expect(pidOf(await supervisor.workers(), 2)).not.toBe(pidOf(pids, 2))
+  })
+
+  test('end on SIGTERM although one hangs', async () => {
+    await using db = await database({ empty: true })
+    await using supervisor = supervise(db)
+    await supervisor.url()
+    const pids = await supervisor.workers()
+    process.kill(pidOf(pids, 1), 'SIGSTOP')
+    supervisor.process.kill('SIGTERM')
+    // Not as one that has drained.
+    expect(await supervisor.process.exited).toBe(137)
+    expect([...pids.values()].every(isGone)).toBe(true)
+  })
+
   test('are not started on a port that others have, even if those would share it', async () => {
     await using db = await database({ empty: true })
     for (const reusePort of [true, false]) {
@@ -214,7 +266,7 @@ test('a worker that was ready for a while does not wait for earlier failures', a
   for (const { againMs } of facts) expect(againMs).toBeWithin(50, 101)
 })
 
-const options = { count: 1, env: {}, steadyMs: 10_000 }
+const options = { count: 1, env: {}, aliveMs: 1000, steadyMs: 10_000 }
 
 /** What was reported about workers that ended. */
 const listen = () => {
