@@ -3,6 +3,7 @@ import { createAuth } from './auth/auth.ts'
 import { createCaller } from './auth/caller-routes.ts'
 import { createRemoteKeys } from './auth/jwks.ts'
 import { createOriginGuard } from './auth/origins.ts'
+import { defaultRoleLevelQuery } from './auth/roles.ts'
 import { createRoles } from './auth/roles-store.ts'
 import { createTickets } from './auth/tickets.ts'
 import { createTicketStore } from './auth/tickets-store.ts'
@@ -112,6 +113,7 @@ const createParts = (config: Config, report: Report, options: Options) => {
     url: config.databaseUrl,
     listenUrl: config.databaseListenUrl,
     workers: config.workers,
+    applicationSql: config.roleLevelQuery !== defaultRoleLevelQuery,
   })
   const clock = createClock()
   const metrics = createMetrics({

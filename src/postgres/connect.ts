@@ -15,6 +15,11 @@ export type ConnectOptions = {
   idleSeconds?: number
   /** False when a pooler is in between: it takes neither settings of a session nor prepared statements. */
   direct?: boolean
+  /**
+   * Whether SQL of the operator's runs here, too, which has its own search_path. In any other session nobody who may
+   * create functions and operators in a schema of the search_path can put theirs in place of Postgres' own.
+   */
+  applicationSql?: boolean
   /** Whether a session may be used. By default any that is not on a standby. */
   judge?: Judge
   onNotify?: (channel: string, payload: string) => void
@@ -37,6 +42,7 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
       application_name: options.name,
       DateStyle: 'ISO',
       ...(options.direct ? session : {}),
+      ...(options.direct && !options.applicationSql ? { search_path: 'pg_catalog, pg_temp' } : {}),
       ...address.session,
     },
     // The dialer knows where; the driver names it in its errors.
@@ -102,7 +108,9 @@ const session = {
   jit: 'off',
   max_parallel_workers_per_gather: '0',
   lock_timeout: 2500,
-}
+  // A database may have another default, in which statements here would fail instead of waiting.
+  default_transaction_isolation: 'read committed',
+} as const
 
 /** Options that postgres.js has but its types don't list (3.4.9); `prove` is of our patch. */
 type Unlisted = {

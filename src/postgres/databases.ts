@@ -24,6 +24,8 @@ export const createDatabases = (options: {
   listenUrl: string | null
   /** How many processes share what one would use. */
   workers: number
+  /** Whether SQL of the operator's runs on `shared`. */
+  applicationSql: boolean
 }): Databases => {
   const { url, listenUrl, workers } = options
   const max = Math.max(2, Math.ceil(6 / workers))
@@ -35,6 +37,7 @@ export const createDatabases = (options: {
     max,
     name: 'kairan',
     direct,
+    applicationSql: options.applicationSql,
     deadlineMs: 10_000,
   })
   // The two limits and the wait for a turn (see api.ts) add up to less than 6 s.

@@ -40,7 +40,7 @@ const slowMs = 5000
 const writeSettings = async (url: string, maxEventBytes: number) => {
   const sql = connect(url, { max: 1, name: 'kairan start' })
   try {
-    await sql`select setval('kairan.max_event_bytes', ${maxEventBytes})`
+    await sql`select pg_catalog.setval('kairan.max_event_bytes', ${maxEventBytes})`
   } finally {
     await sql.end({ timeout: 5 })
   }

@@ -254,7 +254,7 @@ test('many who return at once are a few statements', async () => {
   await db.sql`create table said (n int)`
   await db.sql.unsafe(`
     create function said() returns trigger language plpgsql as
-      $$ begin insert into said values (1); return null; end $$;
+      $$ begin insert into public.said values (1); return null; end $$;
     create trigger said after insert on kairan.handovers for each statement execute function said()`)
   const clients = await Promise.all(
     Array.from({ length: 200 }, () => openReady(service.url, { token })),

@@ -42,15 +42,13 @@ create view kairan.presence as
   group by s.user_id;
 comment on view kairan.presence is 'Who is online: each user who has an open stream, how many, and since when.';
 
-create function kairan.presence_lock() returns bigint language sql immutable parallel safe as $$
-  select 118066125103474
-$$;
-comment on function kairan.presence_lock() is 'The advisory lock of who writes kairan.streams: one at a time, so that a user''s streams can be counted.';
+insert into kairan.locks (name, purpose) values ('presence', 'writes kairan.streams: so the streams of a user can be counted');
 
-create function kairan.note_streams(instance uuid, opened jsonb, closed jsonb, most int) returns void language plpgsql as $$
+create function kairan.note_streams(instance uuid, opened jsonb, closed jsonb, most int) returns void language plpgsql
+  set lock_timeout = 2500 as $$
 #variable_conflict use_column
 begin
-  perform pg_advisory_xact_lock(kairan.presence_lock());
+  perform from kairan.locks where name = 'presence' for update;
   delete from kairan.streams s using jsonb_array_elements_text(note_streams.closed) c where s.id = c::uuid;
   insert into kairan.streams (id, instance_id, user_id, channels, address, opened_at)
   select o.id, note_streams.instance, o.user_id, o.channels, o.address, to_timestamp(o.opened_at / 1000.0)
@@ -89,9 +87,11 @@ begin
   end if;
 
   -- Who has been silent for long will find itself unknown, should it be alive.
-  if exists (select from kairan.instances where seen_at < now() - interval '1 minute')
-    and pg_try_advisory_xact_lock(kairan.presence_lock())
-  then
+  if exists (select from kairan.instances where seen_at < now() - interval '1 minute') then
+    perform from kairan.locks where name = 'presence' for update skip locked;
+    if not found then
+      return known;
+    end if;
     delete from kairan.streams s using kairan.instances i
     where s.instance_id = i.id and i.seen_at < now() - interval '1 minute';
     delete from kairan.instances i where i.seen_at < now() - interval '1 minute';
@@ -101,9 +101,10 @@ end $$;
 comment on function kairan.note_instance(uuid, jsonb) is
   'A sign of life. False when the instance was not known (any more): then its streams have to be noted anew.';
 
-create function kairan.forget_instance(instance uuid) returns void language plpgsql as $$
+create function kairan.forget_instance(instance uuid) returns void language plpgsql
+  set lock_timeout = 2500 as $$
 begin
-  perform pg_advisory_xact_lock(kairan.presence_lock());
+  perform from kairan.locks where name = 'presence' for update;
   delete from kairan.streams s where s.instance_id = forget_instance.instance;
   delete from kairan.instances i where i.id = forget_instance.instance;
 end $$;

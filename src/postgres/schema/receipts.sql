@@ -54,10 +54,13 @@ comment on index kairan.handovers_user_id_lowest is 'Finds those of the users wh
 create index handovers_seq on kairan.handovers (seq);
 comment on index kairan.handovers_seq is 'Finds what retention has passed.';
 
-create function kairan.record_handovers(items jsonb) returns void language plpgsql as $$
+insert into kairan.locks (name, purpose) values ('handovers', 'brings handovers and cursors together');
+
+create function kairan.record_handovers(items jsonb) returns void language plpgsql
+  set lock_timeout = 2500 as $$
 begin
   -- One at a time: of two that each bring a half of a pair, neither would see the other's.
-  perform pg_advisory_xact_lock(kairan.handovers_lock());
+  perform from kairan.locks where name = 'handovers' for update;
 
   insert into kairan.handovers (user_id, channels, pending, since, seq)
   select distinct i."userId",
@@ -110,11 +113,6 @@ begin
 end $$;
 comment on function kairan.record_handovers(jsonb) is
   'Takes down what streams that ended had been handed ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
-
-create function kairan.handovers_lock() returns bigint language sql immutable parallel safe as $$
-  select 118066125103475
-$$;
-comment on function kairan.handovers_lock() is 'The advisory lock of who brings handovers and cursors together.';
 
 create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language sql as $$
   insert into kairan.receipts (channel, user_id, since, seq)

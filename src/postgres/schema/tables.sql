@@ -99,6 +99,12 @@ comment on column kairan.log.server_started is 'When the Postgres that gave the 
 
 insert into kairan.log default values;
 
+create table kairan.locks (name text primary key, purpose text not null);
+comment on table kairan.locks is
+  'Rows that never change. One instance at a time does what it has the lock of the row for. Rows have grants; an advisory lock can be taken by any login.';
+comment on column kairan.locks.name is 'Its name.';
+comment on column kairan.locks.purpose is 'What it is for.';
+
 create sequence kairan.max_event_bytes as int minvalue 1;
 select setval('kairan.max_event_bytes', 65536);
 comment on sequence kairan.max_event_bytes is
