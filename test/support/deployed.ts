@@ -6,7 +6,7 @@ import { eventually } from './eventually.ts'
 import { freePort } from './port.ts'
 import { run as runOnce } from './program.ts'
 
-export type Proxy = AsyncDisposable & { url: string; readonly errors: string }
+export type Proxy = AsyncDisposable & { url: string }
 
 /** A proxy in front of these two ports, with the file that docs/operating.md shows. */
 export type StartProxy = (upstreams: [number, number]) => Promise<Proxy>
@@ -144,9 +144,6 @@ const start = async (
   }
   return {
     url,
-    get errors() {
-      return errors
-    },
     async [Symbol.asyncDispose]() {
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), 5000)
