@@ -46,16 +46,14 @@ export const createCounter = (options: {
   /** Asks in so many milliseconds, or earlier when somebody else wants that. */
   const recount = (ms = 0) => {
     const at = Date.now() + ms
-    if (at >= dueAt || !base) return
+    // What is due in over three weeks can't be waited for.
+    if (!base || at >= dueAt || ms > 2e9) return
     dueAt = at
     clearTimeout(timer)
-    timer = setTimeout(
-      () => {
-        dueAt = Number.POSITIVE_INFINITY
-        options.ask().catch(() => recount(spreadMs * (2 + Math.random())))
-      },
-      Math.min(ms, 2 ** 31 - 1),
-    )
+    timer = setTimeout(() => {
+      dueAt = Number.POSITIVE_INFINITY
+      options.ask().catch(() => recountSoon(spreadMs))
+    }, ms)
   }
 
   const recountSoon = (ms = 0) => recount(ms + Math.random() * spreadMs)
@@ -80,10 +78,11 @@ export const createCounter = (options: {
     recount,
     /** What the service's clock said with an answer. */
     setClock(time: string | null) {
-      const now = Date.parse(time ?? '')
-      if (!now) return
-      countedAt = Math.max(countedAt, now)
-      aheadMs = now - Date.now()
+      const now = Date.parse(`${time}`)
+      if (now > countedAt) {
+        countedAt = now
+        aheadMs = now - Date.now()
+      }
     },
     /**
      * Learns a Count. `asked` is the revision that was known when it was asked for: what has lost its revision

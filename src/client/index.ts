@@ -295,11 +295,15 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     return count.unread
   }
 
+  /** The same, and the stream begins: somebody wants to know. */
+  const begun =
+    <Args extends unknown[], Result>(run: (...args: Args) => Result) =>
+    (...args: Args) => {
+      void begin()
+      return run(...args)
+    }
   // Under the name of a type there are only events of that type.
-  const on = ((...listener: Parameters<typeof reader.on>) => {
-    void begin()
-    return reader.on(...listener)
-  }) as Notifications<P>['on']
+  const on = begun(reader.on) as Notifications<P>['on']
 
   // A render on a server makes a client and listens to nothing: it opens no stream.
   if ('document' in globalThis || 'WorkerGlobalScope' in globalThis) void begin()
@@ -315,18 +319,9 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       return state.unread
     },
     on,
-    onControl(type, listener) {
-      void begin()
-      return reader.onControl(type, listener)
-    },
-    subscribe(listener) {
-      void begin()
-      return changes.add('', listener)
-    },
-    connect() {
-      void begin()
-      connect()
-    },
+    onControl: begun(reader.onControl),
+    subscribe: begun((listener: () => void) => changes.add('', listener)),
+    connect: begun(connect),
     close: () => end('closed'),
     list,
     markRead: ids => mark({ ids }),

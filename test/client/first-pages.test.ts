@@ -26,12 +26,12 @@ test('any number of first pages in any order loses no event, and repeats none', 
   let isOver = false
   const publishing = (async () => {
     for (let n = 0; !isOver; n++) {
-      await db.sql`select kairan.publish('user-42', '{}', ${n % 2 ? 'a' : 'b'})`
+      await db.sql`select kairan.publish('all-users', '{}', ${n % 2 ? 'a' : 'b'})`
       await Bun.sleep(2)
     }
   })()
-  const rounds = orders.map(order => {
-    const client = createNotifications({ url: front.url, auth: () => tokenFor('42') })
+  const rounds = orders.map((order, index) => {
+    const client = createNotifications({ url: front.url, auth: () => tokenFor(`u${index}`) })
     const events: string[] = []
     client.on('*', ({ id }) => events.push(String(id)))
     return { order, client, events, asking: order.map(kind => client.list(queries[kind])) }
