@@ -112,6 +112,34 @@ test('the next start repairs rights whatever the database quotes, and whatever i
   }
 })
 
+test('default privileges, rules and policies of others give nobody more, and keep nobody from starting', async () => {
+  await using db = await migrated()
+  await using publisher = await login(db, 'kairan_publisher')
+  const before = await rightsOf(db, publisher)
+  await db.sql.unsafe(`
+    alter default privileges grant all on tables to public;
+    alter default privileges grant all on functions to public;
+    alter default privileges in schema kairan grant all on sequences to kairan_publisher;
+    create table kairan.later (id int generated always as identity);
+    create function kairan.later() returns int language sql as 'select 1'`)
+  expect(await migrate(db.url)).toEqual([])
+  expect(await rightsOf(db, publisher)).toEqual(before)
+  for (const statement of [
+    'create rule r as on insert to kairan.notifications do also select 1',
+    'create policy p on kairan.notifications to public using (true)',
+    'alter table kairan.notifications disable row level security',
+    'create trigger t after insert on kairan.notifications for each statement execute function kairan.publish_row()',
+    'alter default privileges for role kairan_owner grant all on tables to public',
+    'alter function kairan.publish_row() security invoker',
+    'drop function kairan.publish_row() cascade',
+    'set role kairan_owner',
+    'set session_replication_role = replica',
+    'create event trigger e on ddl_command_end execute function kairan.publish_row()',
+  ]) {
+    expect([statement, await stateOf(publisher.sql.unsafe(statement))]).toEqual([statement, denied])
+  }
+})
+
 test('a login that was given rights by hand before there were roles keeps them', async () => {
   await using db = await migrated()
   await using shop = await login(db)
