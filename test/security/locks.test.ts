@@ -31,7 +31,7 @@ test('what is locked asks for a right', async () => {
   await using stranger = await login(db, 'kairan_publisher', 'kairan_reader')
   expect(await stateOf(stranger.sql`select from kairan.locks for update`)).toBe(denied)
   const tables = await db.sql<{ name: string }[]>`
-    select oid::regclass::text as name from pg_class where relnamespace = 'kairan'::regnamespace and relkind in ('r', 'p')`
+    select format('kairan.%I', relname) as name from pg_class where relnamespace = 'kairan'::regnamespace and relkind in ('r', 'p')`
   for (const { name } of tables) {
     for (const mode of ['row exclusive', 'share row exclusive', 'access exclusive']) {
       const state = await stateOf(
