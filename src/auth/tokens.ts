@@ -1,6 +1,13 @@
-import { decodeProtectedHeader, errors, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import {
+  decodeProtectedHeader,
+  errors,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from 'jose'
 import { KairanError } from '../lib/errors.ts'
 import { type Identity, readIdentity, tokenExpired } from './identity.ts'
+import type { RemoteKeys } from './jwks.ts'
 
 /** How far the signer's clock may be ahead of this one, in seconds. Applies to nbf only. */
 const clockTolerance = 5
@@ -14,7 +21,7 @@ export type TokenRules = {
   issuer: string | null
   audience: string | null
   /** Finds the public key of a token; null when only secrets are used. */
-  keys: JWTVerifyGetKey | null
+  keys: (JWTVerifyGetKey & Partial<RemoteKeys>) | null
 }
 
 /**
@@ -42,13 +49,14 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
     }
     const { keys } = rules
     if (!keys || !alg || !publicAlgorithms.includes(alg)) throw new errors.JOSEAlgNotAllowed()
-    const options = { ...claims, algorithms: [alg] }
+    const verify = () => verifyWith(keys, token, { ...claims, algorithms: [alg] })
     try {
-      return await jwtVerify(token, keys, options)
+      return await verify()
     } catch (error) {
-      // Several keys can match a token without a kid.
-      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
-      return firstOf(error, key => jwtVerify(token, key, options))
+      // Its provider may have served a wrong key under the right name for a while.
+      const isMisfit = error instanceof errors.JWSSignatureVerificationFailed
+      if (isMisfit && (await keys.again?.())) return verify()
+      throw error
     }
   }
 
@@ -59,6 +67,16 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
     } catch (error) {
       throw toRefusal(error, algorithms)
     }
+  }
+}
+
+const verifyWith = async (keys: JWTVerifyGetKey, token: string, options: JWTVerifyOptions) => {
+  try {
+    return await jwtVerify(token, keys, options)
+  } catch (error) {
+    // Several keys can match a token without a kid.
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    return firstOf(error, key => jwtVerify(token, key, options))
   }
 }
 

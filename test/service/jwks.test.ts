@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { SignJWT } from 'jose'
+import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import { createRemoteKeys } from '../../src/auth/jwks.ts'
 import { open } from '../support/client.ts'
 import { database } from '../support/database.ts'
@@ -144,4 +144,62 @@ test('asks again for old keys in the background, and goes on with them while it 
   expect(sentences).toEqual(['The keys of JWT_JWKS_URL cannot be fetched.'])
   idp.answer = null
   await find()
+})
+
+/** What a provider may serve for a while, from the JSON of its keys. */
+const troubles: [what: string, answer: (keys: JWK[]) => Response][] = [
+  ['garbage', () => new Response('<html>')],
+  ['a damaged key', keys => Response.json({ keys: keys.map(key => ({ ...key, x: 'AA' })) })],
+  ['another key of that name', () => Response.json({ keys: [foreign] })],
+  ['something large', () => new Response(endless(400))],
+]
+const foreign = {
+  ...(await exportJWK((await generateKeyPair('ES256', { extractable: true })).publicKey)),
+  ...{ kid: 'one', alg: 'ES256' },
+}
+let served = 0
+const endless = (megabytes: number) => {
+  const piece = new Uint8Array(1024 * 1024).fill(32)
+  served = 0
+  return new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (served++ < megabytes) controller.enqueue(piece)
+      else controller.close()
+    },
+  })
+}
+
+for (const [what, answer] of troubles) {
+  test(`is right within seconds of when its provider is, however many ask meanwhile: ${what}`, async () => {
+    await using db = await database()
+    await using idp = provider()
+    const key = await idp.key('ES256', { kid: 'one' })
+    const good: { keys: JWK[] } = await (await fetch(idp.url)).json()
+    await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+    idp.answer = () => answer(good.keys)
+    let n = 0
+    const next = async () => (await ask(service.url, await key.sign({ n: n++ }))).status
+    const inTrouble = performance.now()
+    await eventually(async () => {
+      expect(await next()).toBeOneOf([401, 503])
+      return performance.now() - inTrouble > 1500
+    })
+    expect(served).toBeLessThan(50)
+    idp.answer = null
+    const since = performance.now()
+    await eventually(async () => (await next()) === 201)
+    expect(performance.now() - since).toBeLessThan(6000)
+    // About one a second, and one for each signature that did not fit.
+    expect(idp.asked).toBeLessThan(12)
+  })
+}
+
+test('a set with something in it that is no key is good for the others', async () => {
+  await using db = await database()
+  await using idp = provider()
+  const key = await idp.key('ES256', { kid: 'one' })
+  const good: { keys: JWK[] } = await (await fetch(idp.url)).json()
+  idp.answer = () => Response.json({ keys: [null, 7, { kty: 'none' }, ...good.keys] })
+  await using service = await serve(db, { JWT_JWKS_URL: idp.url })
+  expect((await ask(service.url, await key.sign())).status).toBe(201)
 })
