@@ -33,19 +33,19 @@ type Told = {
   frame: Frame | null
 }
 
-/** What another tab asks of it: to go on after this cursor; to connect `now` if it does not. */
+/** A message to the leading tab: to read on after this cursor; to connect `now` if it is not connected. */
 type Asked = { after: string | null; now: boolean }
 
 /** A count that another tab got. */
 type Learnt = { count: Count }
 
-/** A stream that was away for longer has missed what should not pop up any more. */
+/** After a longer cut, missed events are old and should not pop up. */
 const awayMs = 60_000
 
 /**
- * Connects to Kairan, and stays connected until `close()`. Every stored event comes once and in order,
- * over cuts, restarts and page loads, or else there is a `gap`. Of the tabs with one `key`, one holds the
- * connection for all. A notification on several channels comes once, on the first of them.
+ * Connects to Kairan, and stays connected until `close()`. Every stored event arrives once and in order,
+ * across cuts, restarts and page loads, or the client reports a `gap`. One of the tabs with the same `key` holds the
+ * connection for all. A notification on several channels arrives once, on the first of them.
  */
 export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   options: Options = {},
@@ -53,7 +53,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   const { key, channels, shareConnection = true, resume = true, stallMs = 37_500 } = options
   const requests = createRequests(options, heed)
   const path = channels ? `/stream?channels=${encodeURIComponent(`${channels}`)}` : '/stream'
-  // The number is that of the form of what tabs say to each other.
+  // The number is the version of the messages between tabs.
   const name = key === undefined ? null : `kairan 2 ${options.url ?? ''}${path} ${key}`
   const memory = createMemory(resume ? name : null)
   const changes = createListeners<void>()
@@ -61,7 +61,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 
   let state: State = { status: 'connecting', reason: null, unread: null }
   let connection: Connection | null = null
-  /** Up to here the connection has read: behind `place` while it reads again for another tab. */
+  /** The cursor of the connection. It is behind `place` while it reads again for another tab. */
   let readTo: string | null = null
   let heardAt = Date.now()
   let lostAt = 0
@@ -128,13 +128,13 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     tabs.post({ state, count: counter.at(reader.cursor), user, at: readTo, frame })
   }
 
-  /** Asks the leading tab for what this one has missed. */
+  /** Requests the events that this tab has missed from the leading tab. */
   const ask = (now = false) => tabs.post({ after: reader.cursor, now })
 
-  /** Hears what the leading tab tells. */
+  /** Handles a message of the leading tab. */
   const follow = ({ state: { status, reason }, at, frame, ...told }: Told) => {
     if (at !== null) {
-      // A new tab begins where the others are.
+      // A new tab starts at the cursor of the others.
       if (reader.cursor === null) reader.moveTo(at)
       const missed = distance(at, reader.cursor)
       if (missed > 0) return ask()
@@ -149,7 +149,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     heardAt = Date.now()
   }
 
-  /** Does what another tab asks of this one, which leads. */
+  /** Handles a message of another tab, when this one leads. */
   const answer = ({ after, now }: Asked, { restart }: Connection) => {
     const isBehind = after !== null && (readTo === null || distance(after, readTo) < 0)
     if (isBehind) {
@@ -164,7 +164,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     if (connection) return
     readTo = reader.cursor ?? memory('localStorage')
     connection = keepConnection({
-      // What ended for one tab has ended for all, until one of them asks.
+      // When the stream is closed, it is closed for all tabs, until one of them connects.
       isClosed: state.status === 'closed',
       stallMs,
       request: (refresh, signal) => {
@@ -243,7 +243,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       },
       ended.signal,
     )
-    // The tab that leads says something at every heartbeat. One that hangs is not worth waiting for.
+    // The leading tab sends a message at every heartbeat. If it hangs, another tab takes the lead.
     watch = setInterval(() => {
       if (connection || isIdle() || !isVisible()) return
       if (Date.now() - heardAt < stallMs * 2) return
@@ -302,7 +302,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       void begin()
       return run(...args)
     }
-  // Under the name of a type there are only events of that type.
+  // The listeners of a type receive events of that type only.
   const on = begun(reader.on) as Notifications<P>['on']
 
   // A render on a server makes a client and listens to nothing: it opens no stream.

@@ -1,7 +1,7 @@
 /**
- * Remembers a cursor over page loads: `sessionStorage` that of this tab, so that a reload goes on exactly
- * where it was; `localStorage` that of the browser, where a new tab begins when no other is open. Sets it
- * when there is one to set, and returns what it is.
+ * Remembers a cursor across page loads: in `sessionStorage` that of this tab, so that a reload continues where it was; in
+ * `localStorage` that of the browser, where a new tab starts if no other is open. Stores the cursor if one is given, and
+ * returns the stored one.
  */
 export const createMemory =
   (name: string | null) =>
@@ -13,6 +13,6 @@ export const createMemory =
       // What somebody else has put there could not even be sent.
       return /^[\w-]{1,64}$/.exec(storage.getItem(name) ?? '')?.[0] ?? null
     } catch {
-      return null // It is forbidden, or full. Then nothing is remembered: the inbox has it all.
+      return null // Storage is forbidden or full. Then nothing is remembered: the inbox has everything.
     }
   }

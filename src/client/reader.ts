@@ -3,18 +3,18 @@ import type { Frame } from './frames.ts'
 import { createListeners } from './listeners.ts'
 import type { Control, NotificationEvent } from './types.ts'
 
-/** So many ids of notifications are remembered. */
+/** How many ids of notifications are remembered. */
 const maxIds = 1000
 
 /**
- * Takes the frames of a stream, and calls the listeners with what this tab has not seen. It goes by the
- * cursor; by the id, too, as a notification on two channels is two events in the log, and one to who reads.
+ * Reads the frames of a stream, and calls the listeners with the events that this tab has not seen. It compares cursors,
+ * and also ids: a notification on two channels is two events in the log, but one for the user.
  */
 export const createReader = (options: {
-  /** Where this tab has been. */
+  /** The cursor of this tab. */
   cursor: string | null
   onMove(cursor: string): void
-  /** Whether what a stream that begins now has missed is old. */
+  /** Whether events that a stream missed before it begins now are old. */
   isAway(): boolean
   /** Called with an event before its listeners. */
   onEvent(event: NotificationEvent): void
@@ -24,7 +24,7 @@ export const createReader = (options: {
   onControl(control: Control): void
 }) => {
   let { cursor } = options
-  /** Up to here events are replayed ones. */
+  /** Events up to this cursor are replayed. */
   let oldTo: string | null = null
   /** The channel on which each came first. */
   const ids = new Map<string, string>()
@@ -39,7 +39,7 @@ export const createReader = (options: {
   const take = ({ event: kind, data, id }: Frame) => {
     const isControl = kind === 'control'
     const content = data && (isControl || !kind) ? JSON.parse(data) : null
-    // After a gap it goes on where that ends, whatever it has seen.
+    // After a gap it continues at the end of the gap, whatever it has seen.
     const isGap = isControl && content?.type === 'gap'
     const isSeen = !isGap && distance(id, cursor) <= 0
     if (id && !isSeen) moveTo(id)

@@ -1,7 +1,7 @@
 import type { Count } from './count.ts'
 import type { InboxPage, InboxQuery, Options, RequestError } from './types.ts'
 
-/** What a refused request throws, with the `code` of its problem. */
+/** The error of a refused request, with the `code` of its problem. */
 const requestError = async (response: Response): Promise<RequestError> => {
   const { code = null, detail } = await response.json().catch(() => ({}))
   const { status } = response
@@ -10,11 +10,11 @@ const requestError = async (response: Response): Promise<RequestError> => {
 
 type Init = RequestInit & { headers?: Record<string, string> }
 
-/** Whoever has not answered by then does not. */
+/** How long a request may take, in milliseconds. */
 const maxAnswerMs = 30_000
 const maxAuthMs = 10_000
 
-/** What is asked of the service besides the stream. */
+/** The requests to the service, apart from the stream. */
 export const createRequests = (
   { url = '', auth }: Options,
   /** Called with the headers of each answer: whose it is, and what the service's clock says. */
@@ -60,7 +60,7 @@ export const createRequests = (
     last = ofStream,
   ): Promise<Response> => {
     const response = await fetch(base + path, {
-      // A token says all. Without one, it is the cookie, also for a service of another origin.
+      // Without a token the cookie identifies the user, also for a service of another origin.
       credentials: auth ? 'same-origin' : 'include',
       cache: 'no-store',
       ...init,

@@ -1,24 +1,24 @@
 /** The events that an app declares: the payload of each type, as in `{ 'order.shipped': { orderId: number } }`. */
 export type Payloads<P> = { [Type in keyof P]: object }
 
-/** What is known of the payloads of an app that declares nothing. */
+/** The payloads of an app that declares no events. */
 export type AnyPayloads = { [type: string]: Record<string, unknown> }
 
-/** A notification on one channel, as the stream brought it. */
+/** A notification on one channel, received from the stream. */
 export type NotificationEvent<Type = string | null, Payload = Record<string, unknown>> = {
   channel: string
   payload: Payload & { metadata: { deliveryChannel: string; [key: string]: unknown } }
-  /** The notification's id, the same on each of its channels; null for a live event that has none. */
+  /** The notification's id, the same on each of its channels; null for a live event without one. */
   id: string | null
   type: Type
   createdAt: string
   /** When it ends, if it does. */
   expiresAt?: string
-  /** Its position; null for a live event, which is not stored. */
+  /** Its position in the log; null for a live event, which is not stored. */
   cursor: string | null
   /**
-   * Whether it was published before this page began to listen, or while the stream was away for over a
-   * minute: what is old should not pop up.
+   * Whether it was published before this page connected, or while the stream was cut for more than a minute. Do not pop
+   * up such an event.
    */
   replayed: boolean
 }
@@ -30,7 +30,7 @@ export type Events<P extends Payloads<P>> = {
 
 export type AnyEvent<P extends Payloads<P>> = Events<P>[keyof P & string]
 
-/** The event of a type, or with `*` of any. */
+/** The event of a type; `*` stands for any type. */
 export type EventOf<P extends Payloads<P>, Type> = Type extends '*'
   ? AnyEvent<P>
   : Type extends keyof Events<P>
@@ -46,14 +46,14 @@ export type InboxItem = Omit<NotificationEvent, 'replayed' | 'cursor'> & {
 export type InboxPage = {
   /** Newest first. */
   notifications: InboxItem[]
-  /** What to give as `before` for the next page; null when this is the last. */
+  /** The `before` of the next page; null when this is the last. */
   next: string | null
   unread: number
-  /** There may be more unread ones: they are counted up to 1,000. */
+  /** Present when there may be more unread ones: they are counted up to 1,000. */
   unreadIsLeast?: true
   /** When the first of the unread expires. */
   unreadUntil?: string
-  /** Where the log ended when the page was read. */
+  /** The end of the log when the page was read. */
   cursor: string
   /** Higher after each change of what is read; absent before the first. */
   revision?: number
@@ -66,14 +66,14 @@ export type InboxQuery = {
   unread?: boolean
 }
 
-/** What a request throws that the service refused. */
+/** The error of a request that the service refused. */
 export type RequestError = Error & {
   status: number
   /** The `code` of its problem, or null. */
   code: string | null
 }
 
-/** What the stream says besides notifications. */
+/** A control event of the stream. */
 export type Control = { type: string; [key: string]: unknown }
 
 /**
@@ -99,7 +99,7 @@ export type State = {
 }
 
 export type Options = {
-  /** Where the service is, as in `https://example.com/kairan`. By default the origin of the page. */
+  /** The URL of the service, such as `https://example.com/kairan`. By default the origin of the page. */
   url?: string
   /**
    * Gives the token of who is signed in, before each request. `refresh`: the one before was refused or is
@@ -107,47 +107,47 @@ export type Options = {
    */
   auth?: (refresh: boolean) => string | Promise<string>
   /**
-   * The id of who is signed in. It keeps the users of one browser apart. Without it each tab has its own
-   * connection, and nothing is remembered over page loads.
+   * The id of the signed-in user. It keeps the users of a browser apart. Without it, each tab has its own connection, and
+   * nothing is remembered across page loads.
    */
   key?: string
-  /** Channels to which the stream is narrowed. */
+  /** The channels of the stream. By default all that the user may read. */
   channels?: readonly string[]
-  /** Whether the tabs of a `key` share one connection. They do unless told. */
+  /** Whether the tabs with the same `key` share one connection. True by default. */
   shareConnection?: boolean
-  /** Whether a page goes on where the one before it was. It does unless told. */
+  /** Whether a page continues where the page before it ended. True by default. */
   resume?: boolean
-  /** After so many milliseconds without a byte the connection is dead. 37,500: 2.5 heartbeats. */
+  /** After this many milliseconds without a byte the connection counts as dead. 37,500 by default: 2.5 heartbeats. */
   stallMs?: number
 }
 
 export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<AnyEvent<P>> & {
-  /** Another object whenever something in it changes. */
+  /** The current state. It is a new object after each change. */
   readonly state: State
   readonly status: Status
   readonly unread: number | null
-  /** Calls the listener with each event of a type, or with `*` of all. Returns what ends that. */
+  /** Calls the listener with each event of a type; `*` stands for all types. Returns a function that ends this. */
   on<Type extends (keyof P & string) | '*'>(
     type: Type,
     listener: (event: EventOf<P, Type>) => void,
   ): () => void
   /** Calls the listener with each control event of a type: `gap`, `read`, `unread`, `lagging`, … */
   onControl(type: string, listener: (control: Control) => void): () => void
-  /** Calls the listener when `state` is another. */
+  /** Calls the listener when `state` has changed. */
   subscribe(listener: () => void): () => void
-  /** Connects now: instead of waiting, or after `refused`, `replaced`, `revoked`. */
+  /** Connects now: ends a wait, or connects again after `refused`, `replaced` or `revoked`. */
   connect(): void
-  /** Ends this tab's part for good. The other tabs go on. */
+  /** Ends this client for good. Other tabs continue. */
   close(): void
   /**
    * A page of the inbox. When pages are asked for right after `createNotifications`, the stream begins where
    * they were read: what is on one of them does not come, what is on none does. Throws a `RequestError`, as all that follow.
    */
   list(query?: InboxQuery): Promise<InboxPage>
-  /** Marks as read, and resolves with how many are unread. */
+  /** Marks notifications as read. Resolves with the number of unread ones. */
   markRead(ids: readonly string[]): Promise<number>
   markUnread(ids: readonly string[]): Promise<number>
   markAllRead(): Promise<number>
-  /** Marks as read up to a cursor, that of a notification or of a page. */
+  /** Marks as read up to the cursor of a notification or of a page. */
   markReadUpTo(cursor: string): Promise<number>
 }
