@@ -127,6 +127,8 @@ const createParts = (config: Config, report: Report, options: Options) => {
     serviceName: config.otelServiceName,
     version,
     instanceId,
+    report,
+    onLost: metrics.tracesLost,
   })
   const auth = createAuth({
     secrets: config.jwtSecrets,

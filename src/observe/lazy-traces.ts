@@ -1,3 +1,4 @@
+import type { Report } from '../lib/report.ts'
 import { noTraces, type Traces } from './traces.ts'
 
 /** Traces that are sent from `start` on, or nothing when there is no endpoint. */
@@ -9,6 +10,8 @@ export const createTraces = ({
   serviceName: string
   version: string
   instanceId: string
+  report: Report
+  onLost(spans: number): void
 }): Traces & { start(): Promise<void> } => {
   let traces = noTraces
   return {

@@ -25,6 +25,8 @@ export type Metrics = {
   live(outcome: 'dispatched' | 'refused'): void
   /** Deliveries expired before they could be sent. */
   expired(deliveries: number): void
+  /** Spans could not be sent. */
+  tracesLost(spans: number): void
   /** Connections took events. An event counts once for each connection. */
   delivered(recipients: number): void
   /** A stream took an event of the log. Only the first stream counts, and replays do not. */
@@ -218,6 +220,10 @@ export const createMetrics = (options: {
     'dispatched',
     'refused',
   ])
+  const tracesLost = counter(
+    'trace_spans_lost_total',
+    'Spans that could not be sent to OTEL_EXPORTER_OTLP_ENDPOINT.',
+  )
   const expired = counter(
     'deliveries_expired_total',
     'Deliveries that expired before they were sent.',
@@ -261,6 +267,7 @@ export const createMetrics = (options: {
     dispatched: events => dispatched.inc(events),
     live: outcome => live.inc({ outcome }),
     expired: deliveries => expired.inc(deliveries),
+    tracesLost: spans => tracesLost.inc(spans),
     delivered: recipients => delivered.inc(recipients),
     taken({ seq, createdAt }) {
       if (seq === null || seq <= newest) return

@@ -4,25 +4,46 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { createBoundedMap } from '../lib/bounded-map.ts'
 import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import type { Event } from '../log/event.ts'
+import { createSpanLedger } from './span-ledger.ts'
 import { contextOf, type TraceContext, type Traces } from './traces.ts'
 
 /** How many dispatched events are remembered until a stream takes them. */
 const mostWaiting = 10_000
+/** How many spans wait to be sent. The next ones are lost. */
+const mostQueued = 10_000
 /** How long the last spans may take to be sent when the service stops. */
 const lastSendMs = 3000
 
 /**
  * Sends spans of traced notifications to an OTLP endpoint: `kairan.publish` → `kairan.dispatch` → `kairan.deliver`.
  * Streams have no span, because it would last as long as the stream. While the endpoint is down, spans are lost, and
- * nothing else.
+ * nothing else: that is counted, and said once.
  */
 export const createOtelTraces = (options: {
   endpoint: string
   serviceName: string
   version: string
   instanceId: string
+  report: Report
+  /** Called with how many spans were lost. */
+  onLost(spans: number): void
 }): Traces => {
+  /** How many were lost since the endpoint took some the last time. */
+  let lost = 0
+  const ledger = createSpanLedger({
+    most: mostQueued,
+    onLost(spans, why) {
+      if (lost === 0) options.report.warn({ error: why }, 'Traces cannot be sent, and are lost.')
+      lost += spans
+      options.onLost(spans)
+    },
+    onSent() {
+      if (lost > 0) options.report.info({ lost }, 'Traces are sent again.')
+      lost = 0
+    },
+  })
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({
       'service.name': options.serviceName,
@@ -30,9 +51,11 @@ export const createOtelTraces = (options: {
       'service.instance.id': options.instanceId,
     }),
     spanProcessors: [
-      new BatchSpanProcessor(
-        new OTLPTraceExporter({ url: `${options.endpoint.replace(/\/$/, '')}/v1/traces` }),
-        { scheduledDelayMillis: 1000, maxQueueSize: 10_000 },
+      ledger.processor(
+        new BatchSpanProcessor(ledger.exporter(exporterTo(options.endpoint)), {
+          scheduledDelayMillis: 1000,
+          maxQueueSize: mostQueued,
+        }),
       ),
     ],
   })
@@ -110,6 +133,9 @@ export const createOtelTraces = (options: {
     },
   }
 }
+
+const exporterTo = (endpoint: string) =>
+  new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, '')}/v1/traces` })
 
 /** Attributes by the messaging conventions of OpenTelemetry. Channels of users are left out: there are too many. */
 const attributesOf = ({ id, channel, type }: Event) => ({

@@ -124,3 +124,34 @@ test('OTEL_EXPORTER_OTLP_HEADERS, which OpenTelemetry reads itself, brings the k
     delete process.env.OTEL_EXPORTER_OTLP_HEADERS
   }
 })
+
+test('traces that can not be sent are counted, and said once', async () => {
+  await using db = await database()
+  await using otlp = collector()
+  // Not one of those that OpenTelemetry tries again.
+  otlp.status = 400
+  await using service = await serve(db, { OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url })
+  const lost = async () => {
+    const text = await (await fetch(`${service.url}/metrics`)).text()
+    return Number(/^kairan_trace_spans_lost_total (\d+)/m.exec(text)?.[1])
+  }
+  const said = () =>
+    service.logs.map(({ sentence }) => sentence).filter(text => /^Traces/.test(text))
+  const trace = () =>
+    publish(service.url, { channel: 'user-42', payload: {} }, { headers: { traceparent: sampled } })
+  expect(await lost()).toBe(0)
+  await trace()
+  // Published and dispatched.
+  await eventually(async () => (await lost()) === 2)
+  await trace()
+  await eventually(async () => (await lost()) === 4)
+  expect(said()).toEqual(['Traces cannot be sent, and are lost.'])
+  otlp.status = 200
+  await trace()
+  await eventually(() => said().length === 2)
+  expect(service.logs.at(-1)).toMatchObject({
+    facts: { lost: 4 },
+    sentence: 'Traces are sent again.',
+  })
+  expect(await lost()).toBe(4)
+})
