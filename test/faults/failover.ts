@@ -161,6 +161,15 @@ export const copyLogically = async (from: Server, to: Server) => {
       // The schema without its rows, as `pg_dump --schema-only` would have it.
       .replaceAll(/^COPY [^;]*;\n[\s\S]*?^\\\.$/gm, ''),
   )
+  // What the triggers did is copied, too. Those that fire for replication as well would do it again.
+  const triggers = await to.sql<{ table: string; name: string; mode: string }[]>`
+    select t.tgrelid::regclass::text as table, quote_ident(t.tgname) as name,
+      case t.tgenabled when 'A' then 'always' when 'R' then 'replica' else '' end as mode
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    where c.relnamespace = 'kairan'::regnamespace and not t.tgisinternal and t.tgenabled <> 'D'`
+  for (const { table, name } of triggers) {
+    await to.sql.unsafe(`alter table ${table} disable trigger ${name}`)
+  }
   await from.sql.unsafe('create publication copied for tables in schema kairan')
   await to.sql.unsafe(
     `create subscription copying connection 'host=127.0.0.1 port=${from.port} user=kairan dbname=kairan' publication copied`,
@@ -170,6 +179,9 @@ export const copyLogically = async (from: Server, to: Server) => {
     return rows.length === 0
   })
   await to.sql.unsafe('drop subscription copying')
+  for (const { table, name, mode } of triggers) {
+    await to.sql.unsafe(`alter table ${table} enable ${mode} trigger ${name}`)
+  }
   const sequences = await from.sql`
     select format('%I.%I', schemaname, sequencename) as name, last_value::text as last
     from pg_sequences where schemaname = 'kairan' and last_value is not null`
