@@ -108,6 +108,9 @@ export const createWorld = async (binaries: string): Promise<World> => {
     expect(answer.status).toBeOneOf([201, 503])
     if (answer.status !== 201) return false
     const { id } = await answer.json()
+    // It may have been taken by a server that is still followed, and is not the right one any more.
+    const there = await world.primary.sql`select from kairan.notifications where id = ${id}`
+    if (there.length === 0) return false
     // A stream that was about to break may not get it: the next one is asked for then.
     return eventually(() => readers.every(reader => reader.has(id)), 2000).then(
       () => true,
