@@ -61,8 +61,7 @@ const once = async ({ name, url, path, publish, sql }: Peer & { sql?: Sql }) => 
   return { ms: lastAtMs - begin, statements: sql ? await statementsOf(sql) : [] }
 }
 
-const notNumbered = async (sql: Sql) =>
-  (await sql`select from kairan.deliveries where seq is null`).length
+const notNumbered = async (sql: Sql) => (await sql`select from kairan.unnumbered()`).length
 
 type Statement = { calls: number; query: string }
 

@@ -40,10 +40,10 @@ export const createApi = (
     /** Why no stream can begin now; null when it can. */
     refusal(): string | null
   },
-): { routes: Routes; stop(): void } => {
+): { routes: Routes } => {
   const { databases, delivery, auth, caller, tickets, report } = parts
   const { adminRoleLevel } = config
-  const inbox = createInbox(databases.requests, report)
+  const inbox = createInbox(databases.requests)
   return {
     routes: [
       clientRoutes(),
@@ -81,6 +81,5 @@ export const createApi = (
         turns: createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 }),
       }),
     ],
-    stop: inbox.stop,
   }
 }

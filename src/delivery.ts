@@ -7,13 +7,14 @@ import { createDispatcher } from './log/dispatcher.ts'
 import type { Event } from './log/event.ts'
 import { createListener } from './log/listener.ts'
 import { createLog } from './log/log-store.ts'
+import { announce, arrival, createPeers } from './log/peers.ts'
 import { createRetention } from './log/retention.ts'
 import type { Clock } from './observe/clock.ts'
 import type { Metrics } from './observe/metrics.ts'
 import type { Traces } from './observe/traces.ts'
 import type { Databases } from './postgres/databases.ts'
 import { createScout } from './postgres/scout.ts'
-import { parseLive } from './publish/live-event.ts'
+import { createLiveRefusals, parseLive } from './publish/live-event.ts'
 import { createLiveGate } from './publish/live-gate.ts'
 import { createHub } from './stream/hub.ts'
 import type { Limits } from './stream/limits.ts'
@@ -94,8 +95,10 @@ export const createDelivery = (
       replayLimit: config.replayLimit,
     },
   })
+  const peers = createPeers({ database, instanceId: parts.instanceId })
   const dispatcher = createDispatcher({
     database: databases.dispatcher,
+    hasPeers: peers.present,
     // A changed role level reaches open streams within a second, also when no NOTIFY arrives.
     pollMs: 800,
     report,
@@ -128,12 +131,17 @@ export const createDelivery = (
     dropped: () => metrics.live('refused'),
     most: 1000,
   })
+  const liveRefusals = createLiveRefusals(report)
   const dispatchLive = (text: string) => {
     const read = parseLive(text, new Date())
     if ('event' in read) return liveGate.push(read.event)
     metrics.live('refused')
-    report.warn({ text: text.slice(0, 200) }, `A live event was refused: ${read.reason}.`)
-    if (read.delivery) statuses.failedLive(read.delivery.id, read.delivery.channel, read.reason)
+    liveRefusals.count(read.reason, text)
+  }
+  /** Empty from a publisher; the head from the instance that numbered; or one that begins to listen. */
+  const logNotified = (payload: string) => {
+    if (payload === arrival) peers.arrived()
+    else dispatcher.wakeFor(payload === '' ? Infinity : +payload)
   }
   const listener = createListener({
     url: databases.directUrl,
@@ -146,13 +154,15 @@ export const createDelivery = (
     timeoutMs: 3000,
     report,
     onNotify(channel, payload) {
-      if (channel === notifyChannels.log) dispatcher.wakeFor(payload === '' ? Infinity : +payload)
+      if (channel === notifyChannels.log) logNotified(payload)
       else if (channel === notifyChannels.live) dispatchLive(payload)
       else if (channel === notifyChannels.users) liveGate.changed()
     },
     onUp() {
       dispatcher.wake()
       metrics.listening()
+      // If this fails, the others find this instance in its table.
+      announce(database).catch(() => undefined)
     },
     onClock: parts.clock.observe,
   })

@@ -174,7 +174,6 @@ const createParts = (config: Config, report: Report, options: Options) => {
     reasons,
     routes,
     async stop() {
-      api.stop()
       await delivery.stop()
       await Promise.all([databases.stop(), traces.stop()])
     },

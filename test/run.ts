@@ -82,7 +82,7 @@ const runEmbedded = async (work: (url: string) => Promise<Counts>) => {
   const directory = await mkdtemp(join(tmpdir(), 'kairan-test-'))
   // As root, the server's user has to enter it.
   await chmod(directory, 0o755)
-  const settings = { max_connections: '300' }
+  const settings = { max_connections: '300', max_prepared_transactions: '20' }
   const server = await startEmbedded({ directory, durable: false, settings })
   try {
     return await work(server.url)

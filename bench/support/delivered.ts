@@ -5,7 +5,7 @@ import { eventually } from '../../test/support/eventually.ts'
 export const allDelivered = (sql: Sql, limitMs = 60_000) =>
   eventually(async () => {
     const [row] = await sql<{ done: boolean }[]>`
-      select not exists (select from kairan.deliveries where seq is null)
-        and not exists (select from kairan.deliveries where status = 'pending' and seq is not null) as done`
+      select not exists (select from kairan.unnumbered())
+        and not exists (select from kairan.numbered where status = 'p') as done`
     return row?.done
   }, limitMs)

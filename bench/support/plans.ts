@@ -31,7 +31,7 @@ export const plansIn = (log: string) => {
   // The lines of an entry after its first begin with a tab.
   for (const entry of log.split(/^(?!\t)/m)) {
     const [, text, plan] = /\tQuery Text: (.*?)\n(\t[^\n]*\(cost=.*)/s.exec(entry) ?? []
-    if (!text || !plan || !/ on (notifications|deliveries)\b/.test(plan)) continue
+    if (!text || !plan || !/ on (notifications|numbered)\b/.test(plan)) continue
     const [, hit, read = 0] = /Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?/.exec(plan) ?? []
     const whole = text.replace(/\s+/g, ' ').trim()
     // Two of the statements begin alike.
@@ -41,7 +41,7 @@ export const plansIn = (log: string) => {
       statement,
       blocks: Math.max(before?.blocks ?? 0, Number(hit ?? 0) + Number(read)),
       scansTable:
-        before?.scansTable === true || /Seq Scan on (notifications|deliveries)\b/.test(plan),
+        before?.scansTable === true || /Seq Scan on (notifications|numbered)\b/.test(plan),
       parallel: before?.parallel === true || plan.includes('Workers Launched'),
     })
   }

@@ -96,14 +96,14 @@ export const adminRoutes = (options: {
     )
     .post(
       '/publish',
-      async ({ request }) => {
+      async ({ request, caller }) => {
         const { object, text } = await readChange(request)
         const { items, body: source } = readJsonRequest(object, text, null)
         const [item] = items
         if (!item || items.length > 1)
           throw new KairanError('bad_request', 'Send one notification.')
         if (item instanceof KairanError) throw item
-        const [result] = await options.publish([item], source)
+        const [result] = await options.publish([item], source, caller.userId)
         if (!result || result instanceof KairanError) throw result
         return answer({ id: result.id })
       },

@@ -86,7 +86,7 @@ export const createAdminStore = (database: Database): AdminStore => {
       const deliveries = await ask(
         sql => sql<Omit<DeliveryRow, 'notificationId' | 'type' | 'expiresAt' | 'bytes'>[]>`
           select ${deliveryColumns(sql)} from kairan.deliveries d
-          where d.notification_id = ${id} order by d.id limit 1000`,
+          where d.notification_id = ${id} order by d.seq limit 1000`,
       )
       return { id, ...row, deliveries: [...deliveries] }
     },
@@ -117,7 +117,7 @@ export const createAdminStore = (database: Database): AdminStore => {
       const keep = `${keepMs} milliseconds`
       const [row] = await ask(
         sql => sql<{ changed: number; raised: string | null }[]>`
-          select kairan.raise_floor(${keep}::text::interval)::text as raised, kairan.prune() as changed`,
+          select kairan.raise_floor(${keep}::text::interval)::text as raised, (kairan.prune()).removed as changed`,
       )
       const changed = row?.changed ?? 0
       return { changed, next: changed > 0 || row?.raised ? (row?.raised ?? 'more') : null }
@@ -151,7 +151,7 @@ export const createAdminStore = (database: Database): AdminStore => {
         ask(
           sql => sql<DeliveryRow[]>`
             select ${deliveryColumns(sql)} from kairan.deliveries d
-            where d.notification_id = ${notificationId} order by d.id limit 1000`,
+            where d.notification_id = ${notificationId} order by d.seq limit 1000`,
         ),
         ask(
           sql => sql<{ streams: number }[]>`
@@ -177,10 +177,15 @@ const deliveryColumns = (sql: Sql) => sql`
   d.seq::text, d.channel, d.status, d.error, d.recipients, ${iso(sql, 'd.created_at')} as "createdAt",
   ${iso(sql, 'd.delivered_at')} as "deliveredAt"`
 
+/** What kairan.deliveries shows of those that have a position. */
+const numberedColumns = (sql: Sql) => sql`
+  seq, notification_id, channel, error, recipients, created_at, delivered_at,
+  case status when 'p' then 'pending' when 'f' then 'failed' else 'delivered' end as status`
+
 /** The newest rows of the log, at most `rowsLookedAt`. */
 const window = (sql: Sql, { channel, before }: DeliveryFilter) => sql`
-  select * from kairan.deliveries
-  where seq is not null
+  select ${numberedColumns(sql)} from kairan.numbered
+  where true
     ${channel === null ? sql`` : sql`and channel = ${channel}`}
     ${before === null ? sql`` : sql`and seq < ${before}::text::bigint`}
   order by seq desc limit ${rowsLookedAt}`
@@ -206,10 +211,11 @@ type State = Omit<Awaited<ReturnType<AdminStore['overview']>>, 'instances'>
 const readState = (sql: Sql) => sql<State[]>`
   select ${iso(sql, 'now()')} as now, l.head, l.floor, pg_notification_queue_usage() as "queueUsage",
     (select count(*)::int from kairan.presence) as users,
-    (select count(*)::int from (select from kairan.deliveries where seq is null limit 10000) d) as unnumbered,
+    (select count(*)::int from (select from kairan.unnumbered() limit 10000) d) as unnumbered,
     (
       select count(*)::int
-      from (select from kairan.deliveries where status = 'pending' and seq is not null limit 10000) d
+      from (select status from kairan.numbered order by seq desc limit 10000) d
+      where d.status = 'p'
     ) as pending
   from kairan.log l`
 
@@ -232,7 +238,7 @@ const readSystem = (sql: Sql) => sql<
   select current_setting('server_version') as postgres, l.epoch, l.head, l.floor,
     pg_notification_queue_usage() as "queueUsage",
     (
-      select ${iso(sql, 'created_at')} from kairan.deliveries where seq > l.floor order by seq limit 1
+      select ${iso(sql, 'created_at')} from kairan.numbered where seq > l.floor order by seq limit 1
     ) as "oldestAt",
     coalesce((
       select extract(epoch from max(now() - xact_start))::float8 from pg_stat_activity

@@ -16,7 +16,7 @@ export const createDemoStore = (database: Database): DemoStore => ({
     database.run(async sql => [
       ...(await sql<DemoDelivery[]>`
         select channel, status, recipients, error from kairan.deliveries
-        where notification_id = ${id} order by id`),
+        where notification_id = ${id} order by seq`),
     ]),
   giveRole: async (userId, roleLevel) => {
     await database.run(

@@ -1,5 +1,4 @@
-import { KairanError, messageOf } from '../lib/errors.ts'
-import type { Report } from '../lib/report.ts'
+import { KairanError } from '../lib/errors.ts'
 import { type Cursor, formatInboxCursor } from '../log/cursor.ts'
 import { jsonOf } from '../log/event.ts'
 import { type EventRow, eventColumns, toEvent } from '../log/log-store.ts'
@@ -11,18 +10,15 @@ import type { Count, Inbox, InboxChange, InboxQuery, Reader } from './inbox.ts'
 /** About how many bytes of payloads one page has, at the most. */
 const pageBytes = 4 * 1024 * 1024
 
-/** The inbox in `kairan.inboxes`. `stop` ends what it does beside the answers. */
-export const createInbox = (database: Database, report: Report): Inbox & { stop(): void } => {
-  const folds = createFolds(database, report)
+/** The inbox in `kairan.inboxes`. */
+export const createInbox = (database: Database): Inbox => {
   return {
-    stop: folds.stop,
     async page(reader, query) {
       const rows = await runForClient(database, sql => readPage(sql, reader, query))
       const [first] = rows
       if (!first) throw new Error('kairan.inbox_page gave no answer')
       const { epoch } = first
       requireSameLog(epoch, query.before)
-      if (query.types) for (const channel of reader.channels) folds.ask(channel)
       const items = rows.filter(row => row.seq !== null)
       const last = items.at(-1)
       // A page that its bytes have cut off goes on after the last that is on it.
@@ -78,7 +74,7 @@ const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => 
     from (
       select d.seq, d.channel, d.notification_id, sum(n.bytes) over (order by d.seq desc) - n.bytes as before
       from unnest(page.seqs) s (seq)
-      join kairan.deliveries d on d.seq = s.seq
+      join kairan.numbered d on d.seq = s.seq
       join kairan.notifications n on n.id = d.notification_id
     ) d
     join kairan.notifications n on n.id = d.notification_id
@@ -118,49 +114,4 @@ const requireSameLog = (epoch: string, cursor: Cursor | null) => {
     'bad_cursor',
     'The cursor is of another log: the database was restored or replaced. Read the inbox anew.',
   )
-}
-
-/**
- * Indexes the types of new deliveries of long channels, one channel at a time. A filtered page does not wait for it: it
- * contains what it finds in time, and says where the next page begins.
- */
-const createFolds = (database: Database, report: Report) => {
-  const waiting = new Set<string>()
-  let isRunning = false
-  let isStopped = false
-
-  const run = async () => {
-    isRunning = true
-    for (const channel of waiting) {
-      try {
-        while (!isStopped && (await fold(database, channel)) > 0);
-      } catch (error) {
-        report.warn({ error: messageOf(error) }, 'The types of a channel could not be indexed.')
-      }
-      waiting.delete(channel)
-    }
-    isRunning = false
-  }
-
-  return {
-    ask(channel: string) {
-      if (isStopped || waiting.size >= mostFolds) return
-      waiting.add(channel)
-      if (!isRunning) void run()
-    },
-    stop() {
-      isStopped = true
-      waiting.clear()
-    },
-  }
-}
-
-/** How many channels may wait. Further ones are added at their next filtered page. */
-const mostFolds = 1000
-
-const fold = async (database: Database, channel: string) => {
-  const [row] = await database.run(
-    sql => sql<{ n: number }[]>`select kairan.fold_inbox(${channel}) as n`,
-  )
-  return row?.n ?? 0
 }

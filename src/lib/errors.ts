@@ -21,6 +21,7 @@ export const statuses = {
   unsupported_media_type: 415,
   host_forbidden: 421,
   unprocessable: 422,
+  dedupe_key_reused: 422,
   rate_limited: 429,
   internal: 500,
   auth_unavailable: 503,

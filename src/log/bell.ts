@@ -2,9 +2,12 @@ import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Advance } from './log-store.ts'
 
-/** Whether this instance numbers without being asked, so that publishers need not ring. */
-export type Vigil = {
-  readonly awake: boolean
+/** Whether publishers ring: not while this instance numbers without being asked. */
+export type Bell = {
+  /** Which instance it is, for `kairan.number`. */
+  readonly owner: number
+  /** For how long publishers need not ring from now on; 0 when they should. */
+  readonly awakeMs: number
   /**
    * Decides after each turn, and resolves with how long to pause before the next one if nobody rings: at
    * most `pollMs`.
@@ -18,48 +21,47 @@ const busy = 4
 const quietTurns = 20
 /** After a busy turn while it is awake: a turn costs almost the same for one delivery as for twenty. */
 const busyPauseMs = 2
+/** Publishers ring again so long after an instance that was awake has died. */
+const awakeMs = 300
 
 /**
- * A NOTIFY takes a lock of the whole cluster at commit, so under load it is what limits publishing. The
- * first busy turn takes kairan.awake_lock, which tells publishers not to ring; turns then follow each
- * other almost without a pause. When they stay quiet it gives the lock back. Those that had seen the lock by
- * then may still commit: until none of them is in progress it looks again, after pauses that begin with
- * 1 ms and double. So nobody waits longer than it took to commit, nor than `pollMs`. The lock goes with the
- * connection: who dies awake is noticed by nobody's bell, but by everybody's poll.
+ * A NOTIFY takes a lock of the whole cluster at commit, so under load it is what limits publishing. From the
+ * first busy turn on `kairan.awake_until` tells publishers not to ring; turns then follow each
+ * other almost without a pause. When they stay quiet publishers are told to ring again. Those that had seen
+ * the value before may still commit: until none of them is in progress it looks again, after pauses that
+ * begin with 1 ms and double. So nobody waits longer than it took to commit, nor than `pollMs`.
  */
-export const createVigil = (options: { database: Database; pollMs: number }): Vigil => {
+export const createBell = (options: { database: Database; pollMs: number }): Bell => {
   const { database, pollMs } = options
+  const owner = Math.floor(Math.random() * 1000)
   let awake = false
   let quiet = 0
-  let backend: number | null = null
-  let present = false
   /** Transactions below may commit without ringing; null when there are none. */
   let unheard: bigint | null = null
   let pauseMs = 0
 
   const fallAsleep = async () => {
     awake = false
-    unheard = await database.run(fallAsleepNow)
+    unheard = await database.run(sql => fallAsleepAs(sql, owner))
     pauseMs = 0
   }
 
   return {
-    get awake() {
-      return awake
+    owner,
+    get awakeMs() {
+      return awake ? awakeMs : 0
     },
-    async after({ assigned, backend: answered, oldestTransaction }) {
+    async after({ assigned, awake: isKnown, oldestTransaction }) {
       const count = assigned ?? 0
-      if (answered !== backend) {
-        // Another connection: the locks went with the old one.
-        backend = answered
-        present = false
-        if (awake) await fallAsleep()
-      }
-      if (!present) present = await database.run(beThere)
       quiet = count > 1 ? 0 : quiet + 1
-      if (!awake && count >= busy) awake = await database.run(stayAwake)
-      else if (awake && quiet >= quietTurns) await fallAsleep()
-      else if (unheard !== null && oldestTransaction > unheard) unheard = null
+      if (!awake && count >= busy) {
+        // Publishers know it from the next turn on, unless another instance is awake: that is as good.
+        awake = true
+        return 0
+      }
+      if (awake && (quiet >= quietTurns || !isKnown)) await fallAsleep()
+      // One that numbers at the same time may have looked before the last of them committed.
+      else if (unheard !== null && assigned !== null && oldestTransaction > unheard) unheard = null
 
       if (awake) return count >= busy ? busyPauseMs : 0
       if (unheard === null) return pollMs
@@ -70,21 +72,8 @@ export const createVigil = (options: { database: Database; pollMs: number }): Vi
   }
 }
 
-const stayAwake = async (sql: Sql) => {
-  const [row] = await sql<{ taken: boolean }[]>`
-    select pg_try_advisory_lock(kairan.awake_lock()) as taken`
-  return row?.taken === true
-}
-
-const fallAsleepNow = async (sql: Sql) => {
-  const [row] = await sql<{ id: string }[]>`select kairan.fall_asleep()::text as id`
+const fallAsleepAs = async (sql: Sql, owner: number) => {
+  const [row] = await sql<{ id: string }[]>`select kairan.fall_asleep(${owner}::int)::text as id`
   if (!row) throw new Error('kairan.fall_asleep gave no answer')
   return BigInt(row.id)
-}
-
-/** From then on, whoever numbers tells the others. */
-const beThere = async (sql: Sql) => {
-  const [row] = await sql<{ there: boolean }[]>`
-    select pg_try_advisory_lock_shared(kairan.present_lock()) as there`
-  return row?.there === true
 }

@@ -2,9 +2,9 @@ import { createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Database } from '../postgres/database.ts'
-import { createVigil } from './bell.ts'
+import { createBell } from './bell.ts'
 import type { Event } from './event.ts'
-import { type Advance, advance } from './log-store.ts'
+import { type Advance, advance, type Batch } from './log-store.ts'
 import type { UserChange } from './user-change.ts'
 import { type Look, lookAtChanges, type Snapshot } from './user-change-store.ts'
 
@@ -40,6 +40,8 @@ export const createDispatcher = (options: {
   report: Report
   /** Which server answers, and of which cluster; null as long as none has. */
   server(): { server: string; cluster: string } | null
+  /** Whether other instances have to be woken when this one has numbered something. */
+  hasPeers(): boolean
   /** This is the log, and all that follows will be after `head`. Again when it can't be followed. */
   onBegin(epoch: string, head: number): void
   /** The next piece of the log, complete up to `end`. */
@@ -54,15 +56,13 @@ export const createDispatcher = (options: {
   const { database, pollMs, report } = options
   const state: Dispatcher['state'] = { problem: 'not started', since: Date.now() }
   let epoch = ''
-  let position = 0
+  /** The seq up to which the log has been dispatched; null before it is known. */
+  let position: number | null = null
+  let batch: Batch | null = null
   let stopped = false
   let woken = false
   let running: Promise<void> | null = null
-  /** Which delivery is at `position`: null for none, undefined where that was not looked at. */
-  let anchor: string | null | undefined
   let server = options.server()
-  /** Whether another server answers than the one that `anchor` is of. */
-  let isOther = false
   /** What has been read of the changes of users, and when; null when that can't be known. */
   let seen: Snapshot | null = null
   let seenAt = 0
@@ -75,15 +75,17 @@ export const createDispatcher = (options: {
   /** How many turns in a row found nothing although somebody had called for them. */
   let calledForNothing = 0
   const pause = createPause()
-  const vigil = createVigil({ database, pollMs })
+  const bell = createBell({ database, pollMs })
 
   const wake = () => {
     woken = true
     pause.end()
   }
 
-  const ask = (after: number) => {
-    const answer = database.run(sql => advance(sql, after, seen))
+  const ask = (after: number | null, batch: Batch | null) => {
+    const { owner, awakeMs } = bell
+    const known = { after, seen, batch, awakeMs, owner, tell: options.hasPeers() }
+    const answer = database.run(sql => advance(sql, known))
     // Whoever waits for it hears of it; it may be that nobody does.
     answer.catch(() => undefined)
     return answer
@@ -108,13 +110,13 @@ export const createDispatcher = (options: {
     const look = ahead ? null : nextLook
     if (look) nextLook = null
     try {
-      const found = await (ahead ?? ask(position))
+      const found = await (ahead ?? ask(position, batch))
       // There is more: the database looks for it while this is dispatched.
-      ahead = found.more ? ask(found.end) : null
+      ahead = found.more ? ask(found.end, found.batch) : null
       if (state.problem) report.info({ afterMs: Date.now() - state.since }, 'The log is read.')
       state.problem = null
       noticeServer()
-      const isSame = found.epoch === epoch && found.floor <= position
+      const isSame = found.epoch === epoch && position !== null && found.floor <= position
       if (isSame && wentBack(found)) {
         if (look) retryLook(look)
         await beginAnew()
@@ -123,8 +125,9 @@ export const createDispatcher = (options: {
         look?.resolve()
         take(found)
       }
+      batch = found.batch
       if (position !== found.end) ahead = null
-      const pauseMs = await vigil.after(found)
+      const pauseMs = await bell.after(found)
       return found.more ? 0 : pauseMs
     } catch (error) {
       ahead = null
@@ -152,19 +155,10 @@ export const createDispatcher = (options: {
     if (server?.cluster !== before?.cluster) seen = null
     if (server?.server === before?.server) return
     isUnsure = true
-    isOther = true
   }
 
-  /**
-   * Whether what was dispatched is no longer in the log. Its head may be beyond already, so what stands at
-   * `position` tells: another delivery, or none where another server answers. (On the same one it may have
-   * been redelivered or removed.)
-   */
-  const wentBack = (found: Advance) => {
-    if (found.head < position) return true
-    if (anchor === undefined || anchor === found.anchor) return false
-    return found.anchor !== null || isOther
-  }
+  /** Whether what was dispatched is no longer in the log, also when its head is beyond already. */
+  const wentBack = (found: Advance) => found.isOther || found.head < (position ?? 0)
 
   /**
    * Whoever may read less by now is told so before the events are dispatched. Nobody is where another log
@@ -202,19 +196,15 @@ export const createDispatcher = (options: {
   }
 
   const take = (found: Advance) => {
-    anchor = found.anchor
-    isOther = false
     // Another log, or this one was not read for so long that a part of it has been removed.
-    if (found.epoch !== epoch || found.floor > position) {
+    if (found.epoch !== epoch || position === null || found.floor > position) {
       // A stream that is being opened may have been authorised before.
       isUnsure = epoch !== ''
       epoch = found.epoch
       position = found.head
-      anchor = undefined
       options.onBegin(epoch, position)
     } else if (found.end > position) {
       position = found.end
-      anchor = found.last
       options.onEvents(found.events, found.end)
       if (found.expired.length > 0) options.onExpired(found.expired)
     }
@@ -231,7 +221,7 @@ export const createDispatcher = (options: {
       return nextLook.promise
     },
     wakeFor(head) {
-      if (head > position) wake()
+      if (head > (position ?? -1)) wake()
     },
     state,
     async stop() {

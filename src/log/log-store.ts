@@ -5,12 +5,19 @@ import type { Event } from './event.ts'
 import type { Log, Page, Survey } from './log.ts'
 import { type Snapshot, unseen } from './user-change-store.ts'
 
+/** A batch of numbered deliveries, by which a log is recognised. */
+export type Batch = { n: number; at: string }
+
 /** What one turn of the dispatcher found. */
 export type Advance = {
   /** The log, the seq given last in it, and the one up to which it may have been removed. */
   epoch: string
   head: number
   floor: number
+  /** The newest batch. */
+  batch: Batch
+  /** Whether the batch that was known is not in this log: it was restored to an earlier state. */
+  isOther: boolean
   /** How many deliveries were numbered; null when another instance is at it. */
   assigned: number | null
   events: Event[]
@@ -18,66 +25,111 @@ export type Advance = {
   expired: number[]
   /** The seq up to which the log has been read. */
   end: number
-  /** Which delivery has the seq after which was read, and which the last one; null where there is none. */
-  anchor: string | null
-  last: string | null
   /** Whether there may be more to number or to read. */
   more: boolean
   /** Whether something was told of users that is not in the snapshot `seen`: it comes before the events. */
   changed: boolean
+  /** Whether publishers know that this instance is awake. */
+  awake: boolean
   /** The session that answered, and the oldest transaction that was in progress before it numbered. */
   backend: number
   oldestTransaction: bigint
+}
+
+/** What the dispatcher knows before a turn. */
+export type Known = {
+  /** The seq up to which it has the log; null when it has none yet. */
+  after: number | null
+  seen: Snapshot | null
+  batch: Batch | null
+  /** For how long publishers need not ring; 0 when they should. */
+  awakeMs: number
+  /** Which instance says so, 0 to 999. */
+  owner: number
+  /** Whether other instances have to be woken. */
+  tell: boolean
 }
 
 /** How many rows are numbered or read in one turn of the dispatcher, at the most. */
 const turnRows = 4000
 /** How many rows are read at once for one stream, at the most. */
 const pageRows = 1000
+/**
+ * Whether something is pending on a channel is looked for among so many of its newest deliveries, and then
+ * read from among so many: no index has the status, so that writing it costs little.
+ */
+const pendingRows = 1000
+const pendingPageRows = 10_000
 /** About how many bytes of payloads are read at once. */
 const batchBytes = 4 * 1024 * 1024
 
 /**
- * Numbers what was committed and reads what follows `after`, on all channels. The two statements go to
- * the server together: one round trip, and what is read has been committed. Whatever was told of users
- * before one of the events was committed is visible in the same snapshot.
+ * Numbers what was committed, and returns what follows `after` on all channels. Usually that is what it
+ * numbered; otherwise it reads the log. Whatever was told of users before one of the events was committed is
+ * visible in the same snapshot.
  */
-export const advance = async (sql: Sql, after: number, seen: Snapshot | null): Promise<Advance> => {
-  const [[state], rows] = await Promise.all([sequence(sql), readAll(sql, after, seen, batchBytes)])
+export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
+  const { after } = known
+  const rows = await number(sql, known)
   const [first] = rows
-  if (!state || !first) throw new Error('kairan.log is empty')
-  const { events, expired, more, last, floor } = pageWithFloor(rows, turnRows, batchBytes)
+  if (!first) throw new Error('kairan.number gave no answer')
+  const state = {
+    epoch: first.epoch,
+    head: first.head,
+    floor: first.floor,
+    batch: { n: first.n, at: first.at },
+    isOther: first.is_other,
+    assigned: first.assigned,
+    awake: first.awake,
+    backend: first.backend,
+    oldestTransaction: BigInt(first.oldest),
+  }
+  const { more, changed } = first
+  if (after === null) return { ...state, events: [], expired: [], end: first.head, more, changed }
+  if (first.prev === after || first.head <= after) {
+    const page = toPage(rows.filter(row => row.seq !== null))
+    // Payloads of many bytes are not all returned: the rest is read.
+    const end = page.last ?? Math.min(first.head, after)
+    return { ...state, ...page, end, more: more || end < first.head, changed }
+  }
+  const read = await readAll(sql, after, known.seen, batchBytes)
+  const page = pageWithFloor(read, turnRows, batchBytes)
   return {
-    epoch: state.epoch,
-    head: state.head,
-    floor,
-    assigned: state.assigned,
-    events,
-    expired,
-    end: last?.seq ?? after,
-    anchor: first.anchor,
-    last: last ? `${last.id} ${last.channel}` : null,
-    more: more || state.assigned === turnRows,
-    changed: first.changed,
-    backend: state.backend,
-    oldestTransaction: BigInt(state.oldest),
+    ...state,
+    ...page,
+    end: page.last ?? after,
+    more: page.more || more,
+    changed: changed || read.some(row => row.changed),
   }
 }
 
 type State = {
-  assigned: number | null
   epoch: string
+  floor: number
+  prev: number
   head: number
+  assigned: number | null
+  more: boolean
+  changed: boolean
+  n: number
+  at: string
+  is_other: boolean
+  awake: boolean
   backend: number
   oldest: string
 }
 
-// `oldest` is of the statement's snapshot, which is older than those in the function: whoever had ended
-// in it has been seen.
-const sequence = (sql: Sql) => sql<State[]>`
-  select s.assigned, coalesce(s.epoch, l.epoch) as epoch, coalesce(s.head, l.head) as head,
-    pg_backend_pid() as backend, pg_snapshot_xmin(pg_current_snapshot())::text as oldest
-  from kairan.sequence(${turnRows}) s, kairan.log l`
+const number = (sql: Sql, { seen, batch, awakeMs, owner, tell }: Known) => sql<
+  (State & (EventRow | { seq: null }))[]
+>`
+  select epoch, floor, prev, head, assigned, more, changed, n, at::text, is_other, awake,
+    pg_backend_pid() as backend, oldest::text,
+    seq, channel, id, type, created_at, expires_at, expired, payload, metadata, traceparent
+  from kairan.number(
+    ${turnRows}, ${batchBytes}, ${seen}::text::pg_snapshot,
+    ${batch?.n ?? null}::bigint, ${batch?.at ?? null}::text::timestamptz,
+    ${awakeMs}::int, ${owner}::int, ${tell}::boolean
+  )`
 
 /** A delivery with its notification, as `eventColumns` gives it. */
 export type EventRow = {
@@ -114,13 +166,12 @@ export const eventColumns = (sql: Sql) => sql`
   end as metadata,
   n.traceparent`
 
-type Changed = { changed: boolean; anchor: string | null }
+type Changed = { changed: boolean }
 
 const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: number) => sql<
   (((Row & Floor) | Nothing) & Changed)[]
 >`
-  select l.floor, exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed,
-    (select notification_id || ' ' || channel from kairan.deliveries where seq = ${after}) as anchor, page.*
+  select l.floor, exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed, page.*
   from kairan.log l
   -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (
@@ -128,7 +179,7 @@ const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: numbe
     from (
       select d.seq, d.channel, d.notification_id, n.bytes,
         sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
-      from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+      from kairan.numbered d join kairan.notifications n on n.id = d.notification_id
       where d.seq > ${after}
       order by d.seq limit ${turnRows}
     ) d
@@ -155,7 +206,7 @@ export const createLog = (database: Database): Log => ({
           select count(*) from (
             select from jsonb_array_elements_text(${sql.json([...channels])}) c
             cross join lateral (
-              select from kairan.deliveries where channel = c and seq > ${after} order by seq limit ${limit}
+              select from kairan.numbered where channel = c and seq > ${after} order by seq limit ${limit}
             ) d
             limit ${limit}
           ) counted
@@ -172,8 +223,10 @@ const pendingAmong = async (database: Database, channels: string[]) => {
       select c
       from (select distinct jsonb_array_elements_text(${sql.json(channels)}) c) asked
       where exists (
-        select from kairan.deliveries d
-        where d.channel = c and d.status = 'pending' and d.seq is not null
+        select from (
+          select d.status from kairan.numbered d where d.channel = c order by d.seq desc limit ${pendingRows}
+        ) d
+        where d.status in ('p', 'l')
       )`,
   )
   const pending = new Set(rows.map(({ c }) => c))
@@ -197,12 +250,13 @@ const readChannels = (
     from (
       select d.*, sum(d.bytes) over (order by d.seq) as total
       from jsonb_array_elements_text(${sql.json([...channels])}) c
+      ${pendingOnly ? lowestPending(sql) : sql``}
       -- Joined before it is limited: a delivery without its notification must not make a full page look short.
       cross join lateral (
         select d.seq, d.channel, d.notification_id, n.bytes
-        from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
+        from kairan.numbered d join kairan.notifications n on n.id = d.notification_id
         where d.channel = c and d.seq > ${after} and d.seq <= ${upTo}
-          ${pendingOnly ? sql`and d.status = 'pending'` : sql``}
+          ${pendingOnly ? sql`and d.seq >= lowest.seq and d.status in ('p', 'l')` : sql``}
         order by d.seq limit ${pageRows}
       ) d
       order by d.seq limit ${pageRows}
@@ -212,6 +266,14 @@ const readChannels = (
   ) page on true
   order by page.seq`
 
+/** Where the newest deliveries of channel `c` begin, among which pending ones are looked for. */
+const lowestPending = (sql: Sql) => sql`
+  cross join lateral (
+    select coalesce((
+      select o.seq from kairan.numbered o where o.channel = c order by o.seq desc offset ${pendingPageRows} limit 1
+    ), 0) as seq
+  ) lowest`
+
 type Floor = { floor: number }
 
 /** What comes instead of rows when there are none. */
@@ -219,30 +281,23 @@ type Nothing = Floor & { seq: null }
 
 const pageOf = (rows: ((Row & Floor) | Nothing)[], upTo: number, maxBytes: number): Page => {
   const { events, more, last, floor } = pageWithFloor(rows, pageRows, maxBytes)
-  return { events, end: more && last ? last.seq : upTo, floor }
+  return { events, end: more && last !== undefined ? last : upTo, floor }
 }
 
 const pageWithFloor = (rows: ((Row & Floor) | Nothing)[], maxRows: number, maxBytes: number) => {
   const [first] = rows
   // There is always a row, as there is always a floor: none is no answer, and must not pass for "nothing".
   if (!first) throw new Error('kairan.log is empty')
-  const page = toPage(
-    rows.filter(row => row.seq !== null),
-    maxRows,
-    maxBytes,
-  )
-  return { ...page, floor: first.floor }
+  const found = rows.filter(row => row.seq !== null)
+  const more = found.length === maxRows || (found.at(-1)?.total ?? 0) >= maxBytes
+  return { ...toPage(found), more, floor: first.floor }
 }
 
-const toPage = (rows: Row[], maxRows: number, maxBytes: number) => {
-  const last = rows.at(-1)
-  return {
-    events: rows.filter(({ expired }) => !expired).map(toEvent),
-    expired: rows.filter(({ expired }) => expired).map(({ seq }) => seq),
-    last,
-    more: rows.length === maxRows || (last?.total ?? 0) >= maxBytes,
-  }
-}
+const toPage = (rows: EventRow[]) => ({
+  events: rows.filter(({ expired }) => !expired).map(toEvent),
+  expired: rows.filter(({ expired }) => expired).map(({ seq }) => seq),
+  last: rows.at(-1)?.seq,
+})
 
 export const toEvent = (row: EventRow): Event => ({
   seq: row.seq,

@@ -6,6 +6,9 @@ import type { Database } from '../postgres/database.ts'
 
 export type Retention = { start(): void; stop(): Promise<void> }
 
+/** Each time after so many runs it looks for rows that were locked when it removed the others. */
+const fromStart = 60
+
 /**
  * Every `everyMs` or so, marks as failed what has expired, and removes what is older than `keepMs` and the
  * tickets and user changes that nobody needs any more. It works in small steps, each a transaction of its
@@ -20,13 +23,17 @@ export const createRetention = (options: {
   const { database, report } = options
   let isStopped = false
   let expiredUntil = '-infinity'
+  let pruned = 0
+  let runs = 0
 
   const run = async () => {
     await expire()
     while (await step(sql => sql`select kairan.prune_tickets() as n`));
     while (await step(sql => sql`select kairan.prune_user_changes() as n`));
     const keep = `${options.keepMs} milliseconds`
+    while (await step(sql => sql`select kairan.prune_batches() as n`));
     // One step of the floor, then what lies below it. First what an instance that died has left.
+    if (runs++ % fromStart === 0) pruned = 0
     do await prune()
     while (
       (await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null
@@ -37,8 +44,16 @@ export const createRetention = (options: {
   // Jitter, so that instances which were started together take turns.
   const pauseMs = () => options.everyMs * (0.5 + Math.random())
 
+  /** From where it came the last time: what was removed is in the way while somebody holds a snapshot. */
   const prune = async () => {
-    while (await step(sql => sql`select kairan.prune() as n`));
+    while (!isStopped) {
+      const [step] = await database.run(
+        sql => sql<{ removed: number; reached: number | null }[]>`
+          select removed, reached from kairan.prune(${pruned})`,
+      )
+      if (!step?.removed) return
+      pruned = step.reached ?? pruned
+    }
   }
 
   const expire = async () => {

@@ -73,7 +73,7 @@ export const connect = (url: string, options: ConnectOptions): Sql => {
     // Its own backoff grows to 20 s and would be added to that of the socket.
     backoff: () => 0,
     types: {
-      // A seq stays below 2^53 (see kairan.sequence), so a number holds it exactly.
+      // A seq stays below 2^53 (see kairan.follow_server), so a number holds it exactly.
       bigint: { to: 20, from: [20], parse: Number, serialize: String },
     },
     ...(options.idleSeconds === undefined ? {} : { idle_timeout: options.idleSeconds }),

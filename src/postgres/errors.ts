@@ -24,6 +24,7 @@ export const refusalOf = (code: string, message: string, hint?: string | null) =
   const detail = [message.slice(8), hint].filter(Boolean).join('. ')
   if (code === '22023') return new KairanError('bad_notification', detail)
   if (code === '54000') return new KairanError('payload_too_large', detail)
+  if (code === '23505') return new KairanError('dedupe_key_reused', detail)
   return null
 }
 

@@ -69,12 +69,12 @@ begin
 
   -- 3. Functions that run as their owner, each with a search_path that no caller can change: triggers, since
   -- who may insert need not have what they do; and what is granted alone, below.
-  select not prosecdef into first_time from pg_proc where oid = to_regprocedure('kairan.fan_out()');
+  select not prosecdef into first_time from pg_proc where oid = to_regprocedure('kairan.forget_deliveries()');
   for item in
     select oid::regprocedure as name from pg_proc
     where pronamespace = 'kairan'::regnamespace and pg_has_role(proowner, 'usage')
       and (prorettype = 'trigger'::regtype and proname <> 'check_notification'
-        or proname in ('examine', 'published_as', 'reauthorize', 'disconnect'))
+        or proname in ('examine', 'published_as', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server'))
       and not (prosecdef and fixed = any(coalesce(proconfig, '{}')))
   loop
     execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', item.name);
@@ -130,17 +130,18 @@ begin
         ('schema', '^kairan$', 'kairan_reader', '{USAGE}'),
 
         ('table', '^(migrations|roles)$', 'kairan_service', '{SELECT}'),
-        ('table', '^log$', 'kairan_service', '{SELECT,UPDATE}'),
+        ('table', '^(log_state|locks)$', 'kairan_service', '{SELECT,UPDATE}'),
         ('table', '^notifications$', 'kairan_service', '{SELECT,INSERT,DELETE}'),
-        ('table', '^deliveries$', 'kairan_service', '{SELECT,UPDATE,DELETE}'),
-        ('table', '^(?!(migrations|roles|log|notifications|deliveries)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
+        ('table', '^(?!(migrations|roles|log_state|locks|notifications)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
         ('sequence', '^', 'kairan_service', '{SELECT,USAGE,UPDATE}'),
-        ('sequence', '^max_event_bytes$', 'kairan_publisher', '{SELECT}'),
+        ('sequence', '^(max_event_bytes|awake_until)$', 'kairan_publisher', '{SELECT}'),
         ('routine', '^(?!publish_row$)', 'kairan_service', '{EXECUTE}'),
 
         ('routine', '^(publish|try_publish|published_as|examine|publish_row)$', 'kairan_publisher', '{EXECUTE}'),
 
-        ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}')
+        ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}'),
+        -- What kairan.deliveries shows besides the table.
+        ('routine', '^unnumbered$', 'kairan_reader', '{EXECUTE}')
     ),
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.

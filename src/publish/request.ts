@@ -26,6 +26,8 @@ export type Published = { id: string; repeated: boolean }
 export type Publish = (
   publications: Publication[],
   body: string,
+  /** Whose dedupe keys they have: the `sub` of the token. */
+  publisher: string,
   traceparent?: string | null,
 ) => Promise<(Published | KairanError)[]>
 

@@ -53,9 +53,11 @@ export const publishRoute = (options: {
       rate(caller.userId, items.length)
       const allowed = items.map(item => allow(item, caller))
       const span = options.traces.publishing(request.headers.get('traceparent'))
-      const publish: Publish = (good, text) =>
-        options.turns.run(caller.userId, () => options.publish(good, text, span.traceparent))
-      const results = await publishAll(allowed, body, publish).catch(error => {
+      const publish: PublishSome = good =>
+        options.turns.run(caller.userId, () =>
+          options.publish(good, body, caller.userId, span.traceparent),
+        )
+      const results = await publishAll(allowed, publish).catch(error => {
         span.end(error)
         throw error
       })
@@ -101,14 +103,15 @@ const allow = (item: Publication | KairanError, identity: Identity) => {
       )
 }
 
+type PublishSome = (publications: Publication[]) => ReturnType<Publish>
+
 /** Publishes the allowed notifications. Returns the results in the order of the items. */
 const publishAll = async (
   items: (Publication | KairanError)[],
-  body: string,
-  publish: Publish,
+  publish: PublishSome,
 ): Promise<(Published | KairanError)[]> => {
   const good = items.filter(isPublication)
-  const results = good.length > 0 ? await publish(good, body) : []
+  const results = good.length > 0 ? await publish(good) : []
   const next = results.values()
   return items.map(item => {
     if (item instanceof KairanError) return item

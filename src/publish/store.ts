@@ -13,7 +13,7 @@ type Row = {
 /** Publishes with `kairan.publish_items`: one statement, and so one commit, for all notifications. */
 export const createPublisher =
   (database: Database): Publish =>
-  async (publications, body, traceparent = null) => {
+  async (publications, body, publisher, traceparent = null) => {
     const rows = await runForClient(
       database,
       sql => sql<Row[]>`
@@ -21,7 +21,8 @@ export const createPublisher =
         from (select set_config('kairan.traceparent', ${traceparent ?? ''}, true) as traceparent) t
         -- Used in the call, so that it is evaluated first.
         cross join lateral kairan.publish_items(
-          case when t.traceparent is not null then ${sql.json(publications)}::jsonb end, ${body}::text::jsonb
+          case when t.traceparent is not null then ${sql.json(publications)}::jsonb end, ${body}::text::jsonb,
+          ${`token:${publisher}`}::text
         )
         order by place`,
     )

@@ -4,22 +4,19 @@ import type { Database } from '../postgres/database.ts'
 type Delivered = { seq: number; recipients: number }
 type DeliveredLive = { notificationId: string; channel: string; recipients: number }
 type Failed = { seq: number; error: string }
-type FailedLive = { notificationId: string; channel: string; error: string }
 
 /** What waits to be written of the statuses of deliveries. */
 export type StatusStore = {
   delivered: Batch<Delivered>
   deliveredLive: Batch<DeliveredLive>
   failed: Batch<Failed>
-  failedLive: Batch<FailedLive>
 }
 
-/** Writes statuses to `kairan.deliveries`, in batches. */
+/** Writes statuses to `kairan.numbered`, in batches. No index has what they change. */
 export const createStatusStore = (database: Database): StatusStore => ({
   delivered: createBatch(database, markDelivered),
   deliveredLive: createBatch(database, markDeliveredLive),
   failed: createBatch(database, markFailed),
-  failedLive: createBatch(database, markFailedLive),
 })
 
 /**
@@ -35,12 +32,12 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
         from jsonb_to_recordset(${sql.json(rows)}) as h (seq bigint, recipients int)
         group by seq
       ) h
-      join kairan.deliveries d on d.seq = h.seq
-      where d.status <> 'failed'
+      join kairan.numbered d on d.seq = h.seq
+      where d.status <> 'f'
       for update of d skip locked
     )
-    update kairan.deliveries d
-    set status = 'delivered',
+    update kairan.numbered d
+    set status = 'd',
       recipients = d.recipients + f.recipients,
       delivered_at = coalesce(d.delivered_at, now())
     from free f where d.seq = f.seq
@@ -52,15 +49,16 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
   const locked = await sql<{ seq: number }[]>`
     select d.seq
     from jsonb_array_elements_text(${sql.json(left.map(({ seq }) => seq))}) h
-    join kairan.deliveries d on d.seq = h::bigint
-    where d.status <> 'failed'`
+    join kairan.numbered d on d.seq = h::bigint
+    where d.status <> 'f'`
   const later = new Set(locked.map(({ seq }) => seq))
   return left.filter(({ seq }) => later.has(seq))
 }
 
+/** Anybody can send on the live path: what is pending stays so for a user who connects without a cursor. */
 const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
-  update kairan.deliveries d
-  set status = 'delivered',
+  update kairan.numbered d
+  set status = case d.status when 'p' then 'l' else d.status end,
     recipients = d.recipients + h.recipients,
     delivered_at = coalesce(d.delivered_at, now())
   from (
@@ -69,14 +67,9 @@ const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
       as h ("notificationId" uuid, channel text, recipients int)
     group by 1, 2
   ) h
-  where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'failed'`
+  where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'f'`
 
 const markFailed: Save<Failed> = (sql, rows) => sql<[]>`
-  update kairan.deliveries d set status = 'failed', error = f.error
+  update kairan.numbered d set status = 'f', error = f.error
   from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
-  where d.seq = f.seq and d.status = 'pending'`
-
-const markFailedLive: Save<FailedLive> = (sql, rows) => sql<[]>`
-  update kairan.deliveries d set status = 'failed', error = f.error
-  from jsonb_to_recordset(${sql.json(rows)}) as f ("notificationId" uuid, channel text, error text)
-  where d.notification_id = f."notificationId" and d.channel = f.channel and d.status = 'pending'`
+  where d.seq = f.seq and d.status = 'p'`

@@ -10,8 +10,6 @@ export type Statuses = {
   taken(queued: Queued[]): void
   /** These deliveries can't be sent any more. */
   failed(seqs: number[], reason: string): void
-  /** A live event that names a stored delivery can't be sent. */
-  failedLive(notificationId: string, channel: string, reason: string): void
   /** Gives up what waits: the log became another one, in which these positions are of other deliveries. */
   forget(): void
   /** Writes what is waiting and schedules nothing more. Resolves when it is written, or has failed once more. */
@@ -36,7 +34,7 @@ export const createStatuses = (options: {
   onDelivered(recipients: number): void
 }): Statuses => {
   const { store } = options
-  const batches = [store.delivered, store.deliveredLive, store.failed, store.failedLive]
+  const batches = [store.delivered, store.deliveredLive, store.failed]
   let taken: Frame[] = []
 
   const write = async () => {
@@ -97,10 +95,6 @@ export const createStatuses = (options: {
     },
     failed(seqs, error) {
       for (const seq of seqs) store.failed.add({ seq, error })
-      loop.schedule()
-    },
-    failedLive(notificationId, channel, error) {
-      store.failedLive.add({ notificationId, channel, error })
       loop.schedule()
     },
     forget() {

@@ -98,7 +98,7 @@ test.skipIf(withoutBrowser)(
     await tab.page.goto(`${it.app.origin}/elsewhere`)
     await eventually(() => it.streams === 0)
     // As after a restore from a backup: this browser's cursor is of another log.
-    await it.db.sql`update kairan.log set epoch = 'restored'`
+    await it.db.sql`update kairan.log_state set epoch = 'restored'`
     await publish(it.db, 2)
     await it.service.service.stop()
     const env = { CORS_ORIGINS: it.app.origin, RETRY_MS: '50' }

@@ -154,7 +154,7 @@ test('says that the database is read-only, and goes on when it is not any more',
   await eventually(async () => (await sql`select from kairan.log where head = 1`).length)
   // Committed, not numbered: somebody holds the log's lock until the server is read-only.
   await sql.begin(async tx => {
-    await tx`select from kairan.log for update`
+    await tx`select from kairan.locks where name = 'numbering' for update`
     await sql`select kairan.publish('user-42', '{"n": 2}')`
     await setReadOnly('on')
   })

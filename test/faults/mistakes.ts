@@ -10,12 +10,12 @@ type Edit = { from: string; to: string }
 export const mistakes: Record<string, Edit[]> = {
   'naive cursor': [
     {
-      from: 'set seq = log.head + numbered.place',
-      to: 'set seq = d.id',
+      from: 'select state.head + row_number() over () as seq',
+      to: 'select f.place * 1000 + row_number() over (partition by f.place) as seq',
     },
     {
-      from: 'sequence.head := log.head + sequence.assigned;',
-      to: 'sequence.head := greatest(log.head, (select max(seq) from kairan.deliveries));',
+      from: 'select state.n + 1, state.head + h.rows,',
+      to: 'select state.n + 1, greatest(state.head, h.reached * 1000 + 999),',
     },
   ],
   'no catch-up after an outage': [

@@ -13,7 +13,7 @@ const report = { info: ignore, warn: ignore, error: ignore }
 const never = 3_600_000
 
 /** A dispatcher and what rings it, and nothing else of the service. */
-const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
+const dispatch = async ({ url }: TestDatabase, pollMs = never, hasPeers = () => false) => {
   const events: Event[] = []
   let begun = false
   const database = createDatabase(url, { max: 1, name: 'vigil', direct: true, deadlineMs: 3000 })
@@ -22,6 +22,7 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
     pollMs,
     report,
     server: () => null,
+    hasPeers,
     onBegin: () => {
       begun = true
     },
@@ -53,13 +54,11 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
   }
 }
 
-/** Who holds kairan.awake_lock. */
+/** Whether publishers know that an instance is awake. */
 const awake = async ({ sql }: TestDatabase) => {
-  const [holder] = await sql<{ pid: number }[]>`
-    select pid from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()
-    where locktype = 'advisory' and mode = 'ExclusiveLock' and granted
-      and (classid::bigint << 32 | objid::bigint) = kairan.awake_lock()`
-  return holder?.pid ?? null
+  const [row] = await sql<{ awake: boolean }[]>`
+    select pg_sequence_last_value('kairan.awake_until') > date_part('epoch', clock_timestamp()) * 1000000 as awake`
+  return row?.awake === true
 }
 
 const publishMany = ({ sql }: TestDatabase, from: number, to: number) => sql`
@@ -70,7 +69,7 @@ const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 /** Publishes in many transactions at once until the dispatcher stays awake. */
 const wakeUp = async (db: TestDatabase, from: number) => {
   let n = from
-  while ((await awake(db)) === null) {
+  while (!(await awake(db))) {
     await publishMany(db, n, n + 9)
     n += 10
   }
@@ -88,13 +87,13 @@ test('waits for who did not ring, and commits only after everybody fell asleep',
   while (!skipped) {
     await publishMany(db, n, n + 9)
     n += 10
-    skipped = (await awake(db)) !== null
+    skipped = await awake(db)
     if (skipped) await slow`savepoint one`
     await slow`select kairan.publish('all-users', '{"n": 1}')`
-    skipped &&= (await awake(db)) !== null
+    skipped &&= await awake(db)
     if (!skipped) await slow`rollback to one`
   }
-  await eventually(async () => (await awake(db)) === null)
+  await eventually(async () => !(await awake(db)))
   expect(dispatcher.numbers()).not.toContain(1)
 
   await slow`commit`
@@ -118,7 +117,7 @@ test('brings everything without its poll, however late the writers commit', asyn
           from generate_series(${from}::int, ${from + count - 1}::int) n`
         await Bun.sleep(Math.random() * 60)
       })
-      if ((await awake(db)) === null) slept++
+      if (!(await awake(db))) slept++
     }
   }
   await Promise.all(upTo(8).map(write))
@@ -130,14 +129,16 @@ test('brings everything without its poll, however late the writers commit', asyn
 
 test('one that dies awake costs no event: the others look by themselves', async () => {
   await using db = await migrated()
-  await using first = await dispatch(db, 1000)
-  await using second = await dispatch(db, 1000)
+  await using first = await dispatch(db, 1000, () => true)
+  await using second = await dispatch(db, 1000, () => true)
   let n = 1
   for (let kill = 0; kill < 5; kill++) {
     n = await wakeUp(db, n)
     await Promise.all([
       publishMany(db, n, n + 99),
-      db.sql`select pg_terminate_backend(${await awake(db)}::int)`,
+      // One of the two is awake.
+      db.sql`select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'vigil' and datname = current_database()`,
       publishMany(db, n + 100, n + 199),
     ])
     n += 200
@@ -152,7 +153,8 @@ test('one that dies awake costs no event: the others look by themselves', async 
 
 test('tells the others what it numbered, and nobody when it is alone', async () => {
   await using db = await migrated()
-  await using first = await dispatch(db)
+  let hasPeers = false
+  await using first = await dispatch(db, never, () => hasPeers)
   const heard: string[] = []
   await db.sql.listen('kairan_log', payload => heard.push(payload))
   await publishMany(db, 1, 1)
@@ -161,7 +163,8 @@ test('tells the others what it numbered, and nobody when it is alone', async () 
   await eventually(() => heard.includes('last'))
   expect(heard.filter(payload => /^\d+$/.test(payload))).toEqual([])
 
-  await using second = await dispatch(db)
+  await using second = await dispatch(db, never, () => true)
+  hasPeers = true
   await publishMany(db, 2, 2)
   await eventually(() => first.numbers().length === 2 && second.numbers().length === 1)
   await eventually(() => heard.some(payload => /^\d+$/.test(payload)))

@@ -10,13 +10,14 @@ test('what runs with the rights of its owner has a search_path that nobody can c
   expect(functions.map(({ name, owner }) => `${name} ${owner}`)).toEqual([
     'disconnect kairan_owner',
     'examine kairan_owner',
-    'fan_out kairan_owner',
+    'follow_server kairan_owner',
     'forget_deliveries kairan_owner',
     'publish_row kairan_owner',
     'published_as kairan_owner',
     'reauthorize kairan_owner',
     'role_changed kairan_owner',
     'roles_truncated kairan_owner',
+    'unnumbered kairan_owner',
   ])
   for (const { settings } of functions)
     expect(settings).toContain('search_path=pg_catalog, pg_temp')

@@ -146,12 +146,11 @@ test('a login that was given rights by hand before there were roles keeps them',
   await using stranger = await login(db)
   // As it was: functions were everybody's and ran with their caller's rights.
   await db.sql.unsafe(`
-    alter function kairan.fan_out() security invoker reset all;
+    alter function kairan.forget_deliveries() security invoker reset all;
     grant execute on all functions in schema kairan to public;
     grant usage on schema kairan to ${shop.name};
     grant select, insert on kairan.notifications to ${shop.name};
-    grant insert on kairan.deliveries to ${shop.name};
-    grant select on sequence kairan.max_event_bytes to ${shop.name}`)
+    grant select on sequence kairan.max_event_bytes, kairan.awake_until to ${shop.name}`)
   await migrate(db.url)
   await shop.sql`select kairan.publish('user-1', '{"n": 1}', dedupe_key => 'a')`
   await shop.sql`insert into kairan.notifications (channels, payload) values ('{user-1}', '{"n": 2}')`

@@ -102,7 +102,7 @@ const naive = (db: TestDatabase) => {
         }
       } else if (step.do === 'retain') {
         const upTo = at(Math.floor(step.pick / 4))?.seq ?? 0
-        await sql`update kairan.deliveries set created_at = now() - interval '1 day' where seq <= ${upTo}`
+        await sql`update kairan.numbered set created_at = now() - interval '1 day' where seq <= ${upTo}`
         await sql`select kairan.raise_floor('1 hour')`
         if (step.pick % 2 === 0) await sql`select kairan.prune(), kairan.prune_inbox()`
       } else {
@@ -112,7 +112,7 @@ const naive = (db: TestDatabase) => {
         if (step.do === 'delete') await sql`delete from kairan.notifications where id = ${id}`
         if (step.do === 'redeliver') await sql`select kairan.redeliver(${id}::uuid)`
       }
-      await sql`select kairan.sequence()`
+      await sql`select kairan.number()`
       await load()
     },
     /** What the inbox has to show: each notification once, as its first delivery that can be read. */
@@ -140,7 +140,7 @@ test('agrees with a naive inbox, whatever is done in whatever order', async () =
     fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 30 }), async steps => {
       await db.sql`delete from kairan.notifications`
       await db.sql`truncate kairan.inboxes`
-      await db.sql`update kairan.log set floor = head`
+      await db.sql`update kairan.log_state set floor = (select head from kairan.log)`
       const oracle = naive(db)
       for (const each of steps) {
         await oracle.take(each)
@@ -174,7 +174,7 @@ test('stays exact where read and unread alternate, and keeps so many stretches a
   await sql`
     insert into kairan.notifications (channels, payload)
     select '{user-42}', '{}' from generate_series(1, 25000)`
-  await sql`select kairan.sequence(25000)`
+  await sql`select kairan.number(25000)`
   const page = async () => {
     const [row] = await sql`
       select unread, is_least, cardinality(seqs) as found

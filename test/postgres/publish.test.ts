@@ -184,7 +184,7 @@ test('takes every kind of user id that people have', async () => {
     'o\'k"\\',
   ]
   for (const id of ids) await db.sql`select kairan.publish(${`user-${id}`}, '{}')`
-  const rows = await db.sql`select channel from kairan.deliveries order by id`
+  const rows = await db.sql`select channel from kairan.deliveries`
   expect(rows.map(({ channel }) => channel)).toEqual(ids.map(id => `user-${id}`))
 })
 
@@ -307,14 +307,14 @@ test('takes 1,000 channels at once', async () => {
   await using db = await migrated()
   const channels = Array.from({ length: 1000 }, (_, index) => `user-${index}`)
   await db.sql`select kairan.publish(${channels}::text[], '{}')`
-  const rows = await db.sql`select channel from kairan.deliveries order by id`
+  const rows = await db.sql`select channel from kairan.deliveries`
   expect(rows.map(({ channel }) => channel)).toEqual(channels)
 })
 
 test('makes a delivery for each channel once, also of many rows at once', async () => {
   await using db = await migrated()
   await db.sql`select kairan.publish(array['user-2', 'all-users', 'user-2'], '{}')`
-  const rows = await db.sql`select channel from kairan.deliveries order by id`
+  const rows = await db.sql`select channel from kairan.deliveries`
   expect(rows.map(({ channel }) => channel)).toEqual(['user-2', 'all-users'])
 
   await db.sql`

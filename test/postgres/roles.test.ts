@@ -21,6 +21,7 @@ test('a publisher can publish, and nothing else', async () => {
     'insert notifications.payload',
     'insert notifications.traceparent',
     'insert notifications.type',
+    'read awake_until',
     'read max_event_bytes',
     'select notifications.id',
   ])
@@ -34,7 +35,10 @@ test('a reader reads notifications, deliveries and who is online, and writes not
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
     where c.relnamespace = 'kairan'::regnamespace
       and c.relname in ('notifications', 'deliveries', 'presence', 'confirmations')`
-  expect(await rightsOf(db, reader)).toEqual(columns.map(({ right }) => right).toSorted())
+  expect(await rightsOf(db, reader)).toEqual([
+    'execute unnumbered',
+    ...columns.map(({ right }) => right).toSorted(),
+  ])
 })
 
 test('who has none of the roles can do nothing, and neither can PUBLIC', async () => {
@@ -72,14 +76,19 @@ test('a publisher publishes in every way', async () => {
     })
   expect([...(await sql`select kairan.try_publish('nowhere', '{}') as id`)]).toEqual([{ id: null }])
 
-  // The id of another's notification, but no more: that is what a dedupe_key is for.
+  // A key is its publisher's: another one's is another key, and nobody is told of keys that are not theirs.
   await using other = await login(db, 'kairan_publisher')
-  const [again] = await other.sql`
-    select kairan.publish('user-9', '{"n": 8}', dedupe_key => 'once') as id`
-  expect(again?.id).toBe(ids[0]?.id)
+  const [own] = await other.sql`
+    select kairan.publish('user-1', '{"n": 1}', 'a', dedupe_key => 'once') as id`
+  expect(own?.id).not.toBe(ids[0]?.id)
+  expect(
+    await stateOf(other.sql`
+      select kairan.published_as(${`role:${publisher.name}`}, 'once', '{user-1}', '{"n": 1}', 'a')`),
+  ).toBe(denied)
+  await db.sql`delete from kairan.notifications where id = ${own?.id}`
 
   const rows = await db.sql`
-    select n.payload ->> 'n' as n, n.bytes > 0 as counted, array_agg(d.channel order by d.id) as channels
+    select n.payload ->> 'n' as n, n.bytes > 0 as counted, array_agg(d.channel order by d.channel) as channels
     from kairan.notifications n join kairan.deliveries d on d.notification_id = n.id
     group by 1, 2 order by 1`
   expect(rows.map(({ n, channels }) => `${n} ${channels}`)).toEqual([

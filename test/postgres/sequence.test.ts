@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type postgres from 'postgres'
 import { eventually } from '../support/eventually.ts'
+import { sequence } from '../support/log.ts'
 import { migrated } from '../support/schema.ts'
 
 type Ask = (text: TemplateStringsArray, n: number) => PromiseLike<unknown>
@@ -23,12 +24,12 @@ test('numbers in the order of commits, and only what is committed', async () => 
   await slow`begin`
   await publish(slow, 1)
   await publish(db.sql, 2)
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   expect(await numbered(db.sql)).toEqual([{ seq: 1, n: 2 }])
 
   await slow`commit`
   slow.release()
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   expect(await numbered(db.sql)).toEqual([
     { seq: 1, n: 2 },
     { seq: 2, n: 1 },
@@ -39,8 +40,8 @@ test('lets one work at a time: another one goes away at once', async () => {
   await using db = await migrated()
   await publish(db.sql, 1)
   const [row] = await db.sql.begin(async tx => {
-    await tx`select kairan.sequence()`
-    return db.sql`select assigned, head from kairan.sequence()`
+    await sequence(tx)
+    return [await sequence(db.sql)]
   })
   expect(row).toEqual({ assigned: null, head: null })
 })
@@ -50,13 +51,13 @@ test('gives the same numbers again when a call is rolled back', async () => {
   await publish(db.sql, 1)
   await db.sql
     .begin(async tx => {
-      await tx`select kairan.sequence()`
+      await sequence(tx)
       throw new Error('roll back')
     })
     .catch(() => undefined)
   expect(await numbered(db.sql)).toEqual([])
   await publish(db.sql, 2)
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   expect(await numbered(db.sql)).toEqual([
     { seq: 1, n: 1 },
     { seq: 2, n: 2 },
@@ -72,22 +73,26 @@ test('does not wait for a transaction that has changed what is not numbered yet'
   await slow`delete from kairan.notifications where payload = '{"n": 2}'`
 
   // It ends a test that has failed.
-  const sequence = () =>
+  const number = () =>
     db.sql.begin(async tx => {
       await tx`set local statement_timeout = '5s'`
-      const [row] = await tx`select assigned, head::int as head from kairan.sequence()`
-      return row
+      return sequence(tx)
     })
-  expect(await sequence()).toEqual({ assigned: 1, head: 1 })
-  expect(await sequence()).toEqual({ assigned: 0, head: 1 })
-  expect(await numbered(db.sql)).toEqual([{ seq: 1, n: 3 }])
+  // What is not committed has not happened.
+  expect(await number()).toEqual({ assigned: 3, head: 3 })
+  expect(await number()).toEqual({ assigned: 0, head: 3 })
+  expect(await numbered(db.sql)).toEqual([
+    { seq: 1, n: 1 },
+    { seq: 2, n: 2 },
+    { seq: 3, n: 3 },
+  ])
 
   await slow`commit`
   slow.release()
-  expect(await sequence()).toEqual({ assigned: 1, head: 2 })
+  expect(await number()).toEqual({ assigned: 0, head: 3 })
   expect(await numbered(db.sql)).toEqual([
-    { seq: 1, n: 3 },
-    { seq: 2, n: 1 },
+    { seq: 1, n: 1 },
+    { seq: 3, n: 3 },
   ])
 })
 
@@ -96,7 +101,7 @@ test('has what it numbered on disk before anyone sees it, whatever the session s
   await publish(db.sql, 1)
   const setting = await db.sql.begin(async tx => {
     await tx`set local synchronous_commit = off`
-    await tx`select kairan.sequence()`
+    await sequence(tx)
     const [row] = await tx`show synchronous_commit`
     return row?.synchronous_commit
   })
@@ -129,13 +134,13 @@ test('keeps every number, without a hole, while eight write and three number', a
   const number = async () => {
     const seen: { seq: number; n: number }[] = []
     const read = async () => {
-      const [state] = await db.sql`select assigned from kairan.sequence(7)`
+      const state = await sequence(db.sql, 7)
       const rows = await db.sql`
         select d.seq::int as seq, (n.payload ->> 'n')::int as n
         from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
         where d.seq > ${seen.at(-1)?.seq ?? 0} order by d.seq`
       for (const { seq, n } of rows) seen.push({ seq, n })
-      return state?.assigned !== 0 || rows.length > 0
+      return state.assigned !== 0 || rows.length > 0
     }
     while (writing) await read()
     while (await read());
@@ -155,15 +160,15 @@ test('keeps every number, without a hole, while eight write and three number', a
 test('writes nothing when there is nothing to number', async () => {
   await using db = await migrated()
   await publish(db.sql, 1)
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   const [row] = await db.sql`
-    select (kairan.sequence()).assigned, pg_current_xact_id_if_assigned() as transaction`
+    select assigned, pg_current_xact_id_if_assigned() as transaction from kairan.number()`
   expect(row).toEqual({ assigned: 0, transaction: null })
 
   // Nor does it ring: instances that wake each other would never rest.
   const heard: string[] = []
   await db.sql.listen('kairan_log', payload => heard.push(payload))
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   await db.sql.notify('kairan_log', 'end')
   await eventually(() => heard.includes('end'))
   expect(heard).toEqual(['end'])
@@ -172,12 +177,12 @@ test('writes nothing when there is nothing to number', async () => {
 test('goes on far above what another server may have given', async () => {
   await using db = await migrated()
   await publish(db.sql, 1)
-  await db.sql`select kairan.sequence()`
-  await db.sql`update kairan.log set server_started = server_started - interval '1 hour'`
+  await sequence(db.sql)
+  await db.sql`update kairan.log_state set server_started = server_started - interval '1 hour'`
   await publish(db.sql, 2)
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   await publish(db.sql, 3)
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   const jump = 2 ** 20
   expect(await numbered(db.sql)).toEqual([
     { seq: 1, n: 1 },
@@ -193,8 +198,8 @@ test('takes no more than it is told, in the order of insertion', async () => {
   })
   const assigned: number[] = []
   for (let call = 0; call < 4; call++) {
-    const [row] = await db.sql`select assigned from kairan.sequence(10)`
-    assigned.push(row?.assigned)
+    const row = await sequence(db.sql, 10)
+    assigned.push(row.assigned)
   }
   expect(assigned).toEqual([10, 10, 5, 0])
   expect(await numbered(db.sql)).toEqual(
@@ -238,7 +243,7 @@ test('keeps what it gave, in the order of commits, whatever happens in between',
           await publish(connection, n)
           open[writer]?.push(n)
         } else if (action === 'sequence') {
-          await db.sql`select kairan.sequence()`
+          await sequence(db.sql)
           given.push(...waiting.toSorted((a, b) => a - b))
           waiting = []
         } else {
@@ -257,14 +262,14 @@ test('keeps what it gave, in the order of commits, whatever happens in between',
 test('puts back what is to be delivered again, at new positions', async () => {
   await using db = await migrated()
   const [row] = await db.sql`select kairan.publish(array['user-1', 'all-users'], '{}') as id`
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   await db.sql`
-    update kairan.deliveries
-    set status = 'delivered', recipients = 3, delivered_at = now(), error = 'x'`
+    update kairan.numbered
+    set status = 'd', recipients = 3, delivered_at = now(), error = 'x'`
 
   const [one] = await db.sql`select kairan.redeliver(${row?.id}, 'user-1') as changed`
   expect(one?.changed).toBe(1)
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   expect(
     (
       await db.sql`select channel, status, recipients, error, delivered_at, seq::int from kairan.deliveries order by seq`

@@ -189,7 +189,7 @@ test('retention takes what was read with it', async () => {
   await using service = await serve(db, { RETENTION: '90s' })
   await publish(db, 'user-42', range(1, 3))
   expect(await mark(service.url, '42', { all: true })).toBe(0)
-  await db.sql`update kairan.deliveries set created_at = now() - interval '1 hour'`
+  await db.sql`update kairan.numbered set created_at = now() - interval '1 hour'`
   await eventually(async () => (await db.sql`select from kairan.inboxes`).length === 0)
   expect(await pageOf(service.url, '42')).toMatchObject({ notifications: [], unread: 0 })
   await publish(db, 'user-42', [4])
@@ -328,7 +328,7 @@ test('counts exactly up to a thousand; beyond, it says so', async () => {
   })
 })
 
-test('filters a long channel by a rare type once it has been gathered, and misses none before', async () => {
+test('filters a long channel by a rare type, and misses none', async () => {
   await using db = await database()
   await using service = await serve(db)
   const add = (from: number, to: number) => db.sql`
@@ -340,9 +340,6 @@ test('filters a long channel by a rare type once it has been gathered, and misse
   const rare = async () =>
     numbersOf({ notifications: await allOf(service.url, '42', '?limit=3&type=rare') })
   expect(await rare()).toEqual([6000, 4500, 3000, 1500])
-  await eventually(
-    async () => (await db.sql`select from kairan.inbox_folded where seq > 6000`).length === 1,
-  )
   expect(numbersOf(await pageOf(service.url, '42', '?type=rare'))).toEqual([6000, 4500, 3000, 1500])
 
   await db.sql`delete from kairan.notifications where payload ->> 'n' = '4500'`

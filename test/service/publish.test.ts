@@ -82,12 +82,15 @@ test('publishes a batch in its order, with a result for each', async () => {
     { channel: 'nobody', payload: {} },
     { channel: 'all-users', payload: {} },
     { channel: 'user-1', payload: { n: 2 }, dedupekey: 'k' },
-    { channel: 'user-1', payload: { n: 2 }, dedupeKey: 'k' },
+    { channel: 'user-1', payload: { n: 1 }, dedupeKey: 'k' },
     'nonsense',
     { channel: 'user- 1', payload: {} },
     { channel: 'user-1', payload: [1] },
     { channel: 'user-1', payload: { text: 'x'.repeat(100) } },
     { channel: 'user-1', payload: { n: 3 } },
+    { channel: 'user-1', payload: { n: 2 }, dedupeKey: 'k' },
+    { channel: 'user-2', payload: { n: 1 }, dedupeKey: 'k' },
+    { channel: 'user-1', payload: { n: 1 }, type: 't', dedupeKey: 'k' },
   ]
   const answer = await publish(service.url, { notifications }, { token })
   expect(answer.status).toBe(200)
@@ -104,6 +107,9 @@ test('publishes a batch in its order, with a result for each', async () => {
     [400, 'bad_notification'],
     [413, 'payload_too_large'],
     [201, undefined],
+    [422, 'dedupe_key_reused'],
+    [422, 'dedupe_key_reused'],
+    [422, 'dedupe_key_reused'],
   ])
   expect(results[4]?.id).toBe(results[0]?.id ?? '')
   const events = await client.atLeast(2)

@@ -242,7 +242,7 @@ test('retention takes receipts and what still waits for a cursor', async () => {
   await ask(service.url, '42', { post: { ids: [event?.id] }, path: '/receipts' })
   await client[Symbol.asyncDispose]()
   await settled(db, 1)
-  await db.sql`update kairan.deliveries set created_at = now() - interval '1 hour'`
+  await db.sql`update kairan.numbered set created_at = now() - interval '1 hour'`
   await settled(db, 0)
   expect(await db.sql`select from kairan.receipts`).toHaveLength(0)
 })

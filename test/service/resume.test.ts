@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { type Client, open, openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { sequence } from '../support/log.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 const publish = async ({ sql }: TestDatabase, count: number, channel = 'user-42') => {
@@ -113,7 +114,7 @@ test('says a gap aloud, then goes on live, and the client resumes from there', a
     await publish(db, 20)
     await headIs(db, 20)
   }
-  await db.sql`update kairan.deliveries set created_at = now() - interval '8 days' where seq <= 12`
+  await db.sql`update kairan.numbered set created_at = now() - interval '8 days' where seq <= 12`
   const [raised] = await db.sql`select kairan.raise_floor('7 days')::int as floor`
   expect(raised?.floor).toBe(12)
   await db.sql`select kairan.prune()`
@@ -188,7 +189,7 @@ test('retention removes what is old, in steps, and keeps what is not', async () 
   await headIs(db, 2500)
   const [kept] = await db.sql`select kairan.publish('user-42', '{}') as id`
   await headIs(db, 2501)
-  await db.sql`update kairan.deliveries set created_at = now() + interval '1 hour' where seq = 2501`
+  await db.sql`update kairan.numbered set created_at = now() + interval '1 hour' where seq = 2501`
 
   await eventually(async () => (await db.sql`select from kairan.notifications`).length === 1)
   expect(await db.sql`select notification_id as id from kairan.deliveries`).toMatchObject([
@@ -249,7 +250,7 @@ test('a log that went back to an earlier state is another one: clients are told'
   await client.atLeast(5)
   // As a dump does that is restored into the running server: same epoch, same start of the server.
   await db.sql`delete from kairan.notifications`
-  await db.sql`update kairan.log set head = 1`
+  await db.sql`delete from kairan.batches where head > 1`
   await eventually(() => client.ended)
   await using again = await openReady(service.url, { token, lastEventId: client.lastEventId ?? '' })
   expect(await again.control('gap')).toMatchObject({ reason: 'log' })
@@ -266,11 +267,11 @@ test('two that remove at the same time leave nothing behind', async () => {
   await db.sql`
     insert into kairan.notifications (channels, payload, created_at)
     values ('{user-1,user-2}', '{}', now() - interval '8 days')`
-  await db.sql`select kairan.sequence()`
+  await sequence(db.sql)
   await db.sql`select kairan.raise_floor('7 days')`
   await db.sql.begin(async tx => {
-    await tx`select kairan.prune(1)`
-    await db.sql`select kairan.prune(1)`
+    await tx`select kairan.prune(batch => 1)`
+    await db.sql`select kairan.prune(batch => 1)`
   })
   await db.sql`select kairan.prune()`
   expect(await db.sql`select from kairan.deliveries`).toHaveLength(0)

@@ -201,10 +201,10 @@ test('a change that comes while the log can not be read is heard when it can', a
   await using db = await database()
   await using service = await serve(db)
   await using client = await openReady(service.url, { token: await tokenFor('1') })
-  await db.sql`alter function kairan.sequence(int) rename to away`
+  await db.sql`alter function kairan.number rename to away`
   await eventually(() => service.logs.some(({ sentence }) => sentence.includes('can not be read')))
   await db.sql`select kairan.disconnect('1')`
-  await db.sql`alter function kairan.away(int) rename to sequence`
+  await db.sql`alter function kairan.away rename to number`
   await client.control('revoked')
 })
 

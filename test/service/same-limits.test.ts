@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import openapi from '../../src/http/openapi/openapi.yaml'
 import { limits } from '../../src/lib/limits.ts'
+import { parseLive } from '../../src/publish/live-event.ts'
 import { type Border, bordersOf, percentEncode } from '../support/borders.ts'
 import { openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
@@ -206,19 +207,25 @@ const publishingDoors = async (
   }
 }
 
-/** The door of the live path: what it refuses is in the log, what it accepts is on a stream or counted. */
-const livePath = async ({ sql }: TestDatabase, { url, logs }: TestService) => {
+/** The door of the live path: what it refuses is counted, and now and then in the log; the reason is its parser's. */
+const livePath = async ({ sql }: TestDatabase, { url }: TestService) => {
   const stream = await openReady(url, { token: await tokenFor('live') })
   let count = 0
+  const refused = async () => {
+    const metrics = await (await fetch(`${url}/metrics`)).text()
+    return /live_events_total\{outcome="refused".*\} (\d+)/.exec(metrics)?.[1]
+  }
   const ask = async (members: Members): Promise<Verdict> => {
-    const before = logs.length
+    const before = await refused()
     const message = { channel: 'user-live', payload: {}, ...members }
     await sql`select pg_notify('kairan', ${JSON.stringify(message)})`
     // NOTIFYs arrive in the order in which they were sent, so this one comes after the verdict.
     const end = { channel: 'user-live', payload: { end: ++count } }
     await sql`select pg_notify('kairan', ${JSON.stringify(end)})`
     await eventually(() => stream.events.some(({ payload }) => payload.end === count))
-    return logs.slice(before).find(({ sentence }) => /live event/i.test(sentence))?.sentence ?? null
+    if ((await refused()) === before) return null
+    const read = parseLive(JSON.stringify(message), new Date())
+    return 'reason' in read ? read.reason : 'refused without a reason'
   }
   return Object.assign(ask, { [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose]() })
 }

@@ -14,7 +14,7 @@ test('serves as a member of kairan_service and nothing else', async () => {
   await using server = await login(db, 'kairan_service')
   await using service = await serve(server, { RETENTION: '2s' })
   const deliveries = () => db.sql`
-    select channel, status, error from kairan.deliveries order by id`
+    select channel, status, error from kairan.deliveries`
 
   await using stream = await openReady(service.url, { token: await tokenFor('42') })
   const response = await fetch(`${service.url}/notifications`, {

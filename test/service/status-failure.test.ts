@@ -10,7 +10,7 @@ test('statuses that can not be written wait, and delivery goes on', async () => 
   await using client = await openReady(service.url, { token: await tokenFor('42') })
   await db.sql.unsafe(`
     create function broken() returns trigger language plpgsql as $$ begin raise 'disk full'; end $$;
-    create trigger broken before update of status on kairan.deliveries
+    create trigger broken before update of status on kairan.numbered
       for each row execute function broken();`)
 
   for (let n = 1; n <= 50; n++) await db.sql`select kairan.publish('user-42', '{}')`
@@ -21,7 +21,7 @@ test('statuses that can not be written wait, and delivery goes on', async () => 
   expect(warned.facts).toMatchObject({ error: 'disk full' })
   expect(await db.sql`select from kairan.deliveries where status <> 'pending'`).toHaveLength(0)
 
-  await db.sql`drop trigger broken on kairan.deliveries`
+  await db.sql`drop trigger broken on kairan.numbered`
   await eventually(async () => {
     const rows = await db.sql`
       select from kairan.deliveries where status = 'delivered' and recipients = 1`
@@ -36,7 +36,7 @@ test('a write of statuses that hangs for a while holds up no event, and costs no
   await db.sql.unsafe(`
     create function wait() returns trigger language plpgsql as $$
       begin perform pg_advisory_xact_lock_shared(1); return new; end $$;
-    create trigger wait before update of status on kairan.deliveries
+    create trigger wait before update of status on kairan.numbered
       for each row execute function wait();`)
   await db.sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(1)`
@@ -71,7 +71,7 @@ test('a delivery that somebody else has locked keeps only its own status back', 
   await db.sql`select kairan.publish('user-7', '{}')`
   await eventually(async () => (await db.sql`select from kairan.log where head = 1`).length)
   await locked`begin`
-  await locked`select from kairan.deliveries where seq = 1 for update`
+  await locked`select from kairan.numbered where seq = 1 for update`
   await using late = await openReady(service.url, { token: await tokenFor('7') })
   await late.atLeast(1)
   for (let n = 1; n <= 5; n++) await db.sql`select kairan.publish('user-42', '{}')`

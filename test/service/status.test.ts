@@ -58,7 +58,7 @@ test('sends no more of what is pending than REPLAY_LIMIT, and says so', async ()
   await db.sql`
     insert into kairan.notifications (channels, payload)
     select '{user-42}', jsonb_build_object('n', n) from generate_series(1, 3500) n`
-  await db.sql`select kairan.sequence(3500)`
+  await db.sql`select kairan.number(3500)`
   // It begins at the head: all of them are behind it.
   await using service = await serve(db, { REPLAY_LIMIT: '1000' })
   await using client = await openReady(service.url, { token: await tokenFor('42') })
@@ -131,7 +131,7 @@ test('what is pending behind a page of expired ones is sent, too', async () => {
   await publish(13, 13, null)
   await publish(14, 20, '2020-01-01')
   await publish(21, 21, null)
-  await db.sql`select kairan.sequence()`
+  await db.sql`select kairan.number()`
   // Numbered already, so the dispatcher does not see that they expired: they stay pending for a while.
   await using service = await serve(db)
   await using client = await openReady(service.url, { token: await tokenFor('42') })

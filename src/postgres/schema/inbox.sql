@@ -18,98 +18,15 @@ comment on column kairan.inboxes.revision is
 create index inboxes_read_up_to on kairan.inboxes (coalesce(upper(read), 0));
 comment on index kairan.inboxes_read_up_to is 'Finds those whose user has read nothing that is still there.';
 
-create table kairan.inbox_types (
-  channel text not null,
-  type text not null,
-  first_seq bigint not null,
-  last_seq bigint not null,
-  seqs bigint[] not null,
-  primary key (channel, type, first_seq)
-);
-comment on table kairan.inbox_types is
-  'Where the types of a long channel are, for who filters by type. Made later, by whoever asks: publishing has no part in it. What it names is looked up again, so it may name what has gone.';
-comment on column kairan.inbox_types.channel is 'The channel.';
-comment on column kairan.inbox_types.type is 'The type.';
-comment on column kairan.inbox_types.first_seq is 'The lowest of seqs.';
-comment on column kairan.inbox_types.last_seq is 'The highest of seqs.';
-comment on column kairan.inbox_types.seqs is 'The positions of the deliveries of this type, among up to 512 that follow each other on the channel.';
-
-create index inbox_types_last_seq on kairan.inbox_types (last_seq);
-comment on index kairan.inbox_types_last_seq is 'Finds what retention has passed.';
-
-create table kairan.inbox_folded (
-  channel text primary key,
-  seq bigint not null
-);
-comment on table kairan.inbox_folded is 'How far each channel''s deliveries are in kairan.inbox_types. Those above are looked through.';
-comment on column kairan.inbox_folded.channel is 'The channel.';
-comment on column kairan.inbox_folded.seq is 'The highest seq that has been looked at.';
-
-create index inbox_folded_seq on kairan.inbox_folded (seq);
-comment on index kairan.inbox_folded_seq is 'Finds what retention has passed.';
-
--- The settings of a connection that goes through a pooler are not the service's: these functions bring their own.
-create function kairan.fold_inbox(channel text, batch int default 5000) returns int language plpgsql
-  set plan_cache_mode = force_generic_plan
-  set enable_seqscan = off
-  set enable_bitmapscan = off
-  set enable_hashjoin = off
-  set enable_mergejoin = off
-  set jit = off
-as $$
-#variable_conflict use_column
-declare
-  log kairan.log;
-  folded bigint;
-  reached bigint;
-  count int;
-begin
-  -- Whoever comes second has nothing to do: what it would add is being added.
-  if not pg_try_advisory_xact_lock(hashtextextended('kairan.inbox_types ' || fold_inbox.channel, 0)) then
-    return 0;
-  end if;
-  select * into log from kairan.log;
-  select greatest(max(f.seq), log.floor) into folded from kairan.inbox_folded f where f.channel = fold_inbox.channel;
-
-  select count(*), max(seq) into count, reached
-  from (
-    select seq from kairan.deliveries d
-    where (d.channel, d.seq) > (fold_inbox.channel, folded) and d.channel <= fold_inbox.channel and d.seq is not null
-    order by d.channel, d.seq limit batch
-  ) next;
-  if count < 512 then
-    return 0; -- They are looked through as fast.
-  end if;
-
-  insert into kairan.inbox_types (channel, type, first_seq, last_seq, seqs)
-  select fold_inbox.channel, n.type, min(d.seq), max(d.seq), array_agg(d.seq order by d.seq)
-  from (
-    select seq, notification_id, (row_number() over (order by seq) - 1) / 512 as part
-    from kairan.deliveries d
-    where (d.channel, d.seq) > (fold_inbox.channel, folded) and d.channel <= fold_inbox.channel and d.seq is not null
-    order by d.channel, d.seq limit batch
-  ) d
-  join kairan.notifications n on n.id = d.notification_id
-  where d.seq <= reached and n.type is not null
-  group by d.part, n.type
-  on conflict do nothing;
-
-  insert into kairan.inbox_folded (channel, seq) values (fold_inbox.channel, reached)
-  on conflict (channel) do update set seq = excluded.seq;
-  return count;
-end $$;
-comment on function kairan.fold_inbox(text, int) is
-  'Puts the types of the next `batch` deliveries of a channel into kairan.inbox_types. Returns how many there were: 0 when it is not worth it, or when somebody else is at it.';
-
 create function kairan.inbox_candidates(channels text[], below bigint, bottom bigint, most int)
   returns table (seq bigint, notification_id uuid) language sql stable as $$
   select d.seq, d.notification_id
   from unnest(channels) c (name)
   cross join lateral (
-    select d.seq, d.notification_id from kairan.deliveries d
+    select d.seq, d.notification_id from kairan.numbered d
     -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
     -- all, and walks along the whole log. A lower bound would not end such a scan, so it comes afterwards.
-    where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name and d.seq is not null
+    where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name
     order by d.channel desc, d.seq desc limit most
   ) d
   where d.seq >= bottom
@@ -122,45 +39,20 @@ create function kairan.inbox_candidates_of(channels text[], types text[], below 
   returns table (seq bigint, notification_id uuid) language sql stable as $$
   select d.seq, d.notification_id
   from unnest(channels) c (name)
-  left join kairan.inbox_folded f on f.channel = c.name
+  cross join (select distinct t from unnest(types) t) t (name)
   cross join lateral (
-    (
-      select d.seq, d.notification_id
-      from (
-        select d.seq, d.notification_id from kairan.deliveries d
-        where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name and d.seq is not null
-        order by d.channel desc, d.seq desc limit most
-      ) d
-      where d.seq >= greatest(bottom, coalesce(f.seq, 0) + 1)
-    )
-    union all
-    (
-      -- One that has gone stays among them: fewer than `most` says that there are no more.
-      select s.seq, d.notification_id
-      from unnest(types) t (name)
-      cross join lateral (
-        select s.seq
-        from (
-          select p.seqs, sum(cardinality(p.seqs)) over (order by p.first_seq desc) - cardinality(p.seqs) as before
-          from (
-            select p.first_seq, p.seqs from kairan.inbox_types p
-            where p.channel = c.name and p.type = t.name and p.first_seq < below
-            order by p.first_seq desc limit most
-          ) p
-        ) p
-        cross join unnest(p.seqs) s (seq)
-        -- The first of them may begin below `below` and end above.
-        where p.before < most + 512 and s.seq < below and s.seq >= bottom
-        order by s.seq desc limit most
-      ) s
-      left join kairan.deliveries d on d.seq = s.seq and d.channel = c.name
-    )
+    select d.seq, d.notification_id from kairan.numbered d
+    where (d.channel, d.type, d.seq) < (c.name, t.name, below) and (d.channel, d.type) >= (c.name, t.name)
+      and d.type is not null
+    order by d.channel desc, d.type desc, d.seq desc limit most
   ) d
+  where d.seq >= bottom
   order by d.seq desc limit most
 $$;
 comment on function kairan.inbox_candidates_of(text[], text[], bigint, bigint, int) is
-  'The same as kairan.inbox_candidates without those that are known to be of another type.';
+  'The same as kairan.inbox_candidates of these types.';
 
+-- The settings of a connection that goes through a pooler are not the service's: these functions bring their own.
 create function kairan.inbox_seqs(
   channels text[],
   types text[],
@@ -227,7 +119,7 @@ begin
         and (types is null or n.type = any(types))
         -- On several of the channels it is there once, as the first of its deliveries.
         and (cardinality(n.channels) = 1 or not exists (
-          select from kairan.deliveries s
+          select from kairan.numbered s
           where s.notification_id = n.id and s.channel = any(inbox_seqs.channels) and s.seq < c.seq and s.seq > inbox_seqs.floor
         ))
       limit 1
@@ -378,13 +270,13 @@ begin
         select max(b.seq)
         from unnest(array['user-' || mark_inbox.user_id, 'all-users', 'admin-dashboard']) c (name)
         cross join lateral (
-          select b.seq from kairan.deliveries b
-          where (b.channel, b.seq) < (c.name, d.seq) and b.channel >= c.name and b.seq is not null
+          select b.seq from kairan.numbered b
+          where (b.channel, b.seq) < (c.name, d.seq) and b.channel >= c.name
           order by b.channel desc, b.seq desc limit 1
         ) b
       ) as before
       from (select distinct i::uuid as id from jsonb_array_elements_text(change -> 'ids') i) i
-      join kairan.deliveries d on d.notification_id = i.id
+      join kairan.numbered d on d.notification_id = i.id
       where d.channel = any(mark_inbox.channels) and d.seq > log.floor
     ) own;
     named := coalesce(named, '{}');
@@ -439,23 +331,6 @@ declare
   total int := 0;
 begin
   select l.floor into low from kairan.log l;
-  delete from kairan.inbox_types t
-  using (
-    select channel, type, first_seq from kairan.inbox_types where last_seq <= low order by last_seq limit batch
-    for update skip locked
-  ) late
-  where (t.channel, t.type, t.first_seq) = (late.channel, late.type, late.first_seq);
-  get diagnostics removed = row_count;
-  total := total + removed;
-
-  delete from kairan.inbox_folded f
-  using (
-    select channel from kairan.inbox_folded where seq <= low order by seq limit batch for update skip locked
-  ) late
-  where f.channel = late.channel;
-  get diagnostics removed = row_count;
-  total := total + removed;
-
   delete from kairan.inboxes i
   using (
     select user_id from kairan.inboxes

@@ -1,121 +1,465 @@
-create function kairan.sequence(
-  batch int default 1000,
-  out assigned int,
-  out head bigint,
-  out epoch text
-) language plpgsql as $$
+-- The log: committed deliveries get their position, in the order in which they become visible. Why nothing is
+-- skipped and nothing numbered twice is written in docs/guarantees.md.
+
+create function kairan.this_cluster() returns text language sql stable as $$
+  select s.system_identifier || '/' || c.timeline_id from pg_control_system() s, pg_control_checkpoint() c
+$$;
+comment on function kairan.this_cluster() is
+  'Which cluster this is, and its timeline: ids of transactions in another one mean other transactions.';
+
+insert into kairan.log_state (cluster) values (kairan.this_cluster());
+insert into kairan.batches (n, head, done, done_place, place) values (1, 0, pg_current_snapshot(), 0, 0);
+
+create function kairan.number(
+  most int default 4000,
+  max_bytes bigint default 4194304,
+  seen pg_snapshot default null,
+  known_n bigint default null,
+  known_at timestamptz default null,
+  awake_ms int default 0,
+  owner int default 0,
+  tell boolean default false
+) returns table (
+  epoch text,
+  floor bigint,
+  prev bigint,
+  head bigint,
+  assigned int,
+  more boolean,
+  changed boolean,
+  n bigint,
+  at timestamptz,
+  is_other boolean,
+  oldest xid8,
+  awake boolean,
+  seq bigint,
+  channel text,
+  id uuid,
+  type text,
+  created_at text,
+  expires_at float8,
+  expired boolean,
+  payload text,
+  metadata text,
+  traceparent text
+) language plpgsql
+  -- Every scan here is along an index. A plan that was made for small tables must not scan large ones, and with
+  -- a cost of 1e10 for such a scan the just-in-time compiler would start.
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+  set work_mem = '32MB' -- A piece and its payloads, without a temporary file.
+as $$
 #variable_conflict use_column
 declare
-  log kairan.log;
+  state record;
+  last record;
+  place_now bigint;
+  clock bigint;
+  until bigint;
+  is_awake boolean := false;
+  target pg_snapshot;
+  target_place bigint;
+  low bigint;
+  next_xid xid8;
+  ended xid8[];
+  is_due boolean;
 begin
-  if not exists (select from kairan.deliveries where seq is null) then
-    -- An idle poll ends here: no lock, nothing written.
-    select 0, l.head, l.epoch into sequence.assigned, sequence.head, sequence.epoch from kairan.log l;
-    return;
+  -- Otherwise the snapshots below would be older than the last batch.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'kairan: kairan.number works at READ COMMITTED only' using errcode = 'invalid_transaction_state';
   end if;
-
-  select * into log from kairan.log for update skip locked;
-  if not found then
-    return; -- Another instance is at it, and will ring when it has committed.
+  -- First of all: transactions that get a higher id than this one draw higher places than this.
+  if pg_current_xact_id_if_assigned() is null then
+    place_now := coalesce(pg_sequence_last_value('kairan.notifications_place_seq'), 0);
   end if;
-
   -- A number that someone may have seen must survive a crash, whatever the role's setting is.
-  perform set_config('synchronous_commit', 'on', true);
+  if current_setting('synchronous_commit') in ('off', 'local') then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  if awake_ms > 0 then
+    clock := date_part('epoch', clock_timestamp()) * 1000000;
+    until := coalesce(pg_sequence_last_value('kairan.awake_until'), 0);
+    is_awake := until % 1000 = owner or until <= clock;
+    if is_awake and until < clock + awake_ms * 500 then
+      perform setval('kairan.awake_until', (clock / 1000 + awake_ms) * 1000 + owner);
+    end if;
+  end if;
 
+  if (select s.server_started <> pg_postmaster_start_time() from kairan.log_state s) then
+    perform kairan.follow_server(place_now);
+  end if;
+  select s.epoch, s.floor, s.since_place, b.*, pg_current_snapshot() as now into state
+  from kairan.log_state s
+  cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b;
+  if state.done is null then
+    perform kairan.adopt(place_now);
+  end if;
+
+  -- The next piece of a large difference, or the difference between `done` and now.
+  target := coalesce(state.target, state.now);
+  -- The last batch is in that snapshot, so what is beyond it has a higher id than the transaction that wrote it.
+  target_place := case when state.target is null then state.place else state.target_place end;
+  low := greatest(state.done_place, state.reached);
+  next_xid := pg_snapshot_xmax(state.done);
+  -- Transactions that were open in `done` and are not in `target`.
+  ended := array(
+    select x from pg_snapshot_xip(state.done) x where pg_visible_in_snapshot(x, target)
+  );
+  -- To be saved although there is nothing new: a piece was the last one, or transactions that have ended since
+  -- would be looked for again each time. Those are harmless for a while.
+  is_due := state.done is not null and (
+    state.target is not null
+    or state.at < clock_timestamp() - interval '5 seconds' and next_xid <> pg_snapshot_xmax(target)
+    or state.place - state.done_place > 20000
+  );
+
+  return query
+  with
+  -- Committed in `target` and not in `done`. What had begun in `done` is looked for by its transaction, the rest
+  -- by place: all of that is beyond done_place.
+  fresh as materialized (
+    select f.*, sum(cardinality(f.names)) over (order by f.place) as up_to
+    from (
+      (
+        select n.place, n.channels as names, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
+        from kairan.notifications n
+        where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
+          and (n.place > state.since_place or not exists (select from kairan.numbered d where d.notification_id = n.id))
+        order by n.place limit most + 1
+      )
+      union all
+      (
+        select n.* from unnest(ended) e (xid)
+        cross join lateral (
+          select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
+          from kairan.notifications n
+          where n.xid = e.xid and n.place > coalesce(state.reached, -1)
+            and (n.place > state.since_place or not exists (select from kairan.numbered d where d.notification_id = n.id))
+          order by n.place limit most + 1
+        ) n
+      )
+      union all
+      (
+        select r.place, r.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
+        from (
+          (
+            select r.place, r.channels, r.notification_id from kairan.redeliveries r
+            where r.place > low and r.xid >= next_xid and pg_visible_in_snapshot(r.xid, target)
+            order by r.place limit most + 1
+          )
+          union all
+          (
+            select r.place, r.channels, r.notification_id from unnest(ended) e (xid)
+            join kairan.redeliveries r on r.xid = e.xid
+            where r.place > coalesce(state.reached, -1)
+          )
+        ) r
+        join kairan.notifications n on n.id = r.notification_id
+      )
+      order by place limit most + 1
+    ) f
+  ),
+  placed as materialized (
+    -- In the order in which they come: that of places, and of the channels in each.
+    select state.head + row_number() over () as seq, c.name as channel, f.*
+    from fresh f cross join lateral unnest(f.names) c (name)
+    where f.up_to - cardinality(f.names) < most
+  ),
+  counted as materialized (
+    select count(*) as rows, max(p.place) as reached, max(p.place) < (select max(f.place) from fresh f) as more from placed p
+  ),
+  held as materialized (
+    select c.rows, c.reached, c.more from kairan.locks l cross join counted c
+    where l.name = 'numbering' and (c.rows > 0 or is_due)
+    for update of l skip locked
+  ),
+  -- The key keeps a second one out that has the same batch for the last.
+  batch as (
+    insert into kairan.batches (n, head, done, done_place, target, target_place, reached, place)
+    select state.n + 1, state.head + h.rows,
+      case when h.more then state.done else target end, case when h.more then state.done_place else target_place end,
+      case when h.more then target end, case when h.more then target_place end, case when h.more then h.reached end,
+      coalesce(place_now, state.place)
+    from held h
+    on conflict do nothing
+    returning n, head, at
+  ),
+  made as (
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at)
+    select p.seq, p.id, p.channel, p.type, p.created_at from placed p where exists (select from batch)
+  ),
+  told as materialized (
+    select pg_notify('kairan_log', b.head::text) from batch b where tell and b.head > state.head
+  )
+  select state.epoch, state.floor, state.head, coalesce(b.head, state.head),
+    case when b.n is not null then c.rows::int when c.rows = 0 then 0 end,
+    coalesce(c.more, false) and b.n is not null or state.done is null,
+    seen is not null and exists (
+      select from kairan.user_changes u
+      where u.xid >= pg_snapshot_xmin(seen) and not pg_visible_in_snapshot(u.xid, seen)
+    ),
+    coalesce(b.n, state.n), coalesce(b.at, state.at),
+    case
+      when known_n is null or exists (select from kairan.batches o where o.n = known_n and o.at = known_at) then false
+      -- One that has been removed says nothing.
+      else known_n >= (select o.n from kairan.batches o order by o.n limit 1)
+    end,
+    pg_snapshot_xmin(target), is_awake,
+    e.seq, e.channel, e.id, e.type,
+    to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    (extract(epoch from e.expires_at) * 1000)::float8, coalesce(e.expires_at <= now(), false),
+    (e.payload - 'metadata')::text,
+    case when jsonb_typeof(e.payload -> 'metadata') = 'object'
+      then ((e.payload -> 'metadata') - 'deliveryChannel')::text
+    end,
+    e.traceparent
+  from counted c
+  left join batch b on true
+  left join told t on true
+  left join (
+    select p.*, sum(p.bytes) over (order by p.seq rows unbounded preceding) as total from placed p
+  ) e on b.n is not null and e.total - e.bytes < max_bytes
+  order by e.seq;
+end $$;
+comment on function kairan.number(int, bigint, pg_snapshot, bigint, timestamptz, int, int, boolean) is
+  'Numbers about `most` committed deliveries and returns them, as far as their payloads have less than `max_bytes`; one row without a seq when there are none. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it. The log went from prev to head. `changed`: something was told of users after the snapshot `seen`. `is_other`: the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false. With tell the other instances are woken.';
+
+create function kairan.unnumbered()
+  returns table (notification_id uuid, channel text, created_at timestamptz, place bigint) language sql stable rows 10
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+  with state as materialized (
+    select s.since_place, b.done, b.done_place, b.target, b.reached
+    from kairan.log_state s
+    cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b
+  ),
+  begun as materialized (
+    select x from state s cross join lateral pg_snapshot_xip(s.done) x
+    where pg_visible_in_snapshot(x, pg_current_snapshot()) or x = pg_current_xact_id_if_assigned()
+  )
+  select f.id, c.name, n.created_at, f.place
+  from (
+    select n.id, n.channels, n.xid, n.place
+    from state s join kairan.notifications n on n.place > s.done_place and n.xid >= pg_snapshot_xmax(s.done)
+    union all
+    select n.id, n.channels, n.xid, n.place
+    from begun b join kairan.notifications n on n.xid = b.x
+    union all
+    select r.notification_id, r.channels, r.xid, r.place
+    from state s join kairan.redeliveries r on r.place > s.done_place and r.xid >= pg_snapshot_xmax(s.done)
+    union all
+    select r.notification_id, r.channels, r.xid, r.place
+    from begun b join kairan.redeliveries r on r.xid = b.x
+    union all
+    -- What came from another cluster: see kairan.adopt.
+    select n.id, n.channels, n.xid, n.place
+    from state s join kairan.notifications n on s.done is null and n.place > s.reached
+  ) f
+  cross join state s
+  join kairan.notifications n on n.id = f.id
+  cross join lateral unnest(f.channels) with ordinality c (name, o)
+  where (s.done is null or s.target is null or f.place > s.reached or not pg_visible_in_snapshot(f.xid, s.target))
+    and (f.place > s.since_place or not exists (select from kairan.numbered d where d.notification_id = f.id and d.channel = c.name))
+  order by f.place, c.o
+$$;
+comment on function kairan.unnumbered() is
+  'The deliveries that have no position yet, as the caller''s snapshot sees them: what has just been committed, and what the caller''s own transaction has published.';
+
+create view kairan.deliveries as
+  select notification_id, channel,
+    case status when 'p' then 'pending' when 'f' then 'failed' else 'delivered' end as status,
+    error, recipients, seq, created_at, delivered_at
+  from kairan.numbered
+  union all
+  select notification_id, channel, 'pending', null, 0, null, created_at, null from kairan.unnumbered();
+comment on view kairan.deliveries is
+  'One notification on one channel, and what became of it. status is pending; delivered, when a stream took it; failed, with the reason in error. seq is its position in the log, null until it has one, a moment after the commit.';
+
+create function kairan.follow_server(place_now bigint) returns void language plpgsql as $$
+declare
+  state kairan.log_state;
+  last kairan.batches;
+  here text := kairan.this_cluster();
+  start bigint;
+  last_place bigint;
+  again bigint;
+begin
+  perform from kairan.locks where name = 'numbering' for update;
+  select * into state from kairan.log_state;
+  if state.server_started = pg_postmaster_start_time() then
+    return; -- Another one was faster.
+  end if;
   -- Another server start, perhaps another server: a failover or a restored backup may have lost numbers
   -- that were given. Go on far above them, so that none is given twice. 2^20 a restart keeps seq below
   -- 2^53, which is what JavaScript counts exactly, for eight billion restarts.
-  sequence.epoch := log.epoch;
-  sequence.head := log.head;
-  if log.server_started <> pg_postmaster_start_time() then
-    log.head := log.head + (1 << 20);
+  select * into last from kairan.batches b order by b.n desc limit 1;
+  last.n := last.n + 1;
+  last.head := last.head + (1 << 20);
+  last.at := clock_timestamp();
+  if state.cluster = here then
+    insert into kairan.batches select last.*;
+    update kairan.log_state set server_started = pg_postmaster_start_time();
+    return;
   end if;
 
-  -- Only committed rows are visible here, and the lock is released after what was numbered is visible
-  -- to everyone. So whatever becomes visible later gets a higher number, and no reader of
-  -- `seq > cursor` can skip a row that was slow to commit. A row that an open transaction has changed
-  -- (deleted, put back again) is left for later: to wait for it would be to stop everyone's log.
-  update kairan.deliveries d
-  set seq = log.head + numbered.place
+  -- The tables came from another cluster (a dump, a copy), or from another past of this one (a failover). The
+  -- transaction ids in them then mean nothing, or somebody else. So what has no delivery is numbered, once, and
+  -- what is published from here on has ids of this cluster.
+  select coalesce(max(m.place), 0) into last_place
   from (
-    select waiting.ctid, row_number() over (order by waiting.id) as place
-    from (
-      select ctid, id from kairan.deliveries where seq is null order by id limit batch
-      for no key update skip locked
-    ) waiting
-  ) numbered
-  where d.ctid = numbered.ctid and d.seq is null;
-  get diagnostics sequence.assigned = row_count;
-
-  if sequence.assigned > 0 then
-    sequence.head := log.head + sequence.assigned;
-    update kairan.log set head = sequence.head, server_started = pg_postmaster_start_time();
-    -- Whoever is present shares this lock, also the one who asks: then only others are in the way.
-    if not pg_try_advisory_xact_lock(kairan.present_lock()) then
-      perform pg_notify('kairan_log', sequence.head::text);
-    end if;
+    (select place from kairan.notifications order by place desc limit 1)
+    union all
+    (select place from kairan.redeliveries order by place desc limit 1)
+  ) m;
+  if coalesce(pg_sequence_last_value('kairan.notifications_place_seq'), 0) < last_place then
+    -- A copy of the rows alone has left the sequence behind. The rest is for the next call.
+    perform setval('kairan.notifications_place_seq', last_place);
+    update kairan.log_state set since_place = -1;
+    return;
   end if;
+  -- What had been numbered there need not be looked at: all below this, if the sequence came with the rows.
+  select least(last.done_place, last.reached, min(n.place) - 1) into start
+  from kairan.notifications n
+  where n.xid in (select pg_snapshot_xip(last.done));
+  if state.since_place = -1 or place_now is null then
+    start := -1;
+  end if;
+
+  -- Few, so at once.
+  with again as (
+    select r.notification_id, c.name as channel, min(r.place) as place
+    from kairan.redeliveries r cross join unnest(r.channels) c (name)
+    where not exists (
+      select from kairan.numbered d where d.notification_id = r.notification_id and d.channel = c.name
+    )
+    group by 1, 2
+  ),
+  made as (
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at)
+    select last.head + row_number() over (order by a.place), n.id, a.channel, n.type, n.created_at
+    from again a join kairan.notifications n on n.id = a.notification_id
+    returning 1
+  )
+  select count(*) into again from made;
+  delete from kairan.redeliveries;
+  -- Every instance looks up anew what its users may read.
+  delete from kairan.user_changes;
+
+  insert into kairan.batches (n, head, done, done_place, reached, place)
+  values (last.n, last.head + again, null, 0, coalesce(start, -1), coalesce(place_now, -1));
+  update kairan.log_state
+  set server_started = pg_postmaster_start_time(), cluster = here,
+    since_place = pg_sequence_last_value('kairan.notifications_place_seq');
 end $$;
-comment on function kairan.sequence(int) is
-  'Numbers up to `batch` committed deliveries. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it.';
+comment on function kairan.follow_server(bigint) is
+  'Goes on after another start of Postgres, or in another cluster: with numbers far above those that were given, and with transaction ids of this cluster.';
+
+create function kairan.adopt(place_now bigint, most int default 4000) returns void language plpgsql
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+begin
+  perform from kairan.locks where name = 'numbering' for update skip locked;
+  if not found then
+    return;
+  end if;
+  with state as materialized (
+    -- The snapshot of the first piece: every later one sees what it saw. What it did not see is numbered
+    -- afterwards, as always.
+    select b.n, b.head, b.place, b.reached, coalesce(b.target, pg_current_snapshot()) as target,
+      coalesce(b.target_place, b.place) as target_place
+    from (select * from kairan.batches b order by b.n desc limit 1) b
+    where b.done is null
+  ),
+  looked as materialized (
+    select n.place, n.id, n.channels, n.type, n.created_at
+    from state s
+    cross join lateral (
+      select * from kairan.notifications n where n.place > s.reached order by n.place limit most
+    ) n
+  ),
+  placed as materialized (
+    select s.head + row_number() over (order by l.place, c.o) as seq, l.id, c.name as channel, l.type, l.created_at
+    from state s
+    cross join looked l
+    cross join lateral unnest(l.channels) with ordinality c (name, o)
+    where not exists (select from kairan.numbered d where d.notification_id = l.id)
+  ),
+  batch as (
+    insert into kairan.batches (n, head, done, done_place, target, target_place, reached, place)
+    select s.n + 1, s.head + (select count(*) from placed),
+      case when l.more then null else s.target end, case when l.more then 0 else s.target_place end,
+      case when l.more then s.target end, case when l.more then s.target_place end,
+      case when l.more then l.reached end,
+      coalesce(place_now, s.place)
+    from state s
+    cross join (select count(*) = most as more, max(place) as reached from looked) l
+    on conflict do nothing
+    returning 1
+  ),
+  until as (
+    -- What it numbered is not to be numbered again by the id of its transaction.
+    update kairan.log_state s set since_place = greatest(s.since_place, l.reached)
+    from (select max(place) as reached from looked) l
+    where exists (select from batch) and l.reached > s.since_place
+  )
+  insert into kairan.numbered (seq, notification_id, channel, type, created_at)
+  select p.seq, p.id, p.channel, p.type, p.created_at from placed p where exists (select from batch);
+end $$;
+comment on function kairan.adopt(bigint, int) is
+  'Numbers what came from another cluster and has no delivery yet, looking at the next `most` notifications.';
+
+create function kairan.fall_asleep(owner int) returns xid8 language plpgsql as $$
+begin
+  -- In this order, and the id a new one: a publisher that saw an instance awake has an id already, which is below.
+  if pg_sequence_last_value('kairan.awake_until') % 1000 = owner then
+    perform setval('kairan.awake_until', 1000);
+  end if;
+  return pg_current_xact_id();
+end $$;
+comment on function kairan.fall_asleep(int) is
+  'From now on publishers ring. Transactions below the id that it returns may commit without ringing: look again until none of them is in progress.';
 
 create function kairan.redeliver(notification_id uuid, channel text default null) returns int language plpgsql as $$
 #variable_conflict use_column
 declare
-  changed int;
+  again text[];
+  waiting int;
 begin
-  update kairan.deliveries d
-  set status = 'pending', error = null, recipients = 0, delivered_at = null, seq = null
-  where d.notification_id = redeliver.notification_id
-    and (redeliver.channel is null or d.channel = redeliver.channel);
-  get diagnostics changed = row_count;
-  if changed > 0 then
-    perform kairan.ring();
+  with gone as (
+    delete from kairan.numbered d
+    where d.notification_id = redeliver.notification_id and (redeliver.channel is null or d.channel = redeliver.channel)
+    returning d.channel, d.seq
+  )
+  select array_agg(g.channel order by g.seq) into again from gone g;
+  select count(*) into waiting from kairan.unnumbered() u
+  where u.notification_id = redeliver.notification_id and (redeliver.channel is null or u.channel = redeliver.channel);
+  if again is not null then
+    insert into kairan.redeliveries (notification_id, channels, place)
+    values (redeliver.notification_id, again, nextval('kairan.notifications_place_seq'));
+    -- Rare, so it rings whether an instance is awake or not.
+    perform pg_notify('kairan_log', '');
   end if;
-  return changed;
+  return coalesce(cardinality(again), 0) + waiting;
 end $$;
 comment on function kairan.redeliver(uuid, text) is
   'Puts the deliveries of a notification (on one channel, or on all) back to pending, at a new position in the log. Returns how many.';
 
 create function kairan.begin_anew(old_epoch text) returns void language sql as $$
-  update kairan.log set epoch = substr(md5(random()::text || clock_timestamp()::text), 1, 8) where epoch = old_epoch
+  update kairan.log_state set epoch = substr(md5(random()::text || clock_timestamp()::text), 1, 8) where epoch = old_epoch
 $$;
 comment on function kairan.begin_anew(text) is
   'Gives the log another epoch: the cursors of the old one are answered with a gap. For a log that was restored to an earlier state, whose numbers are given again.';
-
--- Publishing without the bell: a NOTIFY in a transaction takes one lock of the whole cluster at commit and
--- holds it until the commit is on disk. While an instance is awake anyway, nobody has to ring.
-
-create function kairan.awake_lock() returns bigint language sql immutable parallel safe as $$
-  select 118066125103471 -- "kairan" in ASCII, and one: the migrations' lock is next to it.
-$$;
-comment on function kairan.awake_lock() is
-  'The advisory lock that an instance holds while it numbers without being asked. It goes with the connection that holds it.';
-
-create function kairan.present_lock() returns bigint language sql immutable parallel safe as $$
-  select 118066125103472
-$$;
-comment on function kairan.present_lock() is
-  'The advisory lock that every instance shares. Who gets it alone has nobody to tell what was numbered.';
-
-create function kairan.ring() returns void language plpgsql as $$
-begin
-  -- Only looked at, not held until commit: a publisher that stays open would keep everyone from going to
-  -- sleep or waking up. One that sees an instance awake and commits when it no longer is, is waited for:
-  -- see kairan.fall_asleep.
-  if pg_try_advisory_lock_shared(kairan.awake_lock()) and pg_advisory_unlock_shared(kairan.awake_lock()) then
-    -- No data in it: what a lost or folded NOTIFY would have carried is in the table.
-    perform pg_notify('kairan_log', '');
-  end if;
-end $$;
-comment on function kairan.ring() is 'Wakes an instance when your transaction commits, unless one is awake.';
-
-create function kairan.fall_asleep() returns xid8 language plpgsql as $$
-begin
-  -- In this order, and the id a new one: whoever still saw the lock has changed a row before, so it has an
-  -- id, which is below.
-  perform pg_advisory_unlock(kairan.awake_lock());
-  return pg_current_xact_id();
-end $$;
-comment on function kairan.fall_asleep() is
-  'Gives back kairan.awake_lock. Transactions below the id that it returns may commit without ringing: look again until none of them is in progress.';

@@ -20,12 +20,33 @@ comment on function kairan.is_channel(text) is
   'Whether this names a channel: all-users, admin-dashboard or user-{user id}; a user id has 1 to 200 characters, none of them a space, a comma or a control character.';
 
 -- Whoever inserts calls it with a search_path of theirs, so every name is written out. A `set search_path`
--- here would cost each publish 3 µs of 45, as it does once in fan_out, which needs its owner's rights.
+-- here would cost each publish 3 µs of 45.
 create function kairan.check_notification() returns trigger language plpgsql as $$
 declare
   different bigint;
 begin
   new.bytes := pg_catalog.octet_length(new.payload::pg_catalog.text);
+  if new.dedupe_key is not null then
+    new.publisher := coalesce(new.publisher, 'role:' operator(pg_catalog.||) current_user::pg_catalog.text);
+  end if;
+
+  -- Wakes an instance when this transaction commits, unless one is awake. Not when the queue of NOTIFYs is
+  -- near its end: a session that listens and reads nothing can fill it, and then a transaction that rings
+  -- fails at its commit. What nobody was told of is found within a second. This transaction has an id by now
+  -- (the default of xid), so one that sees an instance awake which no longer is gets waited for: see
+  -- kairan.fall_asleep.
+  if coalesce(pg_catalog.pg_sequence_last_value('kairan.awake_until'), 0) operator(pg_catalog.<=)
+      (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000000)
+    and coalesce(pg_catalog.current_setting('kairan.bell', true), '') operator(pg_catalog.=) ''
+  then
+    if pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5 then
+      -- No data in it: what a lost or folded NOTIFY would have carried is in the table.
+      perform pg_catalog.pg_notify('kairan_log', '');
+    end if;
+    -- Once is enough. A savepoint that is rolled back takes both back.
+    perform pg_catalog.set_config('kairan.bell', 'rung', true);
+  end if;
+
   -- The ordinary notification, in two expressions: plpgsql evaluates an expression without
   -- running a query, and each statement more costs every publish, since it is prepared anew in each
   -- transaction. To count the characters of the user id in the regular expression, as kairan.is_channel does,
@@ -33,10 +54,10 @@ begin
   if pg_catalog.jsonb_typeof(new.payload) operator(pg_catalog.=) 'object'
     and not new.payload operator(pg_catalog.?) 'metadata'
     and new.bytes operator(pg_catalog.<=) pg_catalog.pg_sequence_last_value('kairan.max_event_bytes')
-    and coalesce(pg_catalog.char_length(new.type), 1) operator(pg_catalog.>=) 1
-    and coalesce(pg_catalog.char_length(new.type), 1) operator(pg_catalog.<=) 200
-    and coalesce(pg_catalog.char_length(new.dedupe_key), 1) operator(pg_catalog.>=) 1
-    and coalesce(pg_catalog.char_length(new.dedupe_key), 1) operator(pg_catalog.<=) 200
+    and (new.type is null or pg_catalog.char_length(new.type) operator(pg_catalog.<=) 200 and new.type operator(pg_catalog.<>) '')
+    and (new.dedupe_key is null
+      or pg_catalog.char_length(new.dedupe_key) operator(pg_catalog.<=) 200 and new.dedupe_key operator(pg_catalog.<>) '')
+    and (new.traceparent is null or pg_catalog.octet_length(new.traceparent) operator(pg_catalog.=) 55)
     and new.created_at operator(pg_catalog.>=) '1970-01-01Z'
     and new.created_at operator(pg_catalog.<=) (pg_catalog.now() operator(pg_catalog.+) interval '1 day')
   then
@@ -58,9 +79,13 @@ begin
     end if;
   end if;
   new.channels := kairan.examine(new);
+  if pg_catalog.octet_length(new.traceparent) operator(pg_catalog.<>) 55 then
+    new.traceparent := null;
+  end if;
   return new;
 end $$;
-comment on function kairan.check_notification() is 'Trigger: refuses a notification that no stream could carry, and says why.';
+comment on function kairan.check_notification() is
+  'Trigger: refuses a notification that no stream could carry, and says why; wakes an instance.';
 
 create trigger check_notification before insert or update of channels, payload, type, dedupe_key on kairan.notifications
   for each row execute function kairan.check_notification();
@@ -135,29 +160,9 @@ end $$;
 comment on function kairan.examine(kairan.notifications) is
   'Raises what is wrong with a notification, if anything is, and what to do about it. Else returns its channels, each once.';
 
-create function kairan.fan_out() returns trigger language plpgsql as $$
-begin
-  insert into kairan.deliveries (notification_id, channel, created_at)
-  select i.id, c.channel, i.created_at
-  from inserted i, unnest(i.channels) c (channel);
-  -- As kairan.ring does, which would cost a call more. `channels` has each once: see kairan.examine.
-  if found
-    and pg_try_advisory_lock_shared(kairan.awake_lock())
-    and pg_advisory_unlock_shared(kairan.awake_lock())
-  then
-    perform pg_notify('kairan_log', '');
-  end if;
-  return null;
-end $$;
-comment on function kairan.fan_out() is 'Trigger: makes a delivery for each channel of the new notifications, and wakes the instances at commit.';
-
-create trigger fan_out after insert on kairan.notifications
-  referencing new table as inserted for each statement execute function kairan.fan_out();
-comment on trigger fan_out on kairan.notifications is 'Makes the deliveries.';
-
 create function kairan.forget_deliveries() returns trigger language plpgsql as $$
 begin
-  delete from kairan.deliveries d using deleted o where d.notification_id = o.id;
+  delete from kairan.numbered d using deleted o where d.notification_id = o.id;
   return null;
 end $$;
 comment on function kairan.forget_deliveries() is 'Trigger: removes the deliveries of removed notifications.';
@@ -191,21 +196,46 @@ begin
     on conflict do nothing -- To name the key here would need the right to read everybody's.
     returning id into result;
     exit when found;
-    result := kairan.published_as(publish.dedupe_key);
+    result := kairan.published_as(
+      'role:' || current_user, publish.dedupe_key, publish.channels, publish.payload, publish.type
+    );
     -- Not there: it was removed between the two statements, so the key is free again.
     exit when result is not null;
   end loop;
   return result;
 end $$;
 comment on function kairan.publish(text[], jsonb, text, text, timestamptz) is
-  'Publishes one notification on several channels, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that was used before, the id of that time. Raises when it can''t be sent.';
+  'Publishes one notification on several channels, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that you used before, the id of that time. Raises when it can''t be sent, and when the key was used for another notification.';
 
-create function kairan.published_as(dedupe_key text) returns uuid language sql as $$
+create function kairan.published_as(publisher text, dedupe_key text, channels text[], payload jsonb, type text)
+  returns uuid language plpgsql as $$
+#variable_conflict use_column
+declare
+  first kairan.notifications;
+begin
+  -- It runs with the rights of its owner: who may not read the table is told of keys of the roles that it may
+  -- act as, and of nobody else's.
+  if not has_table_privilege(session_user, 'kairan.notifications', 'select')
+    and not (publisher like 'role:%' and pg_has_role(session_user, substr(publisher, 6)::name, 'usage'))
+  then
+    raise exception 'kairan: these are keys of another publisher' using errcode = 'insufficient_privilege';
+  end if;
   -- The caller's collation, that of a column for example, would rule out the index.
-  select n.id from kairan.notifications n where n.dedupe_key = published_as.dedupe_key collate "default"
-$$;
-comment on function kairan.published_as(text) is
-  'The id of the notification that was published with this dedupe_key, as kairan.publish returns it: whoever can publish learns nothing else here.';
+  select * into first from kairan.notifications n
+  where n.publisher = published_as.publisher collate "default"
+    and n.dedupe_key = published_as.dedupe_key collate "default";
+  if found and not (
+    first.channels @> published_as.channels and first.channels <@ published_as.channels
+    and first.payload = published_as.payload and first.type is not distinct from published_as.type
+  ) then
+    raise exception 'kairan: the dedupe_key "%" was used for another notification', dedupe_key
+      using errcode = 'unique_violation',
+            hint = 'A key stands for one notification: the same channels, payload and type. Use another key for another one.';
+  end if;
+  return first.id;
+end $$;
+comment on function kairan.published_as(text, text, text[], jsonb, text) is
+  'The id of the notification that this publisher published with this dedupe_key; null when there is none. Raises when it is another notification.';
 
 create function kairan.publish(
   channel text,
@@ -217,7 +247,7 @@ create function kairan.publish(
   select kairan.publish(array[channel], payload, type, dedupe_key, expires_at)
 $$;
 comment on function kairan.publish(text, jsonb, text, text, timestamptz) is
-  'Publishes a notification on a channel, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that was used before, the id of that time. Raises when it can''t be sent.';
+  'Publishes a notification on a channel, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that you used before, the id of that time. Raises when it can''t be sent, and when the key was used for another notification.';
 
 create function kairan.try_publish(
   channels text[],
@@ -255,6 +285,7 @@ comment on function kairan.try_publish(text, jsonb, text, text, timestamptz) is
 create function kairan.publish_items(
   items jsonb,
   body jsonb,
+  publisher text,
   out place int,
   out id uuid,
   out repeated boolean,
@@ -276,19 +307,22 @@ begin
     message := null;
     hint := null;
     begin
-      insert into kairan.notifications as n (channels, payload, type, dedupe_key, expires_at)
-      values (
-        item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz
-      )
-      on conflict (dedupe_key) where dedupe_key is not null do nothing
-      returning n.id into id;
-      repeated := not found;
-      if repeated then
-        id := kairan.publish(
-          item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz
+      for attempt in 1..10 loop
+        insert into kairan.notifications as n (channels, payload, type, dedupe_key, expires_at, publisher)
+        values (
+          item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz,
+          case when item ->> 'dedupeKey' is not null then publish_items.publisher end
+        )
+        on conflict (publisher, dedupe_key) where dedupe_key is not null do nothing
+        returning n.id into id;
+        repeated := not found;
+        exit when not repeated;
+        id := kairan.published_as(
+          publish_items.publisher, item ->> 'dedupeKey', item_channels, item_payload, item ->> 'type'
         );
-      end if;
-    exception when invalid_parameter_value or program_limit_exceeded then
+        exit when id is not null;
+      end loop;
+    exception when invalid_parameter_value or program_limit_exceeded or unique_violation then
       get stacked diagnostics code = returned_sqlstate, message = message_text, hint = pg_exception_hint;
       if message not like 'kairan: %' then
         raise; -- Not about this notification: a full stack, for example.
@@ -297,5 +331,5 @@ begin
     return next;
   end loop;
 end $$;
-comment on function kairan.publish_items(jsonb, jsonb) is
+comment on function kairan.publish_items(jsonb, jsonb, text) is
   'Publishes each of items ({channels, type, dedupeKey, expiresAt, path}), with the payload that lies at its path in body; so a payload goes from the request to the table as text, and its numbers keep all their digits. Returns for each its id and whether its dedupeKey was used before, or what is wrong with it.';

@@ -21,7 +21,7 @@ comment on index kairan.receipts_seq is 'Finds what retention has passed.';
 
 create view kairan.confirmations as
 select d.notification_id, r.user_id, min(r.confirmed_at) as confirmed_at
-from kairan.deliveries d
+from kairan.numbered d
 join kairan.receipts r on r.channel = d.channel and d.seq > r.since and d.seq <= r.seq
 group by d.notification_id, r.user_id;
 comment on view kairan.confirmations is
@@ -98,8 +98,8 @@ begin
     where p.cursor > p.since and exists (
       select
       from (
-        select d.seq from kairan.deliveries d
-        where (d.channel, d.seq) > (name, p.since) and d.channel <= name and d.seq is not null
+        select d.seq from kairan.numbered d
+        where (d.channel, d.seq) > (name, p.since) and d.channel <= name
         order by d.channel, d.seq limit 1
       ) d
       where d.seq <= p.cursor
@@ -118,8 +118,8 @@ create function kairan.confirm(user_id text, channels text[], ids jsonb) returns
   insert into kairan.receipts (channel, user_id, since, seq)
   select d.channel, confirm.user_id, d.seq - 1, d.seq
   from (select distinct i::uuid as id from jsonb_array_elements_text(ids) i) i
-  join kairan.deliveries d on d.notification_id = i.id
-  where d.channel = any(channels) and d.seq is not null
+  join kairan.numbered d on d.notification_id = i.id
+  where d.channel = any(channels)
   on conflict do nothing
 $$;
 comment on function kairan.confirm(text, text[], jsonb) is

@@ -1,7 +1,7 @@
 -- Retention: the floor is raised first, then what lies below it is removed, both in small steps, by one
 -- instance at a time.
 
-create function kairan.raise_floor(keep interval, batch int default 1000) returns bigint language plpgsql as $$
+create function kairan.raise_floor(keep interval, batch int default 10000) returns bigint language plpgsql as $$
 declare
   raised bigint;
 begin
@@ -11,58 +11,78 @@ begin
   from (
     select seq, bool_and(created_at < now() - keep) over (order by seq) as old
     from (
-      select seq, created_at from kairan.deliveries
-      where seq > (select l.floor from kairan.log l) order by seq limit batch
+      select seq, created_at from kairan.numbered
+      where seq > (select s.floor from kairan.log_state s) order by seq limit batch
     ) lowest
   ) lowest
   where old;
   if raised is not null then
-    update kairan.log set floor = greatest(floor, raised);
-    -- Whoever found the row locked just now tries again.
-    perform pg_notify('kairan_log', '');
+    update kairan.log_state set floor = greatest(floor, raised);
   end if;
   return raised;
 end $$;
 comment on function kairan.raise_floor(interval, int) is
   'Gives up deliveries that are older than `keep`, at most `batch` of them; null when there are none. From its commit on, a cursor below has a gap; kairan.prune removes the rows.';
 
--- Retention by one instance at a time and in bounded steps, and a log that was restored from a backup.
-
-create function kairan.prune(batch int default 1000) returns int language plpgsql as $$
+create function kairan.prune(
+  after bigint default 0,
+  batch int default 2500,
+  out removed int,
+  out reached bigint
+) language plpgsql as $$
 declare
-  removed int;
   notifications uuid[];
 begin
+  removed := 0;
   -- Two at a time could each remove one of the last two deliveries of a notification, see the other's still
   -- there, and leave the notification for ever, with its dedupe_key.
-  if not pg_try_advisory_xact_lock(kairan.prune_lock()) then
-    return 0;
+  perform from kairan.locks where name = 'pruning' for update skip locked;
+  if not found then
+    return;
   end if;
   with gone as (
-    delete from kairan.deliveries d
+    delete from kairan.numbered d
     using (
-      select seq from kairan.deliveries
-      where seq <= (select l.floor from kairan.log l) order by seq limit batch
+      select seq from kairan.numbered
+      where seq > after and seq <= (select s.floor from kairan.log_state s) order by seq limit batch
       for update skip locked
     ) low
     where d.seq = low.seq
-    returning d.notification_id
+    returning d.notification_id, d.seq
   )
-  select count(*), array_agg(distinct notification_id) into removed, notifications from gone;
+  select count(*), max(seq), array_agg(distinct notification_id) into removed, reached, notifications from gone;
 
-  -- A notification that was delivered again has a delivery above the floor, and stays.
+  -- A notification that was delivered again has a delivery above the floor or will have one, and stays.
   delete from kairan.notifications n
   where n.id = any(notifications)
-    and not exists (select from kairan.deliveries d where d.notification_id = n.id);
+    and not exists (select from kairan.numbered d where d.notification_id = n.id)
+    and not exists (select from kairan.redeliveries r where r.notification_id = n.id);
+end $$;
+comment on function kairan.prune(bigint, int) is
+  'Removes at most `batch` deliveries above `after` and below the floor, and the notifications that have none left. Returns how many, and where the next call begins: while a snapshot is held, what was removed is still in the way.';
+
+create function kairan.prune_batches() returns int language plpgsql as $$
+declare
+  removed int;
+begin
+  delete from kairan.redeliveries r
+  using (
+    select min(pg_snapshot_xmin(coalesce(b.done, '1:1:'))::text::bigint) as below
+    from (select * from kairan.batches b order by b.n desc limit 1) b
+  ) last
+  where r.xid < last.below::text::xid8;
+  -- An instance that was frozen recognises its log by them.
+  delete from kairan.batches b
+  where b.n in (
+    select o.n from kairan.batches o
+    where o.n < (select max(n) from kairan.batches) - 10 and o.at < now() - interval '1 hour'
+    order by o.n limit 10000
+  );
+  get diagnostics removed = row_count;
   return removed;
 end $$;
-comment on function kairan.prune(int) is
-  'Removes at most `batch` deliveries below the floor, and the notifications that have none left. Returns how many.';
-
-create function kairan.prune_lock() returns bigint language sql immutable parallel safe as $$
-  select 118066125103473
-$$;
-comment on function kairan.prune_lock() is 'The advisory lock of who removes what is old.';
+comment on function kairan.prune_batches() is
+  'Removes redeliveries that have been numbered, and up to 10000 batches that are older than an hour. Returns how many batches.';
 
 create function kairan.expire_after(
   since timestamptz,
@@ -78,15 +98,15 @@ begin
   ) next;
 
   -- From the notifications to their deliveries: the other way round it reads all that is pending.
-  update kairan.deliveries d set status = 'failed', error = 'expired'
+  update kairan.numbered d set status = 'f', error = 'expired'
   from (
     select late.seq
     from (
       select id from kairan.notifications n where expires_at > since and expires_at <= reached
     ) expired
     cross join lateral (
-      select d.seq from kairan.deliveries d
-      where d.notification_id = expired.id and d.status = 'pending' and d.seq is not null
+      select d.seq from kairan.numbered d
+      where d.notification_id = expired.id and d.status = 'p'
       for update skip locked
     ) late
   ) late
