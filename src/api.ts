@@ -1,6 +1,6 @@
 import type { Auth } from './auth/auth.ts'
 import type { CallerPlugin } from './auth/caller-routes.ts'
-import type { LevelOf } from './auth/roles.ts'
+import type { Standings } from './auth/standing.ts'
 import type { Tickets } from './auth/tickets.ts'
 import { ticketRoute } from './auth/tickets-routes.ts'
 import type { Config } from './config.ts'
@@ -18,8 +18,9 @@ import type { Traces } from './observe/traces.ts'
 import type { Databases } from './postgres/databases.ts'
 import { publishRoute } from './publish/routes.ts'
 import { createPublisher } from './publish/store.ts'
+import { streamChannelsRoute } from './stream/channel-routes.ts'
 import { createRefusals, type Limits } from './stream/limits.ts'
-import { createExtend } from './stream/presence-store.ts'
+import { createChange, createExtend } from './stream/presence-store.ts'
 import { streamRoute } from './stream/routes.ts'
 import { streamTokenRoute } from './stream/token-routes.ts'
 
@@ -31,7 +32,7 @@ export const createApi = (
     delivery: Delivery
     auth: Auth
     caller: CallerPlugin
-    levelOf: LevelOf
+    standings: Standings
     limits: Limits
     tickets: Tickets
     metrics: Metrics
@@ -42,7 +43,7 @@ export const createApi = (
   },
 ): { routes: Routes } => {
   const { databases, delivery, auth, caller, tickets, report } = parts
-  const { adminRoleLevel } = config
+  const { maxChannels } = config
   const inbox = createInbox(databases.requests)
   return {
     routes: [
@@ -73,11 +74,17 @@ export const createApi = (
         streams: delivery.streams,
         extendElsewhere: createExtend(databases.shared),
       }),
+      streamChannelsRoute({
+        caller,
+        streams: delivery.streams,
+        changeElsewhere: createChange(databases.shared, maxChannels),
+        maxChannels,
+      }),
       inboxRoutes({
         caller,
         inbox,
         receipts: delivery.receipts,
-        asReader: createAsReader(createReaderOf({ levelOf: parts.levelOf, adminRoleLevel })),
+        asReader: createAsReader(createReaderOf(parts.standings, config)),
         turns: createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 }),
       }),
     ],

@@ -1,4 +1,4 @@
-import type { LevelOf } from './auth/roles.ts'
+import type { Standings } from './auth/standing.ts'
 import type { Tickets } from './auth/tickets.ts'
 import type { Config } from './config.ts'
 import { createReceipts } from './inbox/receipts-store.ts'
@@ -37,7 +37,7 @@ export const createDelivery = (
   parts: {
     databases: Databases
     instanceId: string
-    levelOf: LevelOf
+    standings: Standings
     limits: Limits
     clock: Clock
     tickets: Tickets
@@ -78,7 +78,7 @@ export const createDelivery = (
   const streams = createStreams({
     hub,
     log: createLog(database),
-    levelOf: parts.levelOf,
+    standings: parts.standings,
     presence,
     receipts,
     limits: parts.limits,
@@ -88,6 +88,7 @@ export const createDelivery = (
     taken: statuses.taken,
     settings: {
       adminRoleLevel: config.adminRoleLevel,
+      maxChannels: config.maxChannels,
       heartbeatMs: config.heartbeatMs,
       retryMs: config.retryMs,
       maxStreamAgeMs: config.maxStreamAgeMs,

@@ -15,6 +15,7 @@ import type { Metrics } from './observe/metrics.ts'
 import { metricsRoute } from './observe/metrics-routes.ts'
 import type { Database } from './postgres/database.ts'
 import { createPublisher } from './publish/store.ts'
+import type { Streams } from './stream/streams.ts'
 
 /** What operators ask for over HTTP: health, metrics, the description of the API, the dashboard; in `dev` the demo. */
 export const createOperations = (
@@ -24,8 +25,7 @@ export const createOperations = (
     auth: Auth
     caller: CallerPlugin
     metrics: Metrics
-    /** The channels that a user may read now. */
-    channelsOf(userId: string): Promise<string[]>
+    readableOf: Streams['readableOf']
     /** Why the service is not ready; empty when it is. */
     reasons(): string[]
     isDemo: boolean
@@ -52,7 +52,7 @@ export const createOperations = (
         caller,
         store: createAdminStore(database),
         publish: createPublisher(database),
-        channelsOf: parts.channelsOf,
+        readableOf: parts.readableOf,
         isReadOnly: config.dashboard === 'readonly',
         retentionMs: config.retentionMs,
         settings: showConfig(config),

@@ -4,7 +4,7 @@ import { createCaller } from './auth/caller-routes.ts'
 import { createRemoteKeys } from './auth/jwks.ts'
 import { createOriginGuard } from './auth/origins.ts'
 import { defaultRoleLevelQuery } from './auth/roles.ts'
-import { createRoles } from './auth/roles-store.ts'
+import { createStandings } from './auth/standing-store.ts'
 import { createTickets } from './auth/tickets.ts'
 import { createTicketStore } from './auth/tickets-store.ts'
 import type { Config } from './config.ts'
@@ -113,7 +113,7 @@ const createParts = (config: Config, report: Report, options: Options) => {
     url: config.databaseUrl,
     listenUrl: config.databaseListenUrl,
     workers: config.workers,
-    applicationSql: config.roleLevelQuery !== defaultRoleLevelQuery,
+    applicationSql: config.roleLevelQuery !== defaultRoleLevelQuery || config.channelsQuery !== '',
   })
   const clock = createClock()
   const metrics = createMetrics({
@@ -139,7 +139,7 @@ const createParts = (config: Config, report: Report, options: Options) => {
     guard: createOriginGuard(config.corsOrigins),
   })
   const caller = createCaller({ identify: auth.identify, requireStarted: phase.requireStarted })
-  const levelOf = createRoles(databases.shared, config.roleLevelQuery)
+  const standings = createStandings(databases.shared, config)
   const limits = createLimits({
     maxStreams: config.maxStreams,
     maxPerAddress: config.maxStreamsPerAddress,
@@ -148,7 +148,7 @@ const createParts = (config: Config, report: Report, options: Options) => {
     store: createTicketStore(databases.shared),
     maxStreamAgeMs: config.maxStreamAgeMs,
   })
-  const shared = { databases, levelOf, limits, tickets, metrics, traces, report }
+  const shared = { databases, standings, limits, tickets, metrics, traces, report }
   const delivery = createDelivery(config, { ...shared, instanceId, clock })
   const reasons = () => [phase.refusal(), ...delivery.problems()].filter(reason => reason !== null)
   metrics.watch(() => ({ ...delivery.state(), problem: reasons().join('; ') || null }))
@@ -158,7 +158,7 @@ const createParts = (config: Config, report: Report, options: Options) => {
     auth,
     caller,
     metrics,
-    channelsOf: delivery.streams.channelsOf,
+    readableOf: delivery.streams.readableOf,
     reasons,
     isDemo: options.demo === true,
     others: options.worker?.others ?? (() => []),

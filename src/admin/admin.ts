@@ -4,7 +4,11 @@ import type { Facts } from '../observe/metrics.ts'
 export type AdminStore = {
   overview(): Promise<Overview>
   streams(filter: StreamFilter): Promise<{ streams: StreamRow[]; next: string | null }>
-  online(after: string, limit: number): Promise<{ users: OnlineUser[]; next: string | null }>
+  online(
+    channel: string | null,
+    after: string,
+    limit: number,
+  ): Promise<{ users: OnlineUser[]; next: string | null }>
   disconnect(userId: string): Promise<void>
   deliveries(filter: DeliveryFilter): Promise<{ deliveries: DeliveryRow[]; next: string | null }>
   notification(id: string): Promise<NotificationDetail | null>

@@ -1,3 +1,5 @@
+import { isOfApplication } from '../auth/channels.ts'
+import type { Readable } from '../auth/standing.ts'
 import type { DeliveryFacts } from './admin.ts'
 
 /** Why a user did or did not get a notification. */
@@ -22,7 +24,7 @@ export type Explanation = {
  * Explains why a user did or did not get a notification. Of several deliveries it uses the one that reached the user,
  * or could have. `readable` are the channels that the user may read now.
  */
-export const explain = (facts: DeliveryFacts, userId: string, readable: string[]): Explanation => {
+export const explain = (facts: DeliveryFacts, userId: string, readable: Readable): Explanation => {
   const { deliveries, streams } = facts
   const own = deliveries.filter(({ channel }) => readable.includes(channel))
   const best = order.map(status => own.find(delivery => delivery.status === status)).find(Boolean)
@@ -43,12 +45,20 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: string[]
   }
   const addressed = deliveries.map(({ channel }) => channel)
   if (!best) {
-    return addressed.includes('admin-dashboard')
-      ? answer(
+    if (addressed.includes('admin-dashboard')) {
+      return answer(
+        'not_authorised',
+        `It went to ${list(addressed)}, and the role level of ${userId} is too low for admin-dashboard.`,
+      )
+    }
+    const joinable = addressed.find(isOfApplication)
+    return joinable === undefined
+      ? answer('not_addressed', `It went to ${list(addressed)}, which ${userId} does not read.`)
+      : answer(
           'not_authorised',
-          `It went to ${list(addressed)}, and the role level of ${userId} is too low for admin-dashboard.`,
+          `It went to ${list(addressed)}. Now ${userId} is no member of ${joinable}: kairan.members and ` +
+            'CHANNELS_QUERY do not say so. The claim kairan:subscribe of a token is not known here.',
         )
-      : answer('not_addressed', `It went to ${list(addressed)}, which ${userId} does not read.`)
   }
   if (best.status === 'delivered') {
     const whose =

@@ -41,7 +41,11 @@ export const readQuestion = (request: Request) =>
 
 /** Reads the query of `GET /admin/presence`. Throws `bad_request`. */
 export const readOnlinePage = (request: Request) =>
-  readQuery(request, { after: position(optional(isUserId, next)), limit })
+  readQuery(request, {
+    channel: optional(isChannel, channelName),
+    after: position(optional(isUserId, next)),
+    limit,
+  })
 
 /** Reads the body of `POST /admin/disconnect`. Throws `bad_request`. */
 export const readDisconnect = (body: Record<string, unknown>) =>
@@ -59,7 +63,7 @@ const isStreamPosition = (value: string): value is string =>
 
 const userId = `a user id of 1 to ${limits.userId} characters`
 const notificationId = "a notification's id, which is a UUID"
-const channelName = 'a channel, such as user-42 or all-users'
+const channelName = 'a channel, such as user-42, all-users or org-7'
 const next = 'the `next` of an earlier answer'
 
 const limit = wholeNumber(1, limits.rows, 50)

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { CallerPlugin } from '../auth/caller-routes.ts'
 import { admins } from '../auth/channels.ts'
+import type { Readable, Reading } from '../auth/standing.ts'
 import { answer } from '../http/answer.ts'
 import { readObject, requireMembers } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
@@ -25,8 +26,8 @@ export const adminRoutes = (options: {
   caller: CallerPlugin
   store: AdminStore
   publish: Publish
-  /** The channels that a user may read now. */
-  channelsOf(userId: string): Promise<string[]>
+  /** What a user may read now; `asked` are names that have to be looked up in any case. */
+  readableOf(reading: Reading, asked?: readonly string[]): Promise<Readable>
   isReadOnly: boolean
   retentionMs: number
   /** The settings without secrets. */
@@ -47,15 +48,15 @@ export const adminRoutes = (options: {
     .use(options.caller)
     .guard({ caller: { rate: null } })
     .onBeforeHandle(async ({ caller: { userId } }) => {
-      if ((await options.channelsOf(userId)).includes(admins)) return
+      if ((await options.readableOf(byName(userId))).includes(admins)) return
       throw new KairanError('admin_only', 'Only users of the admin role level may do this.')
     })
     .get('/me', ({ caller: { userId } }) => answer({ userId, isReadOnly: options.isReadOnly }))
     .get('/overview', async () => answer(await store.overview()))
     .get('/streams', async ({ request }) => answer(await store.streams(readStreamFilter(request))))
     .get('/presence', async ({ request }) => {
-      const { after, limit } = readOnlinePage(request)
-      return answer(await store.online(after ?? '', limit))
+      const { after, channel, limit } = readOnlinePage(request)
+      return answer(await store.online(channel, after ?? '', limit))
     })
     .get('/deliveries', async ({ request }) =>
       answer(await store.deliveries(readDeliveryFilter(request))),
@@ -67,10 +68,9 @@ export const adminRoutes = (options: {
     })
     .get('/explain', async ({ request }) => {
       const { notification, user } = readQuestion(request)
-      const [facts, readable] = await Promise.all([
-        store.explain(notification, user),
-        options.channelsOf(user),
-      ])
+      const facts = await store.explain(notification, user)
+      const addressed = facts.deliveries.map(({ channel }) => channel)
+      const readable = await options.readableOf(byName(user), addressed)
       return answer(explain(facts, user, readable))
     })
     .get('/system', async () => {
@@ -134,6 +134,9 @@ export const adminRoutes = (options: {
 /** Why instances are not ready, with the details that /readyz leaves out. */
 const problemsOf = (instances: Instance[]): InstanceProblem[] =>
   instances.flatMap(({ id, facts: { problem } }) => (problem ? [{ instanceId: id, problem }] : []))
+
+/** A user without what a token adds. */
+const byName = (userId: string): Reading => ({ userId, subscribes: [] })
 
 const raw = { parse: 'none' } as const
 

@@ -40,11 +40,12 @@ export const createAdminStore = (database: Database): AdminStore => {
         next: rows.length === limit ? (rows.at(-1)?.position ?? null) : null,
       }
     },
-    async online(after, limit) {
+    async online(channel, after, limit) {
       const rows = await ask(
         sql => sql<OnlineUser[]>`
           select user_id as "userId", streams, ${iso(sql, 'since')} as since
-          from kairan.presence where user_id > ${after} order by user_id limit ${limit}`,
+          from ${channel === null ? sql`kairan.presence` : sql`kairan.presence_of(${channel})`}
+          where user_id > ${after} order by user_id limit ${limit}`,
       )
       return {
         users: [...rows],

@@ -14,36 +14,43 @@ export const channelOf = (userId: string) => `user-${userId}`
 export const isUserId = (value: unknown): value is string =>
   typeof value === 'string' && userId.test(value) && value.isWellFormed()
 
-/** Whether this is the name of a channel. */
+/**
+ * Whether this can be the name of a channel: 1 to 250 characters, none of them a space, a comma, a `*` or a
+ * control character; after `user-` comes a user id. `kairan.is_channel` has the same rule in SQL.
+ */
 export const isChannel = (name: unknown): name is string =>
-  name === everyone ||
-  name === admins ||
-  (typeof name === 'string' && name.startsWith('user-') && isUserId(name.slice(5)))
+  typeof name === 'string' &&
+  (name.startsWith('user-')
+    ? isUserId(name.slice(5))
+    : channelName.test(name) && name.isWellFormed())
 
-/** All channels that a user may read. */
-export const readableChannels = (userId: string, roleLevel: number, adminRoleLevel: number) =>
-  roleLevel >= adminRoleLevel
-    ? [channelOf(userId), everyone, admins]
-    : [channelOf(userId), everyone]
+/** Whether the application says who reads this channel. The names of the others say it themselves. */
+export const isOfApplication = (name: string) =>
+  name !== everyone && name !== admins && !name.startsWith('user-') && isChannel(name)
 
-/** Reads `?channels=a,b`. Throws `bad_channels` when it names nothing. */
-export const parseChannels = (asked: string) => {
-  const names = [...new Set(asked.split(',').map(name => name.trim()))].filter(Boolean)
-  if (names.length > 0) return names
+/** Reads `?channels=a,b`, which may be there several times. Throws `bad_channels` when it names nothing. */
+export const parseChannels = (asked: readonly string[]) => {
+  const names = asked.flatMap(list => list.split(',')).map(name => name.trim())
+  const different = [...new Set(names)].filter(Boolean)
+  if (different.length > 0) return different
   throw new KairanError('bad_channels', 'channels is empty. Leave it out to read all that you may.')
 }
 
-/**
- * The channels of a stream: the requested ones, or all that its user may read. Throws `channel_forbidden` when the
- * user may not read a requested one.
- */
-export const chooseChannels = (readable: string[], asked: readonly string[] | undefined) => {
-  const forbidden = asked?.find(name => !readable.includes(name))
-  if (forbidden === undefined) return asked ?? readable
-  throw new KairanError(
-    'channel_forbidden',
-    `You may not read the channel "${forbidden.slice(0, 250)}". You may read ${readable.join(', ')}.`,
-  )
+/** Whether a name is one of these: names, or beginnings that end in `*`. */
+export const matches = (name: string, patterns: readonly string[]) =>
+  patterns.some(pattern => (isBeginning(pattern) ? begins(name, pattern) : name === pattern))
+
+/** Whether this is a beginning that ends in `*`, and not a name. */
+export const isBeginning = (pattern: string) => pattern.endsWith('*')
+
+/** A check for membership in a list of names. Long lists are indexed, because streams check each event. */
+export const among = (names: readonly string[]): ((name: string) => boolean) => {
+  if (names.length <= 8) return name => names.includes(name)
+  const set = new Set(names)
+  return name => set.has(name)
 }
 
+const begins = (name: string, pattern: string) => name.startsWith(pattern.slice(0, -1))
+
 const userId = new RegExp(`^[^\\u0000-\\u0020\\u007f,]{1,${limits.userId}}$`, 'u')
+const channelName = new RegExp(`^[^\\u0000-\\u0020\\u007f,*]{1,${limits.channel}}$`, 'u')

@@ -1,5 +1,5 @@
 import { KairanError } from '../lib/errors.ts'
-import { isUserId } from './channels.ts'
+import { isUserId, matches } from './channels.ts'
 
 /** The user of a request, as in a valid token. */
 export type Identity = {
@@ -9,6 +9,8 @@ export type Identity = {
   expiresAt: number
   /** The channels on which the user may publish: names, or patterns that end in `*`. */
   publishes: readonly string[]
+  /** The application's channels that the token lets the user read, in the same form. */
+  subscribes: readonly string[]
 }
 
 /** The scope that a token needs to publish over HTTP. */
@@ -16,6 +18,9 @@ export const publishScope = 'kairan:publish'
 
 /** The claim that narrows publishing to channels. */
 const channelsClaim = 'kairan:channels'
+
+/** The claim that lets its user read channels of the application. */
+const subscribeClaim = 'kairan:subscribe'
 
 /** Reads the claims of a token with a valid signature. Throws `token_invalid` or `token_expired`. */
 export const readIdentity = (claims: Record<string, unknown>): Identity => {
@@ -34,7 +39,12 @@ export const readIdentity = (claims: Record<string, unknown>): Identity => {
   }
   // Exact to the second: the streams of a token end when it expires.
   if (exp * 1000 <= Date.now()) throw tokenExpired()
-  return { userId: sub, expiresAt: Math.min(exp, endOfTime), publishes: publishable(claims) }
+  return {
+    userId: sub,
+    expiresAt: Math.min(exp, endOfTime),
+    publishes: publishable(claims),
+    subscribes: namesOf(claims[subscribeClaim]),
+  }
 }
 
 /** 31 December 9999. SQL and JavaScript cannot write later dates in the same form. */
@@ -44,19 +54,23 @@ export const tokenExpired = () =>
   new KairanError('token_expired', 'The token has expired: sign in again.')
 
 /** Whether a user may publish on a channel. */
-export const mayPublish = ({ publishes }: Identity, channel: string) =>
-  publishes.some(pattern =>
-    pattern.endsWith('*') ? channel.startsWith(pattern.slice(0, -1)) : channel === pattern,
-  )
+export const mayPublish = ({ publishes }: Identity, channel: string) => matches(channel, publishes)
 
 const publishable = (claims: Record<string, unknown>) => {
   const scopes = [claims.scope, claims.scp].flatMap(words)
   if (!scopes.includes(publishScope)) return []
   const channels = claims[channelsClaim]
-  if (channels === undefined) return ['*']
-  // A claim of another form allows nothing.
-  return Array.isArray(channels) ? channels.filter(name => typeof name === 'string') : []
+  return channels === undefined ? ['*'] : namesOf(channels)
 }
+
+/** A claim of another form allows nothing. */
+const namesOf = (claim: unknown): readonly string[] => {
+  const names = Array.isArray(claim) ? claim.filter(name => typeof name === 'string') : none
+  return names.length > 0 ? names : none
+}
+
+/** Shared: streams keep it. */
+const none: readonly string[] = []
 
 /** Reads scopes: separated by spaces (RFC 8693), or as a list, which some identity providers send. */
 const words = (scope: unknown): unknown[] =>

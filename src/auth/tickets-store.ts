@@ -5,13 +5,14 @@ import type { Grant, TicketStore } from './tickets.ts'
 
 /** Stores tickets in `kairan.tickets` for all instances. Times are those of the database's clock. */
 export const createTicketStore = (database: Database): TicketStore => ({
-  async add(hash, { userId, channels, expiresAt }, seconds) {
+  async add(hash, { userId, channels, expiresAt, subscribes }, seconds) {
     const [row] = await runForClient(
       database,
       sql => sql<{ ends_at: Date }[]>`
-        insert into kairan.tickets (hash, user_id, channels, token_expires_at, ends_at)
+        insert into kairan.tickets (hash, user_id, channels, subscribes, token_expires_at, ends_at)
         values (
           decode(${hash}, 'hex'), ${userId}, ${channels === null ? null : sql.json(channels)},
+          ${sql.json([...subscribes])},
           to_timestamp(${expiresAt}), least(to_timestamp(${expiresAt}), ${after(sql, seconds)})
         )
         returning ends_at`,
@@ -54,11 +55,11 @@ export const createTicketStore = (database: Database): TicketStore => ({
         update kairan.tickets set released_until = ${after(sql, seconds)} where proof = decode(${proof}, 'hex')`,
     )
   },
-  async extend(proof, expiresAt, seconds) {
+  async extend(proof, { expiresAt, subscribes }, seconds) {
     await database.run(
       sql => sql`
         update kairan.tickets
-        set token_expires_at = to_timestamp(${expiresAt}),
+        set token_expires_at = to_timestamp(${expiresAt}), subscribes = ${sql.json([...subscribes])},
           ends_at = least(to_timestamp(${expiresAt}), ${after(sql, seconds)})
         where proof = decode(${proof}, 'hex')`,
     )
@@ -68,6 +69,6 @@ export const createTicketStore = (database: Database): TicketStore => ({
 const after = (sql: Sql, seconds: number) => sql`now() + make_interval(secs => ${seconds})`
 
 const grant = (sql: Sql) => sql`
-  user_id as "userId", channels, extract(epoch from token_expires_at)::float8 as "expiresAt"`
+  user_id as "userId", channels, subscribes, extract(epoch from token_expires_at)::float8 as "expiresAt"`
 
 const first = async (rows: Promise<Grant[]>) => (await rows)[0] ?? null

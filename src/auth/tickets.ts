@@ -8,7 +8,12 @@ export type Grant = {
   expiresAt: number
   /** The channels of the ticket; null for all that the user may read. */
   channels: string[] | null
+  /** The application's channels that the token lets the user read: names, and beginnings that end in `*`. */
+  subscribes: readonly string[]
 }
+
+/** What a ticket takes from a token. */
+export type TokenFacts = Pick<Identity, 'expiresAt' | 'subscribes'>
 
 /** Stores tickets. Tickets and proofs are passed as their hashes, in hex. */
 export type TicketStore = {
@@ -22,8 +27,8 @@ export type TicketStore = {
   release(proof: string, seconds: number): Promise<void>
   /** Removes the ticket that was spent with this proof. */
   forget(proof: string): Promise<void>
-  /** Moves the end of the ticket with this proof: its token now expires later. */
-  extend(proof: string, expiresAt: number, seconds: number): Promise<void>
+  /** Gives the ticket with this proof what another token allows, and until when. */
+  extend(proof: string, token: TokenFacts, seconds: number): Promise<void>
 }
 
 export type Tickets = {
@@ -37,8 +42,8 @@ export type Tickets = {
   release(proof: string): Promise<void>
   /** Removes the ticket of a proof that was sent in a URL, where others may read it. */
   expose(proof: string): Promise<void>
-  /** Lets the stream of a proof reconnect until another token expires, in Unix seconds. */
-  extend(proof: string, expiresAt: number): Promise<void>
+  /** Lets the stream of a proof reconnect until another token expires, with what that token allows. */
+  extend(proof: string, token: TokenFacts): Promise<void>
 }
 
 /** Whether a text can be a ticket. Other services have a parameter of this name, too. */
@@ -63,7 +68,8 @@ export const createTickets = (options: { store: TicketStore; maxStreamAgeMs: num
   return {
     async issue(identity, channels) {
       const ticket = random(32).toString('base64url')
-      const grant = { userId: identity.userId, expiresAt: identity.expiresAt, channels }
+      const { userId, expiresAt, subscribes } = identity
+      const grant = { userId, expiresAt, channels, subscribes }
       return { ticket, expiresAt: await store.add(hashOf(ticket), grant, ticketSeconds) }
     },
     async redeem(ticket, proof) {
@@ -82,7 +88,7 @@ export const createTickets = (options: { store: TicketStore; maxStreamAgeMs: num
     },
     release: proof => store.release(hashOf(proof), releasedSeconds),
     expose: proof => store.forget(hashOf(proof)),
-    extend: (proof, expiresAt) => store.extend(hashOf(proof), expiresAt, returnSeconds),
+    extend: (proof, token) => store.extend(hashOf(proof), token, returnSeconds),
   }
 }
 

@@ -1,5 +1,11 @@
-import { channelOf, everyone, readableChannels } from '../auth/channels.ts'
-import type { LevelOf } from '../auth/roles.ts'
+import { among, channelOf, everyone } from '../auth/channels.ts'
+import {
+  type Readable,
+  type Reading,
+  readableOf,
+  type Standings,
+  tooManyChannels,
+} from '../auth/standing.ts'
 import { KairanError } from '../lib/errors.ts'
 import type { Cursor } from '../log/cursor.ts'
 
@@ -51,23 +57,33 @@ export type Inbox = {
   mark(reader: Reader, change: InboxChange): Promise<Count>
 }
 
-/** Looks up the channels that a user may read now. Throws `unavailable`. */
+/** Looks up the channels that a user may read now, by name. Throws `too_many_channels` and `unavailable`. */
 export const createReaderOf =
-  (options: { levelOf: LevelOf; adminRoleLevel: number }) =>
-  async (userId: string): Promise<Reader> => {
+  (standings: Standings, options: { adminRoleLevel: number; maxChannels: number }) =>
+  async (reading: Reading): Promise<Reader> => {
+    const { userId } = reading
+    const { maxChannels } = options
+    let readable: Readable
+    let count: number
     try {
-      const level = await options.levelOf(userId)
-      return { userId, channels: readableChannels(userId, level, options.adminRoleLevel) }
+      readable = readableOf(reading, await standings.of(userId), options.adminRoleLevel)
+      count = readable.isCut ? await standings.count(userId) : readable.names.length
     } catch (cause) {
-      throw new KairanError('unavailable', 'Role levels cannot be looked up now. Try again soon.', {
-        retryAfter: 2,
-        cause,
-      })
+      throw new KairanError(
+        'unavailable',
+        'Your channels cannot be looked up now. Try again soon.',
+        {
+          retryAfter: 2,
+          cause,
+        },
+      )
     }
+    if (!readable.isCut && count <= maxChannels) return { userId, channels: readable.names }
+    throw tooManyChannels(count, maxChannels, 'An inbox shows no more either.')
   }
 
 /** Runs `work` with the channels that a user may read. Throws `unavailable`, and the error that the work throws. */
-export type AsReader = <T>(userId: string, work: (reader: Reader) => Promise<T>) => Promise<T>
+export type AsReader = <T>(reading: Reading, work: (reader: Reader) => Promise<T>) => Promise<T>
 
 /** How often the work is repeated because the user lost a channel meanwhile. */
 const mostAttempts = 3
@@ -77,14 +93,15 @@ const mostAttempts = 3
  * repeated: it may have read what was published there after the loss.
  */
 export const createAsReader =
-  (readerOf: (userId: string) => Promise<Reader>): AsReader =>
-  async (userId, work) => {
+  (readerOf: (reading: Reading) => Promise<Reader>): AsReader =>
+  async (reading, work) => {
     for (let attempt = 1; attempt <= mostAttempts; attempt++) {
-      const reader = await readerOf(userId)
+      const reader = await readerOf(reading)
       const result = await work(reader)
-      if (reader.channels.every(channel => isOwn(channel, userId))) return result
-      const now = await readerOf(userId)
-      if (reader.channels.every(channel => now.channels.includes(channel))) return result
+      if (reader.channels.every(channel => isOwn(channel, reading.userId))) return result
+      const now = await readerOf(reading)
+      const isLeft = among(now.channels)
+      if (reader.channels.every(isLeft)) return result
     }
     throw new KairanError('unavailable', 'Your channels change too fast. Try again soon.', {
       retryAfter: 2,

@@ -25,8 +25,8 @@ type Options = {
  * notifications, and `POST /notifications/receipts` confirms that notifications have arrived.
  */
 export const inboxRoutes = (options: Options) => {
-  const asReader: AsReader = (userId, work) =>
-    options.turns.run(userId, () => options.asReader(userId, work))
+  const asReader: AsReader = (reading, work) =>
+    options.turns.run(reading.userId, () => options.asReader(reading, work))
   const budget = createAnswerBudget({
     mostBytes: 64 * 1024 * 1024,
     mostBytesPerUser: 8 * 1024 * 1024,
@@ -37,10 +37,11 @@ export const inboxRoutes = (options: Options) => {
     .use(options.caller)
     .get(
       '/notifications',
-      async ({ caller: { userId }, request }) => {
+      async ({ caller, request }) => {
+        const { userId } = caller
         const query = readInboxQuery(request)
         budget.require(userId)
-        const page = await asReader(userId, reader => options.inbox.page(reader, query))
+        const page = await asReader(caller, reader => options.inbox.page(reader, query))
         const { items, next, ...count } = page
         // The notifications are JSON already. They are not parsed, so that numbers keep all their digits.
         const rest = JSON.stringify({
@@ -57,20 +58,20 @@ export const inboxRoutes = (options: Options) => {
     )
     .post(
       '/notifications/read',
-      async ({ caller: { userId }, request }) => {
+      async ({ caller, request }) => {
         const { object } = await readObject(request, maxBytes)
         const change = readInboxChange(object)
-        const count = await asReader(userId, reader => options.inbox.mark(reader, change))
-        return answer(answerOf(count), { headers: headersOf(count, userId) })
+        const count = await asReader(caller, reader => options.inbox.mark(reader, change))
+        return answer(answerOf(count), { headers: headersOf(count, caller.userId) })
       },
       { caller: { rate }, parse: 'none' },
     )
     .post(
       '/notifications/receipts',
-      async ({ caller: { userId }, request }) => {
+      async ({ caller, request }) => {
         const { object } = await readObject(request, maxBytes)
         const ids = readReceipt(object)
-        await asReader(userId, reader => options.receipts.confirm(reader, ids))
+        await asReader(caller, reader => options.receipts.confirm(reader, ids))
         return new Response(null, { status: 204, headers: uncached })
       },
       { caller: { rate }, parse: 'none' },

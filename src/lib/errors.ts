@@ -2,6 +2,7 @@
 export const statuses = {
   bad_request: 400,
   bad_channels: 400,
+  too_many_channels: 400,
   bad_cursor: 400,
   bad_notification: 400,
   token_missing: 401,

@@ -5,6 +5,8 @@
 export const limits = {
   /** Characters of a user id. */
   userId: 200,
+  /** Characters of a channel's name. */
+  channel: 250,
   /** Characters of a notification's type. */
   type: 200,
   /** Characters of a dedupeKey. */

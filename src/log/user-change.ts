@@ -4,29 +4,56 @@ import { isObject, parseObject } from '../lib/json.ts'
 export type InboxControl = { type: 'read' | 'unread'; [key: string]: unknown }
 
 /** What an instance has to know of a user whose streams may be open here. */
-export type UserChange = { userId: string } & (
-  | { action: 'reauthorize' }
-  | { action: 'disconnect' }
-  | { action: 'replace'; streamId: string }
-  | { action: 'extend'; streamId: string; expiresAt: number }
-  | { action: 'inbox'; control: InboxControl }
-)
+export type UserChange =
+  /** Of everybody, when `userIds` is null. */
+  | { action: 'reauthorize'; userIds: readonly string[] | null }
+  | { userId: string; action: 'disconnect' }
+  | { userId: string; action: 'replace'; streamId: string }
+  | ({ userId: string; action: 'extend'; streamId: string } & Token)
+  | {
+      userId: string
+      action: 'channels'
+      streamId: string
+      add: readonly string[]
+      remove: readonly string[]
+    }
+  | { userId: string; action: 'inbox'; control: InboxControl }
+
+type Token = { expiresAt: number; subscribes: readonly string[] }
 
 /** Reads what `kairan.tell` wrote or sent; null when it is not understood. */
 export const parseUserChange = (text: string): UserChange | null => {
-  const { action, userId, streamId, expiresAt, control } = parseObject(text) ?? {}
+  const change = parseObject(text) ?? {}
+  const { action, userId, streamId, control } = change
+  if (action === 'reauthorize') return readReauthorize(change)
   if (typeof userId !== 'string') return null
-  if (action === 'reauthorize' || action === 'disconnect') return { userId, action }
+  if (action === 'disconnect') return { userId, action }
   if (action === 'inbox') {
     return isInboxControl(control) ? { userId, action, control } : null
   }
   if (typeof streamId !== 'string') return null
   if (action === 'replace') return { userId, action, streamId }
-  if (action === 'extend' && typeof expiresAt === 'number') {
-    return { userId, action, streamId, expiresAt }
+  if (action === 'extend') {
+    const { expiresAt, subscribes } = change
+    if (typeof expiresAt !== 'number' || !isNames(subscribes)) return null
+    return { userId, action, streamId, expiresAt, subscribes }
+  }
+  if (action === 'channels') {
+    const { add, remove } = change
+    return isNames(add) && isNames(remove) ? { userId, action, streamId, add, remove } : null
   }
   return null
 }
+
+const readReauthorize = ({ userId, userIds }: Record<string, unknown>): UserChange | null => {
+  const action = 'reauthorize'
+  if (typeof userId === 'string') return { action, userIds: [userId] }
+  if (isNames(userIds)) return { action, userIds }
+  return userId === undefined && userIds === undefined ? { action, userIds: null } : null
+}
+
+const isNames = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every(name => typeof name === 'string')
 
 const isInboxControl = (value: unknown): value is InboxControl =>
   isObject(value) && (value.type === 'read' || value.type === 'unread')

@@ -74,7 +74,7 @@ begin
     select oid::regprocedure as name from pg_proc
     where pronamespace = 'kairan'::regnamespace and pg_has_role(proowner, 'usage')
       and (prorettype = 'trigger'::regtype and proname <> 'check_notification'
-        or proname in ('examine', 'published_as', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server'))
+        or proname in ('examine', 'published_as', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server', 'presence_of'))
       and not (prosecdef and fixed = any(coalesce(proconfig, '{}')))
   loop
     execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', item.name);
@@ -129,10 +129,10 @@ begin
         ('schema', '^kairan$', 'kairan_publisher', '{USAGE}'),
         ('schema', '^kairan$', 'kairan_reader', '{USAGE}'),
 
-        ('table', '^(migrations|roles)$', 'kairan_service', '{SELECT}'),
+        ('table', '^(migrations|roles|members)$', 'kairan_service', '{SELECT}'),
         ('table', '^(log_state|locks)$', 'kairan_service', '{SELECT,UPDATE}'),
         ('table', '^notifications$', 'kairan_service', '{SELECT,INSERT,DELETE}'),
-        ('table', '^(?!(migrations|roles|log_state|locks|notifications)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
+        ('table', '^(?!(migrations|roles|members|log_state|locks|notifications)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
         ('sequence', '^', 'kairan_service', '{SELECT,USAGE,UPDATE}'),
         ('sequence', '^(max_event_bytes|awake_until)$', 'kairan_publisher', '{SELECT}'),
         ('routine', '^(?!publish_row$)', 'kairan_service', '{EXECUTE}'),
@@ -141,7 +141,8 @@ begin
 
         ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}'),
         -- What kairan.deliveries shows besides the table.
-        ('routine', '^unnumbered$', 'kairan_reader', '{EXECUTE}')
+        ('routine', '^unnumbered$', 'kairan_reader', '{EXECUTE}'),
+        ('routine', '^presence_of$', 'kairan_reader', '{EXECUTE}')
     ),
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.

@@ -2,6 +2,7 @@ import { connect, type Sql } from './connect.ts'
 import { grantRoles } from './grants.ts'
 import inbox from './schema/inbox.sql' with { type: 'text' }
 import log from './schema/log.sql' with { type: 'text' }
+import members from './schema/members.sql' with { type: 'text' }
 import presence from './schema/presence.sql' with { type: 'text' }
 import publish from './schema/publish.sql' with { type: 'text' }
 import publishRow from './schema/publish-row.sql' with { type: 'text' }
@@ -22,6 +23,7 @@ const schema = [
   tickets,
   users,
   roles,
+  members,
   presence,
   inbox,
   receipts,

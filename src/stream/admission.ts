@@ -1,5 +1,6 @@
 import { type Auth, mayBeOfOthers } from '../auth/auth.ts'
-import { chooseChannels, parseChannels } from '../auth/channels.ts'
+import { parseChannels } from '../auth/channels.ts'
+import { forbidden } from '../auth/standing.ts'
 import { isTicket, type Tickets } from '../auth/tickets.ts'
 import { KairanError } from '../lib/errors.ts'
 import { type Cursor, isOfStream, readLastEventId } from '../log/cursor.ts'
@@ -23,6 +24,8 @@ export type Wish = {
 export type Admission = {
   userId: string
   expiresAt: number
+  /** The application's channels that the token lets the user read. */
+  subscribes: readonly string[]
   asked: readonly string[] | undefined
   /** The proof that the stream adds to its ids; null without a ticket. */
   proof: string | null
@@ -40,7 +43,7 @@ export const readWish = (request: Request): Wish => {
   return {
     cursor: cursor ? readLastEventId(cursor) : null,
     isReturning: Boolean(cursor && isOfStream(cursor)),
-    asked: channels.length === 0 ? undefined : parseChannels(channels.join()),
+    asked: channels.length === 0 ? undefined : parseChannels(channels),
     ticket: givenOf(query, 'ticket'),
     proof: inHeader.proof,
     exposed: inUrl.proof,
@@ -68,8 +71,8 @@ export const admit = async (
   const header = request.headers.get('authorization')
   if (!isOurs || header !== null) {
     try {
-      const { userId, expiresAt } = await auth.identify(request)
-      return { userId, expiresAt, asked, proof: null, isFirst: false }
+      const { userId, expiresAt, subscribes } = await auth.identify(request)
+      return { userId, expiresAt, subscribes, asked, proof: null, isFirst: false }
     } catch (error) {
       if (ticket === null || !isForeign(error) || !mayBeOfOthers(header)) throw error
     }
@@ -77,7 +80,7 @@ export const admit = async (
   const { channels, ...grant } = await tickets.redeem(ticket, proof)
   return {
     ...grant,
-    asked: channels ? chooseChannels(channels, asked) : asked,
+    asked: channels ? narrow(channels, asked) : asked,
     // Other clients can be told apart, and get a new ticket.
     isFirst: proof === null && (request.headers.get('accept')?.includes('event-stream') ?? false),
   }
@@ -87,3 +90,9 @@ export const admit = async (
 const isForeign = (error: unknown) =>
   error instanceof KairanError &&
   ['token_missing', 'token_invalid', 'origin_forbidden'].includes(error.code)
+
+const narrow = (channels: readonly string[], asked: readonly string[] | undefined) => {
+  const bad = asked?.find(name => !channels.includes(name))
+  if (bad !== undefined) throw forbidden(bad, channels)
+  return asked ?? channels
+}

@@ -1,3 +1,4 @@
+import { among } from '../auth/channels.ts'
 import { type Cursor, formatCursor } from '../log/cursor.ts'
 import { controlFrame, type Event, frameOf } from '../log/event.ts'
 import type { Log, Page } from '../log/log.ts'
@@ -150,7 +151,8 @@ async function* writePage(page: Page, subscription: Subscription, parts: Backlog
     return
   }
   // Its user may have lost a channel since the page was read.
-  const events = page.events.filter(({ channel }) => subscription.channels.includes(channel))
+  const isOpen = among(subscription.channels)
+  const events = page.events.filter(event => isOpen(event.channel) && subscription.isFor(event))
   yield* write(events.map(parts.hub.frameOf), subscription, parts)
   subscription.advanceTo(page.end)
 }

@@ -1,3 +1,4 @@
+import { among } from '../auth/channels.ts'
 import { Members } from '../lib/multi-map.ts'
 import { type Event, type Frame, frameOf, heartbeatFrame } from '../log/event.ts'
 import { createRecent, type Recent } from '../log/recent.ts'
@@ -39,7 +40,7 @@ export const createHub = (options: {
   recentEvents: number
   recentBytes: number
 }): Hub => {
-  const channels = new Members<Subscription>()
+  const members = new Members<Subscription>()
   const open = new Set<Subscription>()
   const users = new Members<Subscription>()
   let frames = new WeakMap<Event, Frame>()
@@ -52,11 +53,11 @@ export const createHub = (options: {
   }
 
   const enter = (subscription: Subscription) => {
-    for (const channel of subscription.channels) channels.add(channel, subscription)
+    for (const channel of subscription.channels) members.add(channel, subscription)
   }
 
   const leave = (subscription: Subscription) => {
-    for (const channel of subscription.channels) channels.remove(channel, subscription)
+    for (const channel of subscription.channels) members.remove(channel, subscription)
   }
 
   const frame = (event: Event) => {
@@ -69,7 +70,7 @@ export const createHub = (options: {
 
   const push = (event: Event) => {
     let made: Frame | null = null
-    for (const subscription of channels.of(event.channel)) {
+    for (const subscription of members.of(event.channel)) {
       made ??= frame(event)
       subscription.push(made)
     }
@@ -123,9 +124,12 @@ export const createHub = (options: {
     subscriptions: userId => [...(userId === undefined ? open : users.of(userId))],
     move(subscription, channels) {
       if (!open.has(subscription)) return
-      leave(subscription)
-      subscription.moveTo(channels)
-      enter(subscription)
+      const before = subscription.channels
+      const isNew = among(channels)
+      const wasThere = among(before)
+      subscription.moveTo(channels, head)
+      for (const name of before) if (!isNew(name)) members.remove(name, subscription)
+      for (const name of channels) if (!wasThere(name)) members.add(name, subscription)
     },
     heartbeat(quietMs) {
       const before = Date.now() - quietMs

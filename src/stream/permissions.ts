@@ -1,50 +1,92 @@
-import { readableChannels } from '../auth/channels.ts'
-import type { LevelOf } from '../auth/roles.ts'
+import {
+  forbidden,
+  type Readable,
+  type Reading,
+  readableOf,
+  type Standing,
+  type Standings,
+  tooManyChannels,
+} from '../auth/standing.ts'
 import { createLane } from '../lib/lane.ts'
+import {
+  type ChannelChange,
+  type Choice,
+  changed,
+  choiceOf,
+  chosen,
+  isOfAll,
+  namedIn,
+} from './choice.ts'
 import type { Hub } from './hub.ts'
 import type { Subscription } from './subscription.ts'
 
-/** Which channels the users of open streams may read. It follows changes of role levels. */
+/** Which channels the users of open streams may read. It follows changes of rights. */
 export type Access = {
   /**
-   * The channels that a user may read by the current role level. If it changes during the look-up, it is
-   * looked up again. Throws what the look-up threw.
+   * What a user may read now. `asked` are names that have to be looked up even when the user has more than
+   * MAX_CHANNELS. If the rights change during the look-up, they are looked up again. Throws what the look-up threw.
    */
-  channelsOf(userId: string): Promise<string[]>
+  readableOf(reading: Reading, asked?: readonly string[]): Promise<Readable>
   /**
-   * Looks up the channels of a user's open streams again, or of all open streams; they send nothing until then.
+   * The channels of a stream that asks for these; undefined asks for all. Throws `channel_forbidden`,
+   * `too_many_channels`, and what the look-up threw.
    */
-  reauthorize(userId?: string): Promise<void>
+  choose(reading: Reading, asked: readonly string[] | undefined): Promise<readonly string[]>
+  /**
+   * Adds and removes channels of an open stream, and resolves with its channels. Throws `channel_forbidden`,
+   * `too_many_channels`, and what the look-up threw.
+   */
+  change(subscription: Subscription, by: Reading, change: ChannelChange): Promise<readonly string[]>
+  /** The same for a change that another instance has allowed: what may not be read is left out. */
+  apply(subscription: Subscription, change: ChannelChange): void
+  /**
+   * Looks up the channels of these users' open streams again, of all streams when it is null. The streams send
+   * nothing until then.
+   */
+  reauthorize(userIds: readonly string[] | null): Promise<void>
 }
+
+/** So many users are rechecked in one turn of the event loop: each turn takes a few milliseconds. */
+const usersAtOnce = 500
 
 /** Keeps the channels of the hub's subscriptions to what their users may read. */
 export const createAccess = (options: {
   hub: Hub
-  levelOf: LevelOf
+  standings: Standings
   adminRoleLevel: number
-  /** Ends a stream whose role level can't be looked up. */
+  /** How many channels a stream may have. */
+  maxChannels: number
+  /** Ends a stream whose rights can't be looked up. */
   unavailable(subscription: Subscription): void
   /** Ends a stream that has no channel left. */
   revoke(subscription: Subscription): void
+  /** Ends a stream that would have more than `maxChannels`. */
+  overfull(subscription: Subscription): void
+  /** Called when a stream has other channels. */
+  moved(subscription: Subscription): void
   failed(error: unknown): void
 }): Access => {
-  const { hub, levelOf } = options
+  const { hub, standings, adminRoleLevel, maxChannels } = options
   /** The look-ups under way, by user: one update of roles can concern everybody who is online. */
   const lookUps = new Map<string, Set<LookUp>>()
   /** The rechecks that are under way, by user: at most two. */
   const rechecks = new Map<string, Recheck[]>()
   /** Look-ups that no request waits for leave room for those that one waits for. */
-  const lane = createLane(levelOf.atOnce ?? 4)
+  const lane = createLane(standings.atOnce)
 
-  const channelsOf = async (userId: string): Promise<string[]> => {
+  /** The standing of a user, with those of the `asked` channels that its list may lack. */
+  const standingOf = async (userId: string, asked: () => readonly string[]): Promise<Standing> => {
     const lookUp = { isStale: false }
     const under = lookUps.get(userId) ?? new Set()
     lookUps.set(userId, under.add(lookUp))
     try {
       for (;;) {
         lookUp.isStale = false
-        const channels = readableChannels(userId, await levelOf(userId), options.adminRoleLevel)
-        if (!lookUp.isStale) return channels
+        const standing = await standings.of(userId)
+        const complete = standing.isCut
+          ? { ...standing, channels: await standings.pick(userId, asked()) }
+          : standing
+        if (!lookUp.isStale) return complete
       }
     } finally {
       under.delete(lookUp)
@@ -52,20 +94,45 @@ export const createAccess = (options: {
     }
   }
 
-  const narrow = (subscription: Subscription, channels: string[]) => {
-    const { asked } = subscription
-    const kept = asked ? channels.filter(channel => asked.includes(channel)) : channels
-    if (kept.length === 0) options.revoke(subscription)
-    else if (`${kept}` !== `${subscription.channels}`) hub.move(subscription, kept)
+  const readable = async (reading: Reading, asked: readonly string[] = []) =>
+    readableOf(reading, await standingOf(reading.userId, () => asked), adminRoleLevel)
+
+  const requireFew = async (
+    { userId }: Reading,
+    choice: Choice,
+    channels: readonly string[],
+    isCut: boolean,
+  ) => {
+    if (!isOverfull(choice, channels, isCut)) return
+    const count = isCut && isOfAll(choice) ? await standings.count(userId) : channels.length
+    throw tooManyChannels(count, maxChannels, 'Name those that you want, as ?channels=a,b.')
+  }
+
+  const isOverfull = (choice: Choice, channels: readonly string[], isCut: boolean) =>
+    channels.length > maxChannels || (isCut && isOfAll(choice))
+
+  /** Gives a stream the channels that its user may read. */
+  const narrow = (subscription: Subscription, standing: Standing) => {
+    const { choice } = subscription
+    const channels = chosen(choice, readableOf(subscription, standing, adminRoleLevel))
+    const had = subscription.channels
+    if (isOverfull(choice, channels, standing.isCut)) options.overfull(subscription)
+    else if (channels.length === 0 && had.length > 0 && namedIn(choice).length > 0) {
+      options.revoke(subscription)
+    } else if (!isSame(channels, had)) {
+      hub.move(subscription, channels)
+      options.moved(subscription)
+    }
   }
 
   /** Gives a user's streams the current channels, and looks again while `isStale` says that they have changed. */
   const recheck = async (userId: string, isStale: () => boolean) => {
+    const asked = () => hub.subscriptions(userId).flatMap(({ choice }) => namedIn(choice))
     try {
-      let channels: string[]
-      do channels = await lane(() => channelsOf(userId))
+      let standing: Standing
+      do standing = await lane(() => standingOf(userId, asked))
       while (isStale())
-      for (const subscription of hub.subscriptions(userId)) narrow(subscription, channels)
+      for (const subscription of hub.subscriptions(userId)) narrow(subscription, standing)
     } catch (error) {
       // If the look-up fails, end the streams: they are authorised again when they reconnect.
       options.failed(error)
@@ -74,7 +141,7 @@ export const createAccess = (options: {
   }
 
   /**
-   * The level of this user may have changed: until it is known, the streams send nothing. The second of two
+   * The rights of this user may have changed: until they are known, the streams send nothing. The second of two
    * changes does not wait for the look-up of the first. A third one shares the second, which then looks again.
    */
   const recheckHeld = async (userId: string): Promise<void> => {
@@ -115,26 +182,83 @@ export const createAccess = (options: {
     else rechecks.delete(userId)
   }
 
+  const online = () => [...new Set(hub.subscriptions().map(({ userId }) => userId))]
+
   /**
-   * Changes may have been missed: any stream may have lost a channel before the events that follow, so all are
-   * held until their users have been looked up.
+   * All streams are held at once, as the events that follow may be of channels that they have left. The look-ups begin
+   * in several turns, so that nothing else waits for long.
    */
-  const recheckAll = async () => {
-    const users = new Set(hub.subscriptions().map(({ userId }) => userId))
-    await Promise.all([...users].map(recheckHeld))
+  const recheckMany = async (userIds: readonly string[]) => {
+    const held = userIds.map(userId => ({ userId, streams: hub.subscriptions(userId) }))
+    for (const { streams } of held) for (const stream of streams) stream.hold(hub.head)
+    const settled: Promise<void>[] = []
+    for (let at = 0; at < held.length; at += usersAtOnce) {
+      if (at > 0) await new Promise<void>(resolve => setImmediate(resolve))
+      for (const { userId, streams } of held.slice(at, at + usersAtOnce)) {
+        settled.push(
+          recheckHeld(userId).then(() => {
+            for (const stream of streams) stream.release()
+          }),
+        )
+      }
+    }
+    await Promise.all(settled)
+  }
+
+  const markStale = (userIds: readonly string[] | null) => {
+    const stale = userIds?.map(userId => lookUps.get(userId) ?? []) ?? lookUps.values()
+    for (const some of stale) for (const lookUp of some) lookUp.isStale = true
+  }
+
+  const reauthorize = (userIds: readonly string[] | null) => {
+    markStale(userIds)
+    const [userId, ...others] = userIds ?? online()
+    if (userId === undefined) return Promise.resolve()
+    return others.length === 0 ? recheckHeld(userId) : recheckMany([userId, ...others])
+  }
+
+  const apply = (subscription: Subscription, change: ChannelChange) => {
+    subscription.choose(changed(subscription.choice, change))
+    return reauthorize([subscription.userId])
   }
 
   return {
-    channelsOf,
-    reauthorize(userId) {
-      const stale = userId === undefined ? lookUps.values() : [lookUps.get(userId) ?? []]
-      for (const some of stale) for (const lookUp of some) lookUp.isStale = true
-      return userId === undefined ? recheckAll() : recheckHeld(userId)
+    readableOf: readable,
+    async choose(reading, asked) {
+      if (asked && asked.length > maxChannels) {
+        throw tooManyChannels(asked.length, maxChannels, 'Open several streams, or name fewer.')
+      }
+      const may = await readable(reading, asked)
+      const bad = asked?.find(name => !may.includes(name))
+      if (bad !== undefined) throw forbidden(bad, may.names)
+      const choice = choiceOf(asked)
+      const channels = chosen(choice, may)
+      await requireFew(reading, choice, channels, may.isCut)
+      return channels
     },
+    async change(subscription, by, change) {
+      for (const reading of [by, subscription]) {
+        const may = await readable(reading, change.add)
+        const bad = change.add.find(name => !may.includes(name))
+        if (bad !== undefined) throw forbidden(bad, may.names)
+      }
+      const after = new Set([...subscription.channels, ...change.add])
+      for (const name of change.remove) after.delete(name)
+      if (after.size > maxChannels) {
+        throw tooManyChannels(after.size, maxChannels, 'Remove some, or open another stream.')
+      }
+      await apply(subscription, change)
+      return subscription.channels
+    },
+    apply: (subscription, change) => void apply(subscription, change),
+    reauthorize,
   }
 }
 
-/** One question for a role level. What it answers does not count if the level has changed meanwhile. */
+const isSame = (some: readonly string[], others: readonly string[]) =>
+  some.length === others.length && some.every((name, index) => name === others[index])
+
+/** One question for the rights of a user. What it answers does not count if they have changed meanwhile. */
 type LookUp = { isStale: boolean }
 
 /** A user's streams that are held until their channels have been looked up. `done` never rejects. */

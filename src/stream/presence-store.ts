@@ -4,7 +4,7 @@ import { createWorkLoop } from '../lib/work-loop.ts'
 import type { Facts } from '../observe/metrics.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
-import type { OpenStream, Presence } from './presence.ts'
+import type { ChangeElsewhere, ExtendElsewhere, OpenStream, Presence } from './presence.ts'
 
 export type InstancePresence = Presence & {
   start(): void
@@ -144,14 +144,30 @@ export const createPresence = (options: {
   }
 }
 
-/** Tells the instance that has this stream of the user when its token ends. False when no instance has it. */
+/** Tells the instance that has a stream of this user of another token; false when no instance has it. */
 export const createExtend =
-  (database: Database) =>
-  async (streamId: string, userId: string, expiresAt: number): Promise<boolean> => {
+  (database: Database): ExtendElsewhere =>
+  async (streamId, { userId, expiresAt, subscribes }) => {
     const [row] = await runForClient(
       database,
       sql => sql<{ told: boolean }[]>`
-        select kairan.extend_stream(${streamId}, ${userId}, ${expiresAt}) as told`,
+        select kairan.extend_stream(
+          ${streamId}, ${userId}, ${expiresAt}, ${sql.json([...subscribes])}
+        ) as told`,
     )
     return row?.told === true
+  }
+
+/** Tells the instance that has a stream of this user to add and to remove channels. */
+export const createChange =
+  (database: Database, maxChannels: number): ChangeElsewhere =>
+  async (streamId, userId, { add, remove }) => {
+    const [row] = await runForClient(
+      database,
+      sql => sql<{ channels: string[] | null }[]>`
+        select kairan.change_stream(
+          ${streamId}, ${userId}, ${sql.json([...add])}, ${sql.json([...remove])}, ${maxChannels}
+        ) as channels`,
+    )
+    return row?.channels ?? null
   }

@@ -1,19 +1,21 @@
-import { channelOf, chooseChannels } from '../auth/channels.ts'
-import type { LevelOf } from '../auth/roles.ts'
+import { channelOf } from '../auth/channels.ts'
+import type { Identity } from '../auth/identity.ts'
+import type { Standings } from '../auth/standing.ts'
 import type { Tickets } from '../auth/tickets.ts'
 import type { Receipts } from '../inbox/receipts.ts'
-import { messageOf } from '../lib/errors.ts'
+import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Cursor } from '../log/cursor.ts'
 import { controlFrame, reconnectFrame, replacedFrame } from '../log/event.ts'
 import type { Log } from '../log/log.ts'
 import type { UserChange } from '../log/user-change.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { ChannelChange } from './choice.ts'
 import { createCoalesce } from './coalesce.ts'
 import type { Hub } from './hub.ts'
 import { createLifetimes } from './lifetimes.ts'
 import type { Limits } from './limits.ts'
-import { createAccess } from './permissions.ts'
+import { type Access, createAccess } from './permissions.ts'
 import type { OpenStream, Presence } from './presence.ts'
 import type { Queued } from './queue.ts'
 import { jitter, type StreamParts, stream } from './stream.ts'
@@ -32,32 +34,39 @@ export type StreamRequest = Omit<ConnectionFacts, 'endsAt'> & {
 
 export type Streams = {
   /**
-   * Opens a stream. Throws `channel_forbidden`, what the role level's look-up threw, or an AbortError when the
-   * client has left meanwhile.
+   * Opens a stream. Throws `channel_forbidden`, `too_many_channels`, what the look-up of the rights threw, or an
+   * AbortError when the client has left meanwhile.
    */
   open(request: StreamRequest): Promise<AsyncGenerator<Uint8Array, void>>
   /**
    * Looks up the channels of a user's open streams again, or of all open streams; they send nothing until then.
    */
   reauthorize(userId?: string): Promise<void>
+  /** Gives a stream of this user another token, and looks up its channels again. False when it is not open here. */
+  extend(streamId: string, identity: Token): boolean
   /**
-   * Gives a stream of this user a new end, in Unix seconds, and looks up its channels again. False when it
-   * is not open here.
+   * Adds and removes channels of a stream of this user, and resolves with its channels; with null when it is not open
+   * here. Throws `channel_forbidden`, `too_many_channels`, and what the look-up threw.
    */
-  extend(streamId: string, userId: string, expiresAt: number): boolean
+  change(
+    streamId: string,
+    identity: Token,
+    change: ChannelChange,
+  ): Promise<readonly string[] | null>
   /** Applies a change of a user to the user's open streams. */
   apply(change: UserChange): void
-  /** The channels that a user may read now. Throws what the role level's look-up threw. */
-  channelsOf(userId: string): Promise<string[]>
+  readableOf: Access['readableOf']
   start(): void
   /** Ends all streams, each at its own moment within `ms`, and resolves when they have ended. */
   drain(ms: number): Promise<void>
 }
 
+type Token = Pick<Identity, 'userId' | 'expiresAt' | 'subscribes'>
+
 export type StreamsOptions = {
   hub: Hub
   log: Log
-  levelOf: LevelOf
+  standings: Standings
   presence: Presence
   receipts: Receipts
   metrics: Pick<Metrics, 'streamOpened' | 'streamEnded' | 'gap' | 'lagging'>
@@ -72,6 +81,8 @@ export type StreamsOptions = {
 
 export type StreamSettings = {
   adminRoleLevel: number
+  /** How many channels a stream may have. */
+  maxChannels: number
   heartbeatMs: number
   /** Mean of the jittered `retry:`. */
   retryMs: number
@@ -112,10 +123,14 @@ export const createStreams = (options: StreamsOptions): Streams => {
 
   const access = createAccess({
     hub,
-    levelOf: options.levelOf,
+    standings: options.standings,
     adminRoleLevel: settings.adminRoleLevel,
+    maxChannels: settings.maxChannels,
     unavailable: subscription => sendAway(subscription, 'unavailable'),
     revoke,
+    // Its client returns, and is told how many there are.
+    overfull: subscription => sendAway(subscription, 'too_many_channels'),
+    moved: subscription => presence.opened(describe(subscription)),
     failed,
   })
 
@@ -183,20 +198,20 @@ export const createStreams = (options: StreamsOptions): Streams => {
     }
   }
 
-  const extend = (streamId: string, userId: string, expiresAt: number) => {
-    const subscription = find(streamId, userId)
+  const extend = (streamId: string, token: Token) => {
+    const subscription = find(streamId, token.userId)
     if (!subscription) return false
-    subscription.extendTo(expiresAt)
+    subscription.extendTo(token)
     const { proof } = subscription
-    if (proof !== null) options.tickets.extend(proof, expiresAt).catch(ticketFailed)
-    void access.reauthorize(userId)
+    if (proof !== null) options.tickets.extend(proof, token).catch(ticketFailed)
+    void access.reauthorize([token.userId])
     return true
   }
 
   return {
     async open({ cursor, isReturning, askedAt, signal, ...facts }) {
       const { userId } = facts
-      const channels = chooseChannels(await access.channelsOf(userId), facts.asked)
+      const channels = await access.choose(facts, facts.asked)
       // Nobody would read its frames, and so nothing would end it.
       signal.throwIfAborted()
       const endsAt = Date.now() + settings.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
@@ -212,17 +227,23 @@ export const createStreams = (options: StreamsOptions): Streams => {
       const pendingOn = channels.includes(own) ? own : null
       return stream(subscription, cursor ? { cursor } : { pendingOn }, parts)
     },
-    reauthorize: access.reauthorize,
+    reauthorize: userId => access.reauthorize(userId === undefined ? null : [userId]),
     extend,
-    apply(change) {
-      const { userId } = change
-      if (change.action === 'reauthorize') void access.reauthorize(userId)
-      else if (change.action === 'extend') extend(change.streamId, userId, change.expiresAt)
-      else if (change.action === 'replace') replace(find(change.streamId, userId))
-      else if (change.action === 'inbox') tell(userId, change.control)
-      else disconnect(userId)
+    async change(streamId, identity, change) {
+      const subscription = find(streamId, identity.userId)
+      return subscription ? access.change(subscription, identity, change) : null
     },
-    channelsOf: access.channelsOf,
+    apply(change) {
+      if (change.action === 'reauthorize') void access.reauthorize(change.userIds)
+      else if (change.action === 'extend') extend(change.streamId, change)
+      else if (change.action === 'replace') replace(find(change.streamId, change.userId))
+      else if (change.action === 'inbox') tell(change.userId, change.control)
+      else if (change.action === 'channels') {
+        const subscription = find(change.streamId, change.userId)
+        if (subscription) access.apply(subscription, change)
+      } else disconnect(change.userId)
+    },
+    readableOf: access.readableOf,
     start: lifetimes.start,
     async drain(ms) {
       const ends = hub.subscriptions().map(async subscription => {
@@ -234,6 +255,13 @@ export const createStreams = (options: StreamsOptions): Streams => {
     },
   }
 }
+
+/** The error for a stream that its user does not have. */
+export const streamNotFound = () =>
+  new KairanError(
+    'stream_not_found',
+    'You have no open stream of this id. Send the streamId of its ready event, or open another stream.',
+  )
 
 /** The streams that are open. */
 export const listStreams = (hub: Hub): OpenStream[] => hub.subscriptions().map(describe)

@@ -1,5 +1,7 @@
+import { among } from '../auth/channels.ts'
 import type { Taken } from '../inbox/receipts.ts'
-import type { Frame } from '../log/event.ts'
+import type { Event, Frame } from '../log/event.ts'
+import { type Choice, choiceOf } from './choice.ts'
 import { isEvent, isStored, Queue, type Queued } from './queue.ts'
 
 /** What is known of a connection when it opens. */
@@ -7,6 +9,8 @@ export type ConnectionFacts = {
   userId: string
   /** The channels that it asked for; undefined for all that its user may read. */
   asked: readonly string[] | undefined
+  /** The application's channels that its token lets it read: names, and beginnings that end in `*`. */
+  subscribes: readonly string[]
   /** When its token ends, in Unix seconds: the stream ends then, too. */
   expiresAt: number
   /** When the stream ends in any case, in Unix milliseconds. */
@@ -40,7 +44,9 @@ class OpenSubscription extends Queue {
   /** The `streamId` of its `ready`. It can't be guessed. */
   readonly id = crypto.randomUUID()
   readonly userId: string
-  readonly asked: readonly string[] | undefined
+  /** Which of the channels that its user may read it carries. */
+  choice: Choice
+  subscribes: readonly string[]
   readonly address: string | null
   readonly proof: string | null
   readonly isFirst: boolean
@@ -72,6 +78,13 @@ class OpenSubscription extends Queue {
   #keptChannels: readonly string[]
   /** The seqs that were pending when it began, and that it has taken. */
   #pending: readonly number[] = []
+  /**
+   * The seqs at which its user came to channels, as far as its position is before them: what is older on such a
+   * channel is not for it. Null when there is none.
+   */
+  #joinedAt: Map<string, number> | null = null
+  /** Where the log ended when the first of the look-ups under way began. */
+  #heldAt = 0
   /** How many look-ups of its channels are under way: until they end, nothing of the log is sent. */
   #holds = 0
   /** Whether its queue was dropped and the client has not been told yet. */
@@ -85,7 +98,8 @@ class OpenSubscription extends Queue {
   ) {
     super()
     this.userId = facts.userId
-    this.asked = facts.asked
+    this.choice = choiceOf(facts.asked)
+    this.subscribes = facts.subscribes
     this.address = facts.address
     this.proof = facts.proof
     this.isFirst = facts.isFirst
@@ -96,7 +110,7 @@ class OpenSubscription extends Queue {
     this.position = place.position
     this.#since = place.position
     this.#queueBytes = place.queueBytes
-    this.extendTo(facts.expiresAt)
+    this.extendTo(facts)
   }
 
   /** Begins at this seq, whatever was before it. */
@@ -113,6 +127,8 @@ class OpenSubscription extends Queue {
   /** Becomes live if it has everything up to `head`: from then on it misses nothing. */
   tryGoLive(head: number) {
     if (!this.isHeld && this.position >= head) this.live = true
+    // All that is older than a join is behind it.
+    if (this.position >= head) this.#joinedAt = null
     return this.live
   }
 
@@ -173,7 +189,7 @@ class OpenSubscription extends Queue {
    * nothing of one that it gains. `head` is where the log ends. The caller owes `release`.
    */
   hold(head: number) {
-    this.#holds++
+    if (this.#holds++ === 0) this.#heldAt = head
     if (!this.live) return
     if (!this.hasQueued(isStored)) this.position = Math.max(this.position, head)
     this.keep(queued => !isStored(queued))
@@ -194,16 +210,41 @@ class OpenSubscription extends Queue {
     return this.isHeld && !this.closed ? this.woken().then(() => this.settled()) : undefined
   }
 
-  /** Gives it other channels: it gets no further event of those that it loses. */
-  moveTo(channels: readonly string[]) {
+  /**
+   * Gives it other channels: it gets no further event of those that it loses, and of those that it gains only what
+   * follows. That is what follows the beginning of the look-up, if it is held; otherwise what follows `head`.
+   */
+  moveTo(channels: readonly string[], head: number) {
+    const isKept = among(channels)
+    const had = among(this.channels)
+    const joinedAt = this.isHeld ? this.#heldAt : head
+    for (const channel of this.channels) if (!isKept(channel)) this.#joinedAt?.delete(channel)
+    if (this.position < joinedAt) {
+      for (const channel of channels) {
+        if (had(channel)) continue
+        this.#joinedAt ??= new Map()
+        this.#joinedAt.set(channel, joinedAt)
+      }
+    }
     this.channels = channels
-    this.#keptChannels = this.#keptChannels.filter(channel => channels.includes(channel))
-    this.keep(queued => !isEvent(queued) || channels.includes(queued.event.channel))
+    this.#keptChannels = this.#keptChannels.filter(isKept)
+    this.keep(queued => !isEvent(queued) || isKept(queued.event.channel))
   }
 
-  /** Its token ends then, in Unix seconds. */
-  extendTo(expiresAt: number) {
+  /** Whether this stored event of one of its channels is for it: its user was there when it was numbered. */
+  isFor({ channel, seq }: Event) {
+    return (seq ?? 0) > (this.#joinedAt?.get(channel) ?? 0)
+  }
+
+  /** Carries these of the channels that its user may read. The caller owes a look-up. */
+  choose(choice: Choice) {
+    this.choice = choice
+  }
+
+  /** Its token is another one, or the first one. */
+  extendTo({ expiresAt, subscribes }: Pick<ConnectionFacts, 'expiresAt' | 'subscribes'>) {
     const now = Date.now()
+    this.subscribes = subscribes
     this.expiresAt = expiresAt * 1000
     const leftMs = this.expiresAt - now
     this.#noticeAt = now + Math.max(leftMs - noticeMs, leftMs / 2)

@@ -12,6 +12,8 @@ test('what runs with the rights of its owner has a search_path that nobody can c
     'examine kairan_owner',
     'follow_server kairan_owner',
     'forget_deliveries kairan_owner',
+    'members_changed kairan_owner',
+    'presence_of kairan_owner',
     'publish_row kairan_owner',
     'published_as kairan_owner',
     'reauthorize kairan_owner',
@@ -73,7 +75,7 @@ test("a publisher's search_path neither runs its code with other rights nor gets
   expect(count?.n).toBe(5)
 
   const refused = [
-    `insert into kairan.notifications (channels, payload) values ('{nowhere}', '{}')`,
+    `insert into kairan.notifications (channels, payload) values ('{no where}', '{}')`,
     `insert into kairan.notifications (channels, payload) values ('{user-1}', '7')`,
     `insert into kairan.notifications (channels, payload) values ('{}', '{}')`,
     `insert into kairan.notifications (channels, payload, created_at) values ('{user-1}', '{}', 'infinity')`,

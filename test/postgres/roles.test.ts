@@ -36,6 +36,7 @@ test('a reader reads notifications, deliveries and who is online, and writes not
     where c.relnamespace = 'kairan'::regnamespace
       and c.relname in ('notifications', 'deliveries', 'presence', 'confirmations')`
   expect(await rightsOf(db, reader)).toEqual([
+    'execute presence_of',
     'execute unnumbered',
     ...columns.map(({ right }) => right).toSorted(),
   ])
@@ -74,7 +75,9 @@ test('a publisher publishes in every way', async () => {
       stream.end('{user-1}\t{"n": 7}\n')
       await new Promise((resolve, reject) => stream.on('finish', resolve).on('error', reject))
     })
-  expect([...(await sql`select kairan.try_publish('nowhere', '{}') as id`)]).toEqual([{ id: null }])
+  expect([...(await sql`select kairan.try_publish('no where', '{}') as id`)]).toEqual([
+    { id: null },
+  ])
 
   // A key is its publisher's: another one's is another key, and nobody is told of keys that are not theirs.
   await using other = await login(db, 'kairan_publisher')

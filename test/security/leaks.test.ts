@@ -9,15 +9,20 @@ import { createRandom, type Random } from '../faults/random.ts'
 import { type Client, open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { serve, tokenFor } from '../support/service.ts'
+import { tokenWith } from '../support/publish.ts'
+import { serve } from '../support/service.ts'
 
 /** When something happened: it was committed after `from`, and before `to`. */
 type Span = { from: number; to: number }
-type Role = Span & { isAdmin: boolean }
+type Right = Span & { isGiven: boolean }
 type Published = Span & { channels: string[] }
 type Receipt = { user: string; channel: string; n: number; at: number; chain: number }
 
 const users = ['a', 'b', 'c', 'd', 'e', 'f']
+/** Channels with members, which change. */
+const rooms = ['org-7', 'https://example.com/books/1']
+/** Channels of which a token says who reads them: a by name, b by a beginning. */
+const claims: Record<string, string[]> = { a: ['run-1'], b: ['run-*'] }
 
 const seed = Number(process.env.SEED) || Math.floor(Math.random() * 2 ** 31)
 
@@ -27,7 +32,10 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
   await using one = await serve(db)
   await using two = await serve(db)
   const urls = [one.url, two.url]
-  const roles = new Map(users.map(user => [user, [] as Role[]]))
+  const roles = new Map(users.map(user => [user, [] as Right[]]))
+  const members = new Map(
+    rooms.flatMap(room => [...users, '*'].map(user => [`${room} ${user}`, [] as Right[]])),
+  )
   const published: Published[] = []
   const receipts: Receipt[] = []
   let isOver = false
@@ -42,7 +50,28 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
           on conflict (user_id) do update set role_level = excluded.role_level`,
         ...(random.chance(0.1) ? [sql`select kairan.disconnect(${user})`] : []),
       ])
-      if (span) roles.get(user)?.push({ ...span, isAdmin })
+      if (span) roles.get(user)?.push({ ...span, isGiven: isAdmin })
+    }
+  }
+
+  /** One user joins or leaves, or everybody; one row, or all rows of a channel. */
+  const changeMembers = async () => {
+    for (let n = 0; n < 150; n++) {
+      const channel = random.pick(rooms)
+      const isJoin = random.chance(0.5)
+      const some = random.chance(0.3) ? users : [random.pick([...users, '*'])]
+      const isEmptied = !isJoin && random.chance(0.2)
+      const span = await committed(db.sql, random, sql => [
+        isJoin
+          ? sql`insert into kairan.members select ${channel}, u from unnest(${some}::text[]) u on conflict do nothing`
+          : isEmptied
+            ? sql`delete from kairan.members where channel = ${channel}`
+            : sql`delete from kairan.members where channel = ${channel} and user_id = any(${some}::text[])`,
+      ])
+      if (!span) continue
+      const concerned = isEmptied ? [...users, '*'] : some
+      for (const user of concerned)
+        members.get(`${channel} ${user}`)?.push({ ...span, isGiven: isJoin })
     }
   }
 
@@ -51,8 +80,13 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
       const channels = [
         'admin-dashboard',
         'all-users',
+        ...rooms,
+        'run-1',
+        'run-2',
         ...users.map(user => `user-${user}`),
-      ].filter(channel => random.chance(channel === 'admin-dashboard' ? 0.8 : 0.2))
+      ].filter(channel =>
+        random.chance(channel === 'admin-dashboard' || rooms.includes(channel) ? 0.8 : 0.2),
+      )
       if (channels.length === 0) continue
       const place = published.push({ channels, from: Infinity, to: Infinity }) - 1
       const span = await committed(db.sql, random, sql => [
@@ -64,15 +98,16 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
 
   /** Streams one after the other, each where the one before ended, or somewhere earlier. */
   const read = async (user: string, chain: number) => {
-    const token = await tokenFor(user)
+    const token = await tokenWith({ sub: user, 'kairan:subscribe': claims[user] ?? ['user-*'] })
     const cursors: string[] = []
     while (!isOver) {
       const lastEventId = random.chance(0.8) ? cursors.at(-1) : random.pick([...cursors, null])
       const isNarrowed = random.chance(0.2)
+      const more = user === 'b' ? ',run-1,run-2' : ''
       await using client = await open(random.pick(urls), {
         token,
         ...(lastEventId ? { lastEventId } : {}),
-        ...(isNarrowed ? { query: `?channels=all-users,user-${user}` } : {}),
+        ...(isNarrowed ? { query: `?channels=all-users,user-${user}${more}` } : {}),
       })
       const stay = random.integer(1, 40)
       await collect(client, receipts, { user, chain }, () => isOver || client.events.length >= stay)
@@ -98,7 +133,7 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
   }
 
   const work = async () => {
-    await Promise.all([changeRoles(), publish(), publish(), publish()])
+    await Promise.all([changeRoles(), changeMembers(), publish(), publish(), publish()])
     // Everybody hears of the end before they stop.
     await db.sql`select kairan.publish('all-users', '{"n": -1}')`
     await eventually(() => users.every(user => receipts.some(r => r.user === user && r.n === -1)))
@@ -109,22 +144,30 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
 
   const wrong = receipts.filter(receipt => {
     if (receipt.n === -1 || receipt.channel === 'all-users') return false
-    if (receipt.channel !== 'admin-dashboard') return receipt.channel !== `user-${receipt.user}`
-    return !wasAdmin(roles.get(receipt.user) ?? [], published[receipt.n]?.from ?? 0, receipt.at)
+    const { channel, user, at } = receipt
+    if (channel === 'run-1') return user !== 'a' && user !== 'b'
+    if (channel === 'run-2') return user !== 'b'
+    const had = (rights: Right[] = []) => hadRight(rights, published[receipt.n]?.from ?? 0, at)
+    if (channel === 'admin-dashboard') return !had(roles.get(user))
+    if (!rooms.includes(channel)) return channel !== `user-${user}`
+    return !had(members.get(`${channel} ${user}`)) && !had(members.get(`${channel} *`))
   })
   expect(wrong).toEqual([])
   expect(receipts.filter(({ n }) => published[n]?.to === Infinity)).toEqual([])
   // It was worth looking: many were read by those who may, and kept from those who may not.
   const admin = receipts.filter(({ channel }) => channel === 'admin-dashboard')
   expect(admin.length).toBeGreaterThan(200)
-  expect([...roles.values()].flat().filter(({ isAdmin }) => !isAdmin).length).toBeGreaterThan(30)
+  const inRooms = receipts.filter(({ channel }) => rooms.includes(channel))
+  expect(inRooms.length).toBeGreaterThan(200)
+  expect(receipts.filter(({ channel }) => channel.startsWith('run-')).length).toBeGreaterThan(20)
+  expect([...roles.values()].flat().filter(({ isGiven }) => !isGiven).length).toBeGreaterThan(30)
 }, 120_000)
 
-/** Whether somebody may have been admin at some moment of these. Until their first change nobody is. */
-const wasAdmin = (roles: Role[], from: number, to: number) => {
-  const later = roles.filter(role => role.isAdmin && role.from <= to && role.to >= from)
-  const before = roles.findLast(role => role.to < from)
-  return later.length > 0 || before?.isAdmin === true
+/** Whether somebody may have had a right at some moment of these. Until the first change nobody has. */
+const hadRight = (rights: Right[], from: number, to: number) => {
+  const later = rights.filter(right => right.isGiven && right.from <= to && right.to >= from)
+  const before = rights.findLast(right => right.to < from)
+  return later.length > 0 || before?.isGiven === true
 }
 
 /** Commits some statements, after a pause, and tells when; null when they are rolled back. */

@@ -71,7 +71,7 @@ test('refuses what it can not have meant', async () => {
     'deliveries?limit=0',
     'deliveries?limit=101',
     'deliveries?status=gone',
-    'deliveries?channel=nonsense',
+    'deliveries?channel=non%20sense',
     'deliveries?since=yesterday',
     'deliveries?until=2026-13-45',
     'deliveries?before=1;drop',
@@ -91,7 +91,7 @@ test('refuses what it can not have meant', async () => {
     ['disconnect', {}],
     ['disconnect', { userId: 'a b' }],
     ['redeliver', { notification: 'x' }],
-    ['redeliver', { notification: crypto.randomUUID(), channel: 'x' }],
+    ['redeliver', { notification: crypto.randomUUID(), channel: 'x y' }],
     ['redeliver', { status: 'gone' }],
     [
       'publish',
@@ -111,7 +111,7 @@ test('refuses what it can not have meant', async () => {
     ])
   }
   expect((await ask(service.url, `notifications/${crypto.randomUUID()}`)).code).toBe('not_found')
-  expect((await ask(service.url, 'publish', { channel: 'x', payload: {} })).code).toBe(
+  expect((await ask(service.url, 'publish', { channel: 'x y', payload: {} })).code).toBe(
     'bad_notification',
   )
 })

@@ -138,6 +138,7 @@ test('narrows a stream by ?channels=, and refuses one that the user may not read
     ['?channels=nonsense', 403, 'channel_forbidden'],
     ['?channels=', 400, 'bad_channels'],
     ['?channels=,', 400, 'bad_channels'],
+    ['?channels=user-42&channels=all-users', 200],
     ['?channels=user-42&channels=user-43', 403, 'channel_forbidden'],
     ['?channels[]=user-43', 200],
     ['?channels=%00', 403, 'channel_forbidden'],

@@ -42,7 +42,7 @@ test('refuses other sites, strangers and nonsense with a problem', async () => {
     ],
     [post(`${url}/demo/notifications`, notification), 401, 'token_missing'],
     [
-      post(`${url}/demo/notifications`, { ...notification, channel: 'x' }, { cookie }),
+      post(`${url}/demo/notifications`, { ...notification, channel: 'x y' }, { cookie }),
       400,
       'bad_notification',
     ],
@@ -70,7 +70,7 @@ test('says what is wrong with what can not be published, and nothing of what is 
   const tooDeep = `{"a": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`
 
   const cases: [channel: string, payload: string, detail: RegExp][] = [
-    ['nobody', '{}', /^unknown channel "nobody"\. A channel is user-\{user id\}/],
+    ['no body', '{}', /^unknown channel "no body"\. A channel is user-\{user id\}/],
     ['user-1\0', '{}', /^Postgres can not store the character U\+0000\.$/],
     ['user-1', '[1]', /^the payload is not a JSON object but array: \[1\]\. Wrap it/],
     ['user-1', '{', /^The payload is not JSON\.$/],

@@ -11,7 +11,7 @@ const refused: [text: string, reason: string][] = [
   ['{"channel":"user-42","payload":{}', 'it is not the JSON of an object'],
   ['[]', 'it is not the JSON of an object'],
   ['{"payload":{}}', 'unknown channel undefined'],
-  ['{"channel":"nobody","payload":{}}', 'unknown channel "nobody"'],
+  ['{"channel":"no body","payload":{}}', 'unknown channel "no body"'],
   ['{"channel":7,"payload":{}}', 'unknown channel 7'],
   ['{"channel":"user-42"}', 'the payload is not an object: undefined'],
   ['{"channel":"user-42","payload":"text"}', 'the payload is not an object: "text"'],

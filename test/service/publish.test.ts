@@ -121,7 +121,7 @@ test('says what SQL says of what can not be published', async () => {
   await using db = await database()
   await using service = await serve(db, { MAX_EVENT_BYTES: '100' })
   const cases: [body: object | string, status: number, detail: RegExp][] = [
-    [{ channel: 'nobody', payload: {} }, 400, /^unknown channel "nobody"\. A channel is user-/],
+    [{ channel: 'no body', payload: {} }, 400, /^unknown channel "no body"\. A channel is user-/],
     [{ channels: [], payload: {} }, 400, /^a notification has 1 to 1000 channels, not 0\. Name/],
     [{ channel: 'user-1' }, 400, /^the payload is not a JSON object but null: null\. Wrap it/],
     [{ channel: 'user-1', payload: '{}' }, 400, /^the payload was encoded as JSON twice/],

@@ -26,6 +26,7 @@ test('SQL, TypeScript and the API description have the same limits', async () =>
   await using _service = await serve(db)
   const x = `repeat('x', n)`
   expect({
+    channel: await largest(db, `kairan.try_publish(${x}, '{}')`),
     userId: await largest(db, `kairan.try_publish('user-' || ${x}, '{}')`),
     type: await largest(db, `kairan.try_publish('user-1', '{}', ${x})`),
     dedupeKey: await largest(db, `kairan.try_publish('user-1', '{}', null, ${x})`),
@@ -35,6 +36,7 @@ test('SQL, TypeScript and the API description have the same limits', async () =>
          kairan.try_publish(array(select 'user-' || i from generate_series(1, n) i), '{}') end`,
     ),
   }).toEqual({
+    channel: limits.channel,
     userId: limits.userId,
     type: limits.type,
     dedupeKey: limits.dedupeKey,
@@ -43,6 +45,7 @@ test('SQL, TypeScript and the API description have the same limits', async () =>
 
   const described = JSON.stringify(openapi)
   const publication = JSON.parse(described).components.schemas.Publication.properties
+  expect(JSON.parse(described).components.schemas.Channel.maxLength).toBe(limits.channel)
   expect(publication.type.maxLength).toBe(limits.type)
   expect(publication.dedupeKey.maxLength).toBe(limits.dedupeKey)
   expect(publication.channels.maxItems).toBe(limits.channels)
@@ -112,6 +115,43 @@ test("a user's id is accepted or refused by every parser alike", async () => {
   await compare(doors, [...bordersOf(limits.userId), ...separators])
 })
 
+test('a name of a channel is accepted or refused by every parser alike', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await makeAdmin(db)
+  await using live = await livePath(db, service)
+  await using stream = await openReady(service.url, { token: await tokenFor('boss') })
+  const changes = `/notifications/stream/${stream.controls[0]?.streamId}/channels`
+  const doors: Doors = {
+    ...(await publishingDoors(db, service, channel => ({ channel }))),
+    live: channel => live({ channel }),
+    members: channel =>
+      refusalOf(
+        db.sql`
+          insert into kairan.members (channel, user_id)
+          select m ->> 'channel', '1' from (select ${JSON.stringify({ channel })}::text::jsonb as m) given`,
+      ),
+    ticket: channel => sent(service, '/notifications/tickets', { channels: [channel] }),
+    'change of a stream': channel => sent(service, changes, { remove: [channel] }),
+    'channel filter': channel =>
+      asked(service, `/admin/deliveries?channel=${percentEncode(channel)}`),
+    'presence filter': channel =>
+      asked(service, `/admin/presence?channel=${percentEncode(channel)}`),
+  }
+  const others = [
+    ...['org-7', 'order:42', 'https://example.com/books/1?a=b#c', 'User-1', 'user', '%', '_'].map(
+      name => ({ what: name, value: name, isValid: true }),
+    ),
+    ...[' ', ',', '*', '\t', '\n', '\u007f', '\u001f'].map(character => ({
+      what: `a name with ${JSON.stringify(character)}`,
+      value: `a${character}b`,
+      isValid: false,
+    })),
+    { what: 'user- without an id', value: 'user-', isValid: false },
+  ]
+  await compare(doors, [...bordersOf(limits.channel), ...others])
+})
+
 test('a number of channels is accepted or refused by every parser alike', async () => {
   await using db = await database()
   await using service = await serve(db)
@@ -154,8 +194,8 @@ const partOf = (value: string) =>
         [...value]
           .slice(0, 5)
           .join('')
-          .replace(/\s|\u007f/g, '.{1,6}'),
-        'u',
+          .replace(/\s|\p{Cc}/gu, '.{1,6}'),
+        'us',
       )
 
 type Members = { type?: string; dedupeKey?: string; channel?: string; channels?: string[] }
@@ -172,21 +212,16 @@ const publishingDoors = async (
     return { ...(members.channels ? {} : { channel: 'user-1' }), ...members, payload: {} }
   }
   return {
-    async SQL(value) {
+    SQL(value) {
       // As JSON, which is how half of a surrogate pair can get to the server at all.
       const json = JSON.stringify(full(value))
-      try {
-        await sql`
+      return refusalOf(
+        sql`
           select kairan.publish(
             array(select jsonb_array_elements_text(coalesce(m -> 'channels', jsonb_build_array(m -> 'channel')))),
             '{}', m ->> 'type', m ->> 'dedupeKey'
-          ) from (select ${json}::text::jsonb as m) given`
-        return null
-      } catch (error) {
-        if (!(error instanceof Error)) throw error
-        const { message, detail = '', hint = '' } = error as Error & Record<string, string>
-        return [message, detail, hint].join(' ')
-      }
+          ) from (select ${json}::text::jsonb as m) given`,
+      )
     },
     JSON: value => verdictOf(publish(url, full(value), { token })),
     async batch(value) {
@@ -228,6 +263,18 @@ const livePath = async ({ sql }: TestDatabase, { url }: TestService) => {
     return 'reason' in read ? read.reason : 'refused without a reason'
   }
   return Object.assign(ask, { [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose]() })
+}
+
+/** What Postgres said against a statement. */
+const refusalOf = async (statement: PromiseLike<unknown>): Promise<Verdict> => {
+  try {
+    await statement
+    return null
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    const { message, detail = '', hint = '' } = error as Error & Record<string, string>
+    return [message, detail, hint].join(' ')
+  }
 }
 
 const asked = async ({ url }: TestService, path: string) =>

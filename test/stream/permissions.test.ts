@@ -3,9 +3,9 @@ import { createBatchLookup } from '../../src/lib/batch-lookup.ts'
 import { createHub } from '../../src/stream/hub.ts'
 import { createAccess } from '../../src/stream/permissions.ts'
 import type { Subscription } from '../../src/stream/subscription.ts'
-import { facts } from '../support/connection.ts'
+import { facts, standingsOf } from '../support/connection.ts'
 
-const setUp = (levelOf: Parameters<typeof createAccess>[0]['levelOf']) => {
+const setUp = (levelOf: (userId: string) => Promise<number>, atOnce = 4) => {
   const hub = createHub({ queueBytes: 10_000, recentEvents: 1, recentBytes: 1000 })
   hub.begin('e', 10)
   const fail = (): never => {
@@ -13,10 +13,13 @@ const setUp = (levelOf: Parameters<typeof createAccess>[0]['levelOf']) => {
   }
   const access = createAccess({
     hub,
-    levelOf,
+    standings: standingsOf(levelOf, atOnce),
     adminRoleLevel: 100,
+    maxChannels: 1000,
     unavailable: fail,
     revoke: fail,
+    overfull: fail,
+    moved: () => undefined,
     failed: fail,
   })
   const open = (userId: string): Subscription =>
@@ -33,7 +36,7 @@ test('100,000 users who are online get new role levels without a long pause of e
     await turn()
     return () => 100
   })
-  const { access, open, hub } = setUp(Object.assign(levelOf, { atOnce: 1000 }))
+  const { access, open, hub } = setUp(levelOf, 1000)
   for (let n = 0; n < users; n++) open(`${n}`)
 
   let longest = 0
@@ -45,7 +48,7 @@ test('100,000 users who are online get new role levels without a long pause of e
   const changes: Promise<void>[] = []
   // As the dispatcher reads them.
   for (let n = 0; n < users; n++) {
-    changes.push(access.reauthorize(`${n}`))
+    changes.push(access.reauthorize([`${n}`]))
     if (n % 1000 === 999) await turn()
   }
   await Promise.all(changes)
@@ -67,12 +70,12 @@ test('however often a user changes, two look-ups are under way, and the last cha
     return answer.promise
   })
   open('1')
-  const changes = Array.from({ length: 1000 }, () => access.reauthorize('1'))
+  const changes = Array.from({ length: 1000 }, () => access.reauthorize(['1']))
   await turn()
   expect(answers).toHaveLength(2)
   // A stream that is opened meanwhile waits, too.
   const late = open('1')
-  changes.push(access.reauthorize('1'))
+  changes.push(access.reauthorize(['1']))
   expect(late.isHeld).toBe(true)
   for (let n = 0; n < 10; n++) {
     // The answers to what was asked before the last change are not it.
@@ -96,10 +99,10 @@ test('what nobody waits for leaves room for a stream that opens', async () => {
     return 0
   })
   for (let n = 0; n < 100; n++) open(`${n}`)
-  const changes = Array.from({ length: 100 }, (_, n) => access.reauthorize(`${n}`))
+  const changes = Array.from({ length: 100 }, (_, n) => access.reauthorize([`${n}`]))
   await turn()
   const before = performance.now()
-  await access.channelsOf('new')
+  await access.readableOf({ userId: 'new', subscribes: [] })
   expect(performance.now() - before).toBeLessThan(100)
   await Promise.all(changes)
   expect(most).toBeLessThanOrEqual(5)

@@ -3,6 +3,7 @@ import type { Event } from '../../src/log/event.ts'
 import type { Log, Page } from '../../src/log/log.ts'
 import { createHub } from '../../src/stream/hub.ts'
 import { createStreams } from '../../src/stream/streams.ts'
+import { standingsOf } from '../support/connection.ts'
 
 const admin = (seq: number): Event => ({
   seq,
@@ -35,9 +36,10 @@ const setUp = () => {
   const streams = createStreams({
     hub,
     log,
-    levelOf: () => later(levels),
+    standings: standingsOf(() => later(levels)),
     settings: {
       adminRoleLevel: 100,
+      maxChannels: 1000,
       heartbeatMs: 10_000,
       retryMs: 1,
       maxStreamAgeMs: 60_000,
@@ -62,6 +64,7 @@ const setUp = () => {
       userId: '1',
       expiresAt: Number.MAX_SAFE_INTEGER,
       asked,
+      subscribes: [],
       cursor: seq === null ? null : { epoch: 'e', seq },
       askedAt: performance.now(),
       isReturning: seq !== null,
@@ -102,6 +105,32 @@ test('of two changes the later one counts, however long the first look-up takes'
   levels[3]?.resolve(0)
   await first
   expect(hub.subscriptions('1')[0]?.channels).toEqual(['user-1', 'all-users'])
+})
+
+test('of a channel that its user joins, a stream that is behind gets only what follows the join', async () => {
+  const { hub, levels, pages, streams, open } = setUp()
+  const leaving = new AbortController()
+  const opening = open(5, undefined, leaving)
+  levels[0]?.resolve(0)
+  const stream = await opening
+  let text = ''
+  const reading = (async () => {
+    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
+  })()
+  await turn()
+  const promoted = streams.reauthorize('1')
+  await turn()
+  // Numbered after the join, and dispatched before it is known.
+  hub.dispatch([admin(11)], 11)
+  levels[1]?.resolve(100)
+  await promoted
+  pages[0]?.resolve({ events: [], end: 10, floor: 0 })
+  await turn()
+  pages[1]?.resolve({ events: [admin(6), admin(10), admin(11)], end: 11, floor: 0 })
+  await turn()
+  leaving.abort()
+  await reading
+  expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => seq)).toEqual(['11'])
 })
 
 test('a page that was being read for a channel that is taken away is not sent', async () => {

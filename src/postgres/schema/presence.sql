@@ -25,7 +25,7 @@ comment on table kairan.streams is 'The open streams of all instances, those of 
 comment on column kairan.streams.id is 'The streamId of its `ready`.';
 comment on column kairan.streams.instance_id is 'Who serves it.';
 comment on column kairan.streams.user_id is 'Whose it is.';
-comment on column kairan.streams.channels is 'What it carried when it was opened.';
+comment on column kairan.streams.channels is 'What it carries.';
 comment on column kairan.streams.address is 'Where its connection comes from.';
 comment on column kairan.streams.opened_at is 'When it was opened, by the clock of its instance.';
 
@@ -35,12 +35,25 @@ comment on index kairan.streams_user_id is 'Finds the streams of a user, the old
 create index streams_instance_id on kairan.streams (instance_id);
 comment on index kairan.streams_instance_id is 'Finds the streams of an instance that has gone.';
 
+create index streams_channels on kairan.streams using gin (channels jsonb_path_ops);
+comment on index kairan.streams_channels is 'Finds the streams of a channel.';
+
 create view kairan.presence as
   select s.user_id, count(*)::int as streams, min(s.opened_at) as since
   from kairan.streams s join kairan.instances i on i.id = s.instance_id
   where i.seen_at > now() - interval '10 seconds'
   group by s.user_id;
 comment on view kairan.presence is 'Who is online: each user who has an open stream, how many, and since when.';
+
+create function kairan.presence_of(channel text) returns table (user_id text, streams int, since timestamptz)
+language sql stable as $$
+  select s.user_id, count(*)::int, min(s.opened_at)
+  from kairan.streams s join kairan.instances i on i.id = s.instance_id
+  where s.channels @> to_jsonb(array[presence_of.channel]) and i.seen_at > now() - interval '10 seconds'
+  group by s.user_id
+$$;
+comment on function kairan.presence_of(text) is
+  'Who is on a channel: each user who has an open stream that carries it, how many, and since when the first of them is open.';
 
 insert into kairan.locks (name, purpose) values ('presence', 'writes kairan.streams: so the streams of a user can be counted');
 
@@ -54,7 +67,7 @@ begin
   select o.id, note_streams.instance, o.user_id, o.channels, o.address, to_timestamp(o.opened_at / 1000.0)
   from jsonb_to_recordset(note_streams.opened)
     o (id uuid, user_id text, channels jsonb, address text, opened_at float8)
-  on conflict (id) do nothing;
+  on conflict (id) do update set channels = excluded.channels;
 
   if jsonb_array_length(note_streams.opened) = 0 then
     return;
@@ -72,7 +85,7 @@ begin
   ) old;
 end $$;
 comment on function kairan.note_streams(uuid, jsonb, jsonb, int) is
-  'Writes down which streams an instance has opened and closed. Those by which a user has more than `most` are told to end, the oldest first.';
+  'Writes down which streams an instance has opened, given other channels, and closed. Those by which a user has more than `most` are told to end, the oldest first.';
 
 create function kairan.note_instance(instance uuid, facts jsonb) returns boolean language plpgsql as $$
 #variable_conflict use_column
@@ -110,7 +123,8 @@ begin
 end $$;
 comment on function kairan.forget_instance(uuid) is 'An instance says that it ends.';
 
-create function kairan.extend_stream(stream uuid, user_id text, expires_at float8) returns boolean language plpgsql as $$
+create function kairan.extend_stream(stream uuid, user_id text, expires_at float8, subscribes jsonb)
+returns boolean language plpgsql as $$
 #variable_conflict use_column
 begin
   perform from kairan.streams s join kairan.instances i on i.id = s.instance_id
@@ -120,9 +134,43 @@ begin
     return false;
   end if;
   perform kairan.tell(jsonb_build_object(
-    'action', 'extend', 'userId', extend_stream.user_id, 'streamId', stream, 'expiresAt', extend_stream.expires_at
+    'action', 'extend', 'userId', extend_stream.user_id, 'streamId', stream, 'expiresAt', extend_stream.expires_at,
+    'subscribes', extend_stream.subscribes
   ));
   return true;
 end $$;
-comment on function kairan.extend_stream(uuid, text, float8) is
-  'Tells the instance that has this stream of this user when its new token ends (Unix seconds). False when nobody has it.';
+comment on function kairan.extend_stream(uuid, text, float8, jsonb) is
+  'Tells the instance that has this stream of this user when its new token ends (Unix seconds), and which channels the token lets the user read. False when no instance has it.';
+
+create function kairan.change_stream(stream uuid, user_id text, added jsonb, removed jsonb, most int)
+returns jsonb language plpgsql as $$
+#variable_conflict use_column
+declare
+  result jsonb;
+begin
+  -- Two changes of a stream at the same time are applied one after the other, in the order in which they are told.
+  select s.channels into result
+  from kairan.streams s join kairan.instances i on i.id = s.instance_id
+  where s.id = change_stream.stream and s.user_id = change_stream.user_id
+    and i.seen_at > now() - interval '10 seconds'
+  for update of s;
+  if not found then
+    return null;
+  end if;
+  select coalesce(jsonb_agg(c.name order by c.place), '[]') into result
+  from (
+    select a.name, min(a.place) as place
+    from jsonb_array_elements_text(result || added) with ordinality a (name, place)
+    where not removed ? a.name
+    group by a.name
+  ) c;
+  if jsonb_array_length(result) <= most then
+    update kairan.streams s set channels = result where s.id = change_stream.stream;
+    perform kairan.tell(jsonb_build_object(
+      'action', 'channels', 'userId', change_stream.user_id, 'streamId', stream, 'add', added, 'remove', removed
+    ));
+  end if;
+  return result;
+end $$;
+comment on function kairan.change_stream(uuid, text, jsonb, jsonb, int) is
+  'Tells the instance that has this stream of this user to add and to remove channels. Returns the channels of the stream then; when they are more than `most`, nothing is changed. Null when no instance has it.';

@@ -14,10 +14,11 @@ $$;
 comment on function kairan.uuid_v7() is 'A new UUID version 7 (RFC 9562): unique, and in the order of time.';
 
 create function kairan.is_channel(name text) returns boolean language sql immutable parallel safe as $$
-  select name in ('all-users', 'admin-dashboard') or name ~ '^user-[^\u0001-\u0020\u007f,]{1,200}$'
+  select case when name like 'user-%' then name ~ '^user-[^\u0001-\u0020\u007f,]{1,200}$'
+    else name ~ '^[^\u0001-\u0020\u007f,*]{1,250}$' end
 $$;
 comment on function kairan.is_channel(text) is
-  'Whether this names a channel: all-users, admin-dashboard or user-{user id}; a user id has 1 to 200 characters, none of them a space, a comma or a control character.';
+  'Whether this can be the name of a channel: 1 to 250 characters, none of them a space, a comma, a * or a control character. After user- comes a user id: 1 to 200 characters, none of them a space, a comma or a control character.';
 
 -- Whoever inserts calls it with a search_path of theirs, so every name is written out. A `set search_path`
 -- here would cost each publish 3 µs of 45.
@@ -50,7 +51,7 @@ begin
   -- The ordinary notification, in two expressions: plpgsql evaluates an expression without
   -- running a query, and each statement more costs every publish, since it is prepared anew in each
   -- transaction. To count the characters of the user id in the regular expression, as kairan.is_channel does,
-  -- costs as much again.
+  -- costs as much again. Names that are longer, or have a * in a user id, go the long way.
   if pg_catalog.jsonb_typeof(new.payload) operator(pg_catalog.=) 'object'
     and not new.payload operator(pg_catalog.?) 'metadata'
     and new.bytes operator(pg_catalog.<=) pg_catalog.pg_sequence_last_value('kairan.max_event_bytes')
@@ -63,7 +64,8 @@ begin
   then
     if pg_catalog.cardinality(new.channels) operator(pg_catalog.=) 1
       and pg_catalog.char_length(new.channels[1]) operator(pg_catalog.<=) 205
-      and new.channels[1] operator(pg_catalog.~) '^(all-users|admin-dashboard|user-[^\u0001-\u0020\u007f,]+)$'
+      and new.channels[1] operator(pg_catalog.~) '^[^\u0001-\u0020\u007f,*]+$'
+      and new.channels[1] operator(pg_catalog.<>) 'user-'
     then
       return new;
     end if;
@@ -71,7 +73,7 @@ begin
     select pg_catalog.count(distinct c) into different
     from pg_catalog.unnest(new.channels) c
     where pg_catalog.char_length(c) operator(pg_catalog.<=) 205
-      and c operator(pg_catalog.~) '^(all-users|admin-dashboard|user-[^\u0001-\u0020\u007f,]+)$';
+      and c operator(pg_catalog.~) '^[^\u0001-\u0020\u007f,*]+$' and c operator(pg_catalog.<>) 'user-';
     if different operator(pg_catalog.=) pg_catalog.cardinality(new.channels)
       and different operator(pg_catalog.>=) 1 and different operator(pg_catalog.<=) 1000
     then
@@ -99,14 +101,18 @@ begin
   if examined.channels is null or cardinality(examined.channels) not between 1 and 1000 then
     raise exception 'kairan: a notification has 1 to 1000 channels, not %', coalesce(cardinality(examined.channels), 0)
       using errcode = 'invalid_parameter_value',
-            hint = 'Name at least one: user-{user id}, all-users or admin-dashboard.';
+            hint = 'Name at least one: user-{user id}, all-users, admin-dashboard or one of your own.';
   end if;
 
   select coalesce(c, 'null') into bad from unnest(examined.channels) c where kairan.is_channel(c) is not true limit 1;
   if found then
     raise exception 'kairan: unknown channel "%"', left(bad, 250)
       using errcode = 'invalid_parameter_value',
-            hint = 'A channel is user-{user id}, all-users or admin-dashboard; a user id has 1 to 200 characters, none of them a space, a comma or a control character. Several channels are a text[]: $1::text[].';
+            hint = 'A channel is user-{user id}, all-users, admin-dashboard or a name of your own, of 1 to 250 characters. None of them may be a space, a comma, a * or a control character; a user id has 1 to 200 characters. '
+              || case
+                when bad ~ ',' then 'Several channels are a text[]: $1::text[].'
+                else format('This name has %s characters.', char_length(bad))
+              end;
   end if;
 
   if examined.payload is null or jsonb_typeof(examined.payload) <> 'object' then

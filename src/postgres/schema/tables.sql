@@ -32,7 +32,7 @@ create table kairan.notifications (
 comment on table kairan.notifications is
   'What someone should hear of. Insert here, or call kairan.publish: it goes out when the transaction commits. Rows are never updated.';
 comment on column kairan.notifications.id is 'UUID version 7 by default, so that new rows lie together in the index.';
-comment on column kairan.notifications.channels is 'One to 1000 of: user-{user id}, all-users, admin-dashboard. Each becomes a delivery.';
+comment on column kairan.notifications.channels is 'One to 1000 channels, see kairan.is_channel. Each becomes a delivery.';
 comment on column kairan.notifications.payload is 'A JSON object of at most MAX_EVENT_BYTES, measured as Postgres prints it.';
 comment on column kairan.notifications.type is 'What happened, for example order.shipped. At most 200 characters.';
 comment on column kairan.notifications.dedupe_key is 'At most one notification of the same publisher is kept with this key: a repeated publish returns the first one''s id. At most 200 characters.';

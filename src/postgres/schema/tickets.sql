@@ -4,6 +4,7 @@ create table kairan.tickets (
   hash bytea primary key,
   user_id text not null,
   channels jsonb,
+  subscribes jsonb not null default '[]',
   token_expires_at timestamptz not null,
   proof bytea,
   released_until timestamptz,
@@ -14,6 +15,7 @@ comment on table kairan.tickets is
 comment on column kairan.tickets.hash is 'SHA-256 of the ticket: who reads this table can open nothing with it.';
 comment on column kairan.tickets.user_id is 'Whose stream it opens.';
 comment on column kairan.tickets.channels is 'The channels that it is for; null for all that the user may read.';
+comment on column kairan.tickets.subscribes is 'The channels that the token lets the user read: names, and beginnings that end in *.';
 comment on column kairan.tickets.token_expires_at is 'When the token ends for which it was given, and with it the stream.';
 comment on column kairan.tickets.proof is
   'Null until the ticket is spent. Then SHA-256 of a secret that is sent on the stream alone, as a part of its ids: a browser that reconnects sends it back in Last-Event-ID.';

@@ -43,10 +43,13 @@ end $$;
 comment on function kairan.prune_user_changes(int) is 'Removes at most `batch` changes that every instance has read. Returns how many.';
 
 create function kairan.reauthorize(user_id text) returns void language sql as $$
-  select kairan.tell(jsonb_build_object('action', 'reauthorize', 'userId', user_id))
+  select kairan.tell(case user_id
+    when '*' then '{"action": "reauthorize"}'
+    else jsonb_build_object('action', 'reauthorize', 'userId', user_id)
+  end)
 $$;
 comment on function kairan.reauthorize(text) is
-  'At commit, every open stream of this user gets the channels of the role level that the user has then.';
+  'At commit, every open stream of this user gets the channels that the user may read then. Of everybody, when it is *.';
 
 create function kairan.disconnect(user_id text) returns void language sql as $$
   delete from kairan.tickets t where t.user_id = disconnect.user_id;

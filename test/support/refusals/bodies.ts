@@ -115,7 +115,7 @@ export const badBodies = async (): Promise<Refused[]> => {
     ['a ticket for no channels', send(`${path}/tickets`, '{"channels": []}'), 400, 'bad_channels'],
     [
       'a ticket for a nonsense',
-      send(`${path}/tickets`, '{"channels": ["x"]}'),
+      send(`${path}/tickets`, '{"channels": ["x y"]}'),
       400,
       'bad_channels',
     ],

@@ -1,0 +1,68 @@
+-- Who may read the application's own channels.
+
+create table kairan.members (
+  channel text not null,
+  user_id text not null,
+  primary key (channel, user_id),
+  -- What kairan.is_channel says, written out: who inserts needs no right to call a function of Kairan's.
+  constraint channel_of_your_own_without_spaces_commas_and_stars check (
+    char_length(channel) <= 250 and channel ~ '^[^\u0001-\u0020\u007f,*]+$'
+  ),
+  constraint channel_that_has_no_readers_by_its_name check (channel !~ '^(user-|all-users$|admin-dashboard$)'),
+  constraint user_id_or_a_star_for_everyone check (
+    char_length(user_id) <= 200 and user_id ~ '^[^\u0001-\u0020\u007f,]+$'
+  )
+);
+comment on table kairan.members is
+  'Who may read which channel of the application''s own. A change reaches open streams when it commits.';
+comment on column kairan.members.channel is
+  'A channel, but none of user-{user id}, all-users and admin-dashboard: their names say who reads them.';
+comment on column kairan.members.user_id is 'The user''s id, as in the sub of the token; * for everyone who is signed in.';
+
+create index members_user_id on kairan.members (user_id, channel);
+comment on index kairan.members_user_id is 'Finds the channels of a user.';
+
+create function kairan.members_changed() returns trigger language plpgsql as $$
+declare
+  users text[];
+  -- Beyond that, everybody is looked up: the message stays small, and most of those who are online are concerned.
+  most constant int := 1000;
+begin
+  if tg_op = 'INSERT' then
+    select array_agg(u.user_id) into users from (select distinct a.user_id from added a limit most + 1) u;
+  elsif tg_op = 'DELETE' then
+    select array_agg(u.user_id) into users from (select distinct r.user_id from removed r limit most + 1) u;
+  elsif tg_op = 'UPDATE' then
+    select array_agg(u.user_id) into users
+    from (select a.user_id from added a union select r.user_id from removed r limit most + 1) u;
+  else
+    users := '{*}';
+  end if;
+  if users is null then
+    return null;
+  end if;
+  if '*' = any(users) or cardinality(users) > most then
+    perform kairan.tell('{"action": "reauthorize"}');
+  else
+    perform kairan.tell(jsonb_build_object('action', 'reauthorize', 'userIds', users));
+  end if;
+  return null;
+end $$;
+comment on function kairan.members_changed() is
+  'Trigger: tells the instances whose channels have changed, once for each statement, however many rows it changed.';
+
+create trigger members_joined after insert on kairan.members
+  referencing new table as added for each statement execute function kairan.members_changed();
+comment on trigger members_joined on kairan.members is 'Those who join a channel get it on their open streams.';
+
+create trigger members_left after delete on kairan.members
+  referencing old table as removed for each statement execute function kairan.members_changed();
+comment on trigger members_left on kairan.members is 'Those who leave a channel lose it on their open streams.';
+
+create trigger members_moved after update on kairan.members
+  referencing new table as added old table as removed for each statement execute function kairan.members_changed();
+comment on trigger members_moved on kairan.members is 'Those who are moved get their channels on their open streams.';
+
+create trigger members_truncated after truncate on kairan.members
+  for each statement execute function kairan.members_changed();
+comment on trigger members_truncated on kairan.members is 'Everybody loses what was a member''s.';

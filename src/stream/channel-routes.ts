@@ -1,0 +1,69 @@
+import { Elysia } from 'elysia'
+import type { CallerPlugin } from '../auth/caller-routes.ts'
+import { isChannel } from '../auth/channels.ts'
+import { forbidden, tooManyChannels } from '../auth/standing.ts'
+import { answer } from '../http/answer.ts'
+import { readObject, requireMembers } from '../http/body.ts'
+import { excerpt } from '../lib/characters.ts'
+import { KairanError } from '../lib/errors.ts'
+import { createRate } from '../lib/rate-limit.ts'
+import { isUuid } from '../lib/uuid.ts'
+import type { ChannelChange } from './choice.ts'
+import type { ChangeElsewhere } from './presence.ts'
+import { type Streams, streamNotFound } from './streams.ts'
+
+/**
+ * `POST /notifications/stream/{id}/channels`: adds and removes channels of an open stream of the caller, on any
+ * instance, and answers with the channels that it carries then.
+ */
+export const streamChannelsRoute = (options: {
+  caller: CallerPlugin
+  streams: Pick<Streams, 'change' | 'readableOf'>
+  changeElsewhere: ChangeElsewhere
+  maxChannels: number
+}) => {
+  const { streams, maxChannels } = options
+  const rate = createRate({ perSecond: 20, burst: 200, what: 'changes of channels' })
+
+  const changeThere: Streams['change'] = async (id, caller, change) => {
+    const readable = await streams.readableOf(caller, change.add)
+    const bad = change.add.find(name => !readable.includes(name))
+    if (bad !== undefined) throw forbidden(bad, readable.names)
+    const channels = await options.changeElsewhere(id, caller.userId, change)
+    if (channels === null || channels.length <= maxChannels) return channels
+    throw tooManyChannels(channels.length, maxChannels, 'Remove some, or open another stream.')
+  }
+
+  return new Elysia({ name: 'stream-channels' }).use(options.caller).post(
+    '/notifications/stream/:id/channels',
+    async ({ caller, params: { id }, request }) => {
+      const { object } = await readObject(request, maxBytes)
+      const change = readChange(object, maxChannels)
+      if (!isUuid(id)) throw streamNotFound()
+      const channels =
+        (await streams.change(id, caller, change)) ?? (await changeThere(id, caller, change))
+      if (channels === null) throw streamNotFound()
+      return answer({ channels })
+    },
+    { caller: { rate }, parse: 'none' },
+  )
+}
+
+const readChange = (body: Record<string, unknown>, most: number): ChannelChange => {
+  requireMembers(body, ['add', 'remove'])
+  return { add: namesOf(body, 'add', most), remove: namesOf(body, 'remove', most) }
+}
+
+const namesOf = (body: Record<string, unknown>, member: 'add' | 'remove', most: number) => {
+  const names = body[member] ?? []
+  if (Array.isArray(names) && names.length <= most && names.every(isChannel)) {
+    return [...new Set(names)]
+  }
+  throw new KairanError(
+    'bad_channels',
+    `${member} has to be a list of at most ${most} channels, not ${excerpt(names)}.`,
+  )
+}
+
+/** Largest body: a thousand long names to add, and as many to remove. */
+const maxBytes = 2 * 1024 * 1024
