@@ -26,9 +26,12 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads every setting from the environment. Throws one ConfigError that names every wrong one. */
-export const readConfig = (env: Environment): Config =>
-  readWith(env, (read, shown) => ({ ...readAll(read), shown }))
+/**
+ * Reads every setting from the environment. Throws one ConfigError that names every wrong one. No `JWT_SECRET` is
+ * needed where the application `signsIn` by itself.
+ */
+export const readConfig = (env: Environment, { signsIn = false } = {}): Config =>
+  readWith(env, (read, shown) => ({ ...readAll(read, signsIn), shown }))
 
 /** Reads the settings that migrating needs. Throws a ConfigError. */
 export const readDatabaseUrl = (env: Environment): string =>
@@ -78,12 +81,12 @@ const listenOf = (read: SettingReader) => ({
   port: read.integer('PORT', 3000, 0, 65535),
 })
 
-const readAll = (read: SettingReader) => ({
+const readAll = (read: SettingReader, signsIn: boolean) => ({
   ...listenOf(read),
   workers: read.workers('WORKERS', 64),
   databaseUrl: read.postgresUrl('DATABASE_URL') ?? '',
   databaseListenUrl: read.postgresUrl('DATABASE_LISTEN_URL', 'optional') ?? null,
-  jwtSecrets: read.secrets('JWT_SECRET', 32, 'JWT_JWKS_URL'),
+  jwtSecrets: read.secrets('JWT_SECRET', 32, signsIn ? 'optional' : 'JWT_JWKS_URL'),
   jwtJwksUrl: read.secureUrl('JWT_JWKS_URL'),
   jwtIssuer: read.optional('JWT_ISSUER'),
   jwtAudience: read.optional('JWT_AUDIENCE'),

@@ -29,6 +29,10 @@ export const createOperations = (
     /** Why the service is not ready; empty when it is. */
     reasons(): string[]
     isDemo: boolean
+    /** What the paths of all routes begin with. */
+    prefix: string
+    /** Whether the dashboard may sign in with a token: not where the application has its own sign-in. */
+    signsIn: boolean
     /** The metrics of the other workers that share the port. */
     others(): object[]
   },
@@ -37,7 +41,7 @@ export const createOperations = (
   const cookie = config.authCookie
   const routes: Routes = [
     healthRoutes(parts.reasons),
-    openapiRoutes(version, cookie),
+    openapiRoutes({ version, cookie, prefix: parts.prefix }),
     metricsRoute(metrics, parts.others),
   ]
   if (parts.isDemo) {
@@ -45,9 +49,9 @@ export const createOperations = (
     routes.push(demoRoutes({ auth, cookie, adminRoleLevel, store: createDemoStore(database) }))
   }
   if (config.dashboard !== 'off') {
+    if (parts.signsIn) routes.push(adminSessionRoutes({ auth, cookie }))
     routes.push(
       dashboardRoutes({ isHome: !parts.isDemo }),
-      adminSessionRoutes({ auth, cookie }),
       adminRoutes({
         caller,
         store: createAdminStore(database),

@@ -46,6 +46,7 @@ const floors = [
   'process',
   'dev',
   '',
+  'embed',
 ]
 
 const roomOf = (path: string) => (path.includes('/') ? (path.split('/')[0] ?? '') : '')
@@ -94,7 +95,7 @@ test('postgres.js is imported only in postgres', () => {
 test('the database is used only in stores, the log and postgres', () => {
   const found = sources.filter(({ files }) => files.some(file => roomOf(file) === 'postgres'))
   const isAllowed = (path: string) =>
-    /^(postgres|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|service|delivery|api|operations)\.ts$/.test(
+    /^(postgres|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|instance|delivery|api|operations)\.ts$/.test(
       path,
     )
   expect(found.map(({ path }) => path).filter(path => !isAllowed(path))).toEqual([])

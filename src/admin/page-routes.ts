@@ -16,7 +16,12 @@ export const dashboardRoutes = ({ isHome }: { isHome: boolean }) => {
     .get('/dashboard', () => file(String(html), 'text/html'))
     .get('/dashboard.js', () => file(script, 'text/javascript'))
     .get('/dashboard.css', () => file(`${uplotStyle}\n${style}`, 'text/css'))
-  return isHome ? app.get('/', ({ redirect }) => redirect('dashboard')) : app
+  if (!isHome) return app
+  return app.get('/', ({ path, redirect }) => {
+    // Below a prefix the path may have no slash at its end: then its last part would be replaced.
+    const last = path.slice(path.lastIndexOf('/') + 1)
+    return redirect(last === '' ? 'dashboard' : `${last}/dashboard`)
+  })
 }
 
 const file = (text: string, type: string) =>

@@ -48,7 +48,7 @@ export const readIdentity = (claims: Record<string, unknown>): Identity => {
 }
 
 /** 31 December 9999. SQL and JavaScript cannot write later dates in the same form. */
-const endOfTime = 253_402_300_799
+export const endOfTime = 253_402_300_799
 
 export const tokenExpired = () =>
   new KairanError('token_expired', 'The token has expired: sign in again.')

@@ -27,7 +27,8 @@ const isServiceLink = (name: string, value: string) =>
   /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$/.test(name) ||
   (name.endsWith('_PORT') && /^(tcp|udp|sctp):/.test(value))
 
-const closest = (name: string, settings: readonly string[]) =>
+/** The setting whose name is most similar. */
+export const closest = (name: string, settings: readonly string[]) =>
   settings
     .map(setting => ({ setting, distance: distanceOf(name, setting) }))
     .reduce((best, next) => (next.distance < best.distance ? next : best)).setting

@@ -115,10 +115,14 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
       }
       return show(name, value, hideUrlSecrets(value))
     },
-    /** Several secrets, separated by commas, during a rotation. The first signs, all verify. */
+    /**
+     * Several secrets, separated by commas, during a rotation. The first signs, all verify. It may be missing where
+     * the setting `instead` is set, or when it is `optional`.
+     */
     secrets(name: string, leastBytes: number, instead?: string) {
       const secrets = split(name)
-      if (secrets.length === 0 && (!instead || get(instead) === undefined)) {
+      const mayMiss = instead === 'optional' || (instead && get(instead) !== undefined)
+      if (secrets.length === 0 && !mayMiss) {
         problems.push(
           `${name} is missing: set it to at least ${leastBytes} random bytes, for example from \`openssl rand -base64 48\`${instead ? `, or set ${instead}` : ''}.`,
         )

@@ -6,8 +6,8 @@ import { renderDocument } from './openapi/page.ts'
  * `GET /openapi.json` is the API in OpenAPI 3.2, the first version that can describe a stream. `GET /openapi` is the
  * same as a page.
  */
-export const openapiRoutes = (version: string, cookie: string) => {
-  const document = createDocument(version, cookie)
+export const openapiRoutes = (facts: { version: string; cookie: string; prefix: string }) => {
+  const document = createDocument(facts.version, facts.cookie, facts.prefix)
   const page = renderDocument(document)
   return new Elysia({ name: 'openapi' })
     .get('/openapi.json', () => Response.json(document))

@@ -17,12 +17,11 @@ export type HttpServer = {
   stop(): Promise<void>
 }
 
-/** Serves these routes. `port` 0 picks a free one. `sharesPort` lets other processes listen on the same port. */
-export const serve = (options: {
-  host: string
-  port: number
-  sharesPort: boolean
-  heartbeatMs: number
+export type AppOptions = {
+  /** The address that it listens on; null within another program, which has checked the Host. */
+  host: string | null
+  /** What the paths of all routes begin with: empty, or like `/kairan`. */
+  prefix: string
   corsOrigins: readonly string[]
   allowedHosts: readonly string[]
   report: Report
@@ -31,12 +30,18 @@ export const serve = (options: {
   /** Called with the code of every 401 and 403. */
   refused(code: string): void
   routes: Routes
-}): HttpServer => {
-  const { report } = options
-  const isOurs = createHostCheck(options.host, options.allowedHosts)
+}
+
+/** An application of these routes, which answers all errors as problems. It listens nowhere yet. */
+export const createApp = (options: AppOptions): AnyElysia => {
+  const { report, prefix } = options
+  const isOurs =
+    options.host === null && options.allowedHosts.length === 0
+      ? () => true
+      : createHostCheck(options.host ?? anyHost, options.allowedHosts)
   const again = (path: string): Response | Promise<Response> =>
-    app.handle(new Request(`http://localhost${path}`, local))
-  const app = new Elysia()
+    app.handle(new Request(`http://localhost${prefix}${path}`, local))
+  const app = new Elysia({ prefix })
     .onError(({ code, error, request }) => {
       const known = toKairanError(code, error)
       if (known.status === 401 || known.status === 403) options.refused(known.code)
@@ -58,9 +63,9 @@ export const serve = (options: {
           `The URL has more than the ${maxUrlLength} characters that are allowed.`,
         )
       }
-      const host = request.headers.get('host') ?? ''
+      const host = request.headers.get('host') ?? (options.host === null ? hostIn(request) : '')
       if (isOurs(host)) return
-      const path = probedBy(request, isHost(host))
+      const path = probedBy(request, prefix, isHost(host))
       // Such a request has no URL that a route could be found by.
       if (path !== null && !isHost(host)) return again(path)
       if (path !== null) return
@@ -70,13 +75,20 @@ export const serve = (options: {
       )
     })
   for (const routes of options.routes) app.use(routes)
+  return app
+}
+
+/** Lets an application listen. `port` 0 picks a free one. `sharesPort` lets other processes listen on it, too. */
+export const listen = (
+  app: AnyElysia,
+  options: { host: string; port: number; sharesPort: boolean; heartbeatMs: number },
+): HttpServer => {
   app.listen({
     hostname: options.host,
     port: options.port,
     // Only when needed: with it, a forgotten process on the same port would get half of the requests.
     reusePort: options.sharesPort,
-    // Longer than the heartbeat, so that it closes stalled connections only. Bun allows at most 255.
-    idleTimeout: Math.min(255, Math.max(10, Math.ceil((options.heartbeatMs * 4) / 1000))),
+    idleTimeout: idleSeconds(options.heartbeatMs),
     // Beyond its own limit Bun answers without a reason. Routes limit the bodies that they read: see body.ts.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   })
@@ -95,6 +107,18 @@ export const serve = (options: {
   }
 }
 
+/**
+ * After how many seconds without a byte the server closes a connection. Longer than the heartbeat, so that only
+ * stalled ones are closed. Bun allows at most 255.
+ */
+export const idleSeconds = (heartbeatMs: number) =>
+  Math.min(255, Math.max(10, Math.ceil((heartbeatMs * 4) / 1000)))
+
+const anyHost = '0.0.0.0'
+
+/** The host of a request that was made in this process, and so has no header. */
+const hostIn = (request: Request) => URL.parse(request.url)?.host ?? ''
+
 /** The longest sensible URL names a few channels of 205 characters each. */
 const maxUrlLength = 8192
 
@@ -102,8 +126,8 @@ const maxUrlLength = 8192
 const probes = new Set(['/livez', '/readyz', '/metrics'])
 
 /** Balancers probe without a Host, HAProxy by default with OPTIONS / in HTTP/1.0: the answer is that of `/readyz`. */
-const probedBy = (request: Request, hasHost: boolean) => {
-  const path = pathOf(request)
+const probedBy = (request: Request, prefix: string, hasHost: boolean) => {
+  const path = pathOf(request).slice(prefix.length)
   if (probes.has(path)) return path
   return request.method === 'OPTIONS' && !hasHost ? '/readyz' : null
 }
@@ -111,7 +135,7 @@ const probedBy = (request: Request, hasHost: boolean) => {
 const local = { headers: { host: 'localhost' } }
 
 /** Not by URL.parse: without a Host header Bun gives a path, which is no URL. */
-const pathOf = (request: Request) =>
+export const pathOf = (request: Request) =>
   /^(?:[a-z]+:\/\/[^/?#]*)?(\/[^?#]*)/i.exec(request.url)?.[1] ?? '/'
 
 /** Lets pages of these origins read the answers, errors included. */

@@ -14,9 +14,18 @@ export const createLogger = async (options: {
   const base = worker === undefined ? null : { worker }
   const report: Report = pretty
     ? pino({ level, base, redact }, await prettyStream())
-    : pino({ level, base, redact, timestamp: pino.stdTimeFunctions.isoTime })
+    : createJsonLogger({ level, base })
   return report
 }
+
+/** Writes each report as a line of JSON to stdout, with the members of `base`. */
+export const createJsonLogger = ({
+  level,
+  base,
+}: {
+  level: string
+  base: Record<string, unknown> | null
+}): Report => pino({ level, base, redact, timestamp: pino.stdTimeFunctions.isoTime })
 
 /** Names of values that must not be logged. If one is, it is hidden. */
 const redact = ['authorization', 'cookie', 'token', 'ticket', 'secret', 'password', 'payload']

@@ -2,7 +2,12 @@ import { controlFrame } from '../log/event.ts'
 import type { Hub } from './hub.ts'
 import type { Subscription } from './subscription.ts'
 
-export type Lifetimes = { start(): void; stop(): void }
+export type Lifetimes = {
+  start(): void
+  /** Sends heartbeats at least this often from now on: where the server may close a quiet connection sooner. */
+  heartbeatWithin(ms: number): void
+  stop(): void
+}
 
 /** Sends heartbeats, and ends the streams whose time has come. */
 export const createLifetimes = (options: {
@@ -12,11 +17,12 @@ export const createLifetimes = (options: {
   sendAway(subscription: Subscription, reason: string): void
 }): Lifetimes => {
   const { hub, heartbeatMs, sendAway } = options
+  let quietMs = heartbeatMs
   let timer: ReturnType<typeof setInterval> | null = null
 
   const tick = () => {
     const now = Date.now()
-    hub.heartbeat(heartbeatMs * 0.75)
+    hub.heartbeat(quietMs * 0.75)
     for (const subscription of hub.subscriptions()) check(subscription, now)
   }
 
@@ -38,6 +44,9 @@ export const createLifetimes = (options: {
   return {
     start() {
       timer ??= setInterval(tick, Math.min(heartbeatMs / 8, 1000))
+    },
+    heartbeatWithin(ms) {
+      quietMs = Math.min(quietMs, ms)
     },
     stop() {
       if (timer) clearInterval(timer)

@@ -57,6 +57,8 @@ export type Streams = {
   apply(change: UserChange): void
   readableOf: Access['readableOf']
   start(): void
+  /** Sends heartbeats at least this often from now on. */
+  heartbeatWithin(ms: number): void
   /** Ends all streams, each at its own moment within `ms`, and resolves when they have ended. */
   drain(ms: number): Promise<void>
 }
@@ -245,6 +247,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     },
     readableOf: access.readableOf,
     start: lifetimes.start,
+    heartbeatWithin: lifetimes.heartbeatWithin,
     async drain(ms) {
       const ends = hub.subscriptions().map(async subscription => {
         await Bun.sleep(Math.random() * ms)
