@@ -5,6 +5,9 @@ import { isOfApplication } from './channels.ts'
 import { defaultRoleLevelQuery } from './roles.ts'
 import type { Standing, Standings } from './standing.ts'
 
+/** So many users are looked up together: what follows for all of them is done in one turn of the event loop. */
+const usersAtOnce = 250
+
 /**
  * Looks up what users may read: the role level with ROLE_LEVEL_QUERY or in kairan.roles, and the channels in
  * kairan.members and with CHANNELS_QUERY, at the same time. Lookups in Kairan's own tables are combined; the two
@@ -18,7 +21,7 @@ export const createStandings = (
   const hasOwnRoles = options.roleLevelQuery === defaultRoleLevelQuery
   const channelsQuery = options.channelsQuery.replace(/[;\s]+$/, '')
   const ownQueries = (hasOwnRoles ? 0 : 1) + (channelsQuery === '' ? 0 : 1)
-  const lookUp = createBatchLookup(userIds => lookUpMany(database, userIds, most + 1))
+  const lookUp = createBatchLookup(userIds => lookUpMany(database, userIds, most + 1), usersAtOnce)
 
   const levelOf = async (userId: string) =>
     hasOwnRoles ? null : askRoleLevel(database, options.roleLevelQuery, userId)
@@ -29,7 +32,7 @@ export const createStandings = (
       : askChannels(database, rest(`(${channelsQuery}\n) q (channel)`), [userId, ...more])
 
   return {
-    atOnce: ownQueries === 0 ? 1000 : 4 / ownQueries,
+    atOnce: ownQueries === 0 ? usersAtOnce : 4 / ownQueries,
     async of(userId) {
       const [own, level, others] = await Promise.all([
         lookUp(userId),

@@ -57,12 +57,15 @@ export const readableOf = (
     claimed.length > 0
       ? [...new Set([...fixed, ...standing.channels, ...claimed])]
       : [...fixed, ...standing.channels]
-  const isNamed = among(names)
   const beginnings = subscribes.filter(isBeginning)
+  // Most streams ask for nothing.
+  let isNamed: ((name: string) => boolean) | undefined
   return {
     names,
-    includes: channel =>
-      isNamed(channel) || (isOfApplication(channel) && matches(channel, beginnings)),
+    includes(channel) {
+      isNamed ??= among(names)
+      return isNamed(channel) || (isOfApplication(channel) && matches(channel, beginnings))
+    },
     isCut: standing.isCut,
   }
 }

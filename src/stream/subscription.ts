@@ -23,6 +23,9 @@ export type ConnectionFacts = {
   isFirst: boolean
 }
 
+/** Which channels a subscription gains and loses, and where the log ends. */
+type Move = { joined: readonly string[]; left: readonly string[]; head: number }
+
 /** The subscription as others see it: they read its fields, and change it by its methods only. */
 export type Subscription = Readonly<OpenSubscription>
 
@@ -214,21 +217,21 @@ class OpenSubscription extends Queue {
    * Gives it other channels: it gets no further event of those that it loses, and of those that it gains only what
    * follows. That is what follows the beginning of the look-up, if it is held; otherwise what follows `head`.
    */
-  moveTo(channels: readonly string[], head: number) {
-    const isKept = among(channels)
-    const had = among(this.channels)
-    const joinedAt = this.isHeld ? this.#heldAt : head
-    for (const channel of this.channels) if (!isKept(channel)) this.#joinedAt?.delete(channel)
+  moveTo(channels: readonly string[], change: Move) {
+    const { joined, left } = change
+    const joinedAt = this.isHeld ? this.#heldAt : change.head
+    for (const channel of left) this.#joinedAt?.delete(channel)
     if (this.position < joinedAt) {
-      for (const channel of channels) {
-        if (had(channel)) continue
+      for (const channel of joined) {
         this.#joinedAt ??= new Map()
         this.#joinedAt.set(channel, joinedAt)
       }
     }
     this.channels = channels
-    this.#keptChannels = this.#keptChannels.filter(isKept)
-    this.keep(queued => !isEvent(queued) || isKept(queued.event.channel))
+    if (left.length === 0) return
+    const isLeft = among(left)
+    this.#keptChannels = this.#keptChannels.filter(channel => !isLeft(channel))
+    this.keep(queued => !isEvent(queued) || !isLeft(queued.event.channel))
   }
 
   /** Whether this stored event of one of its channels is for it: its user was there when it was numbered. */

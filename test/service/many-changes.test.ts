@@ -114,3 +114,26 @@ test('TRUNCATE of the role levels reaches the open streams', async () => {
   await client.atLeast(1)
   expect(client.events.map(({ channel }) => channel)).toEqual(['user-1'])
 })
+
+test('50,000 members who join in one statement block nobody, and all see what follows', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const clients = await Promise.all(
+    Array.from({ length: 200 }, async (_, n) =>
+      openReady(service.url, { token: await tokenFor(`u${n * 250}`) }),
+    ),
+  )
+  const slowest = await slowestLivez(service.url, async () => {
+    await db.sql`insert into kairan.members select 'org-7', 'u' || n from generate_series(0, 49999) n`
+    await db.sql`select kairan.publish('org-7', '{}')`
+    await Promise.all(clients.map(client => client.atLeast(1)))
+    await db.sql`truncate kairan.members`
+    await db.sql`select kairan.publish(array['org-7', 'all-users'], '{}')`
+    await Promise.all(clients.map(client => client.atLeast(2)))
+  })
+  for (const { events } of clients) {
+    expect(events.map(({ channel }) => channel)).toEqual(['org-7', 'all-users'])
+  }
+  expect(slowest).toBeLessThan(generousMs)
+  for (const client of clients) client.close()
+})
