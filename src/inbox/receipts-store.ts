@@ -57,6 +57,23 @@ export const createReceipts = (options: {
 type Row = Taken | { userId: string; since: number; seq: number }
 
 const record: Save<Row> = async (sql, rows) => {
-  await sql`select kairan.record_handovers(${sql.json(rows)})`
+  await sql`select kairan.record_handovers(${sql.json(newestOf(rows))})`
   return []
+}
+
+/** A user's records beyond these are older ones. `kairan.record_handovers` keeps as many. */
+const mostOfUser = 20
+
+/** The newest records of each user: a user who reconnects all the time does not make a write of any size. */
+const newestOf = (rows: Row[]) => {
+  const counts = new Map<string, number>()
+  return rows
+    .toReversed()
+    .filter(row => {
+      const kind = `${'channels' in row} ${row.userId}`
+      const count = (counts.get(kind) ?? 0) + 1
+      counts.set(kind, count)
+      return count <= mostOfUser
+    })
+    .toReversed()
 }

@@ -251,7 +251,7 @@ test('many who return at once are a few statements', async () => {
   await using db = await database()
   await using service = await serve(db)
   const token = await tokenFor('42')
-  await db.sql`create table said (n int)`
+  await db.sql`create table public.said (n int)`
   await db.sql.unsafe(`
     create function said() returns trigger language plpgsql as
       $$ begin insert into public.said values (1); return null; end $$;
@@ -268,6 +268,81 @@ test('many who return at once are a few statements', async () => {
   )
   await eventually(async () => (await confirmed(db)).length > 0)
   await Promise.all(back.map(client => client[Symbol.asyncDispose]()))
-  const [statements] = await db.sql`select count(*)::int as n from said`
+  const [statements] = await db.sql`select count(*)::int as n from public.said`
   expect(statements?.n).toBeLessThan(20)
+})
+
+test('made-up cursors cost a bounded time, and confirm nothing', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  await using first = await openReady(service.url, { token })
+  const [, epoch = '', seq = ''] = /^(.+)-(\d+)$/.exec(first.lastEventId ?? '') ?? []
+  const head = Number(seq)
+  // Beyond the head, and from before anything; of streams that end at once.
+  for (let round = 0; round < 5; round++) {
+    await Promise.all(
+      Array.from({ length: 40 }, async (_, n) => {
+        const made = n % 2 === 0 ? head + 1_000_000 + n : Math.max(0, head - n)
+        const client = await openReady(service.url, { token, lastEventId: `${epoch}-${made}` })
+        await client[Symbol.asyncDispose]()
+      }),
+    )
+  }
+  await publish(db, 'user-42', 1)
+  await first.atLeast(1)
+  await eventually(async () => {
+    const [row] = await db.sql`select max(seq)::text as seq from kairan.handovers`
+    return Number(row?.seq ?? 0) <= head + 1
+  })
+  const [kept] = await db.sql`select count(*)::int as n from kairan.handovers where user_id = '42'`
+  expect(kept?.n).toBeLessThanOrEqual(40)
+  expect(await confirmed(db)).toEqual([])
+})
+
+test('of one user, however many records come at once, the newest are kept', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await openReady(service.url, { token: await tokenFor('42') }).then(client => client.close())
+  await publish(db, 'user-42', 1)
+  await eventually(async () => (await db.sql`select from kairan.deliveries where seq > 0`).length)
+  const [log] = await db.sql`select head from kairan.log`
+  const items = Array.from({ length: 5000 }, (_, n) => ({
+    userId: '9',
+    since: n % 50,
+    seq: n % 50,
+  }))
+  await db.sql`select kairan.record_handovers(${db.sql.json(items)})`
+  const rows = await db.sql`select seq::int from kairan.handovers where user_id = '9'`
+  expect(rows.length).toBeLessThanOrEqual(20)
+  const beyond = [{ userId: '8', since: Number(log?.head) + 5, seq: Number(log?.head) + 5 }]
+  await db.sql`select kairan.record_handovers(${db.sql.json(beyond)})`
+  expect(await db.sql`select from kairan.handovers where user_id = '8'`).toHaveLength(0)
+})
+
+test('a client that reconnects again and again leaves one receipt for an hour, not one for each time', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('42')
+  let lastEventId: string | undefined
+  for (let n = 1; n <= 6; n++) {
+    const client = await openReady(service.url, { token, ...(lastEventId ? { lastEventId } : {}) })
+    await publish(db, 'user-42', n)
+    await client.atLeast(1)
+    lastEventId = client.lastEventId
+    await client[Symbol.asyncDispose]()
+    await eventually(async () => (await confirmed(db)).length === n - 1)
+    await settled(db, 1)
+  }
+  await using last = await openReady(service.url, {
+    token,
+    ...(lastEventId ? { lastEventId } : {}),
+  })
+  await eventually(async () => (await confirmed(db)).length === 6)
+  expect(await confirmed(db)).toEqual([1, 2, 3, 4, 5, 6].map(n => `42:${n}`))
+  const [rows] =
+    await db.sql`select count(*)::int as n from kairan.receipts where channel = 'user-42'`
+  // One more when the hour ends meanwhile.
+  expect(rows?.n).toBeLessThanOrEqual(2)
+  expect(last.events).toEqual([])
 })

@@ -14,7 +14,7 @@ comment on column kairan.receipts.channel is 'The channel.';
 comment on column kairan.receipts.user_id is 'The user.';
 comment on column kairan.receipts.since is 'All deliveries on the channel above this seq,';
 comment on column kairan.receipts.seq is 'and up to this one, have arrived.';
-comment on column kairan.receipts.confirmed_at is 'When that was proven.';
+comment on column kairan.receipts.confirmed_at is 'When that was proven; of what was proven in several steps within one hour, when the last of them was.';
 
 create index receipts_seq on kairan.receipts (seq);
 comment on index kairan.receipts_seq is 'Finds what retention has passed.';
@@ -67,7 +67,19 @@ begin
     case when i.channels is not null then array(select jsonb_array_elements_text(i.channels)) end,
     array(select p::bigint from jsonb_array_elements_text(coalesce(i.pending, '[]')) p),
     i.since, i.seq
-  from jsonb_to_recordset(items) i ("userId" text, channels jsonb, pending jsonb, since bigint, seq bigint);
+  from jsonb_to_recordset(items) i ("userId" text, channels jsonb, pending jsonb, since bigint, seq bigint)
+  -- Beyond the head there is no stream that carried it.
+  where i.seq <= (select l.head from kairan.log l);
+
+  -- A client can make up cursors, and reconnect all the time: of each user the newest count, so that what follows
+  -- takes a bounded time.
+  delete from kairan.handovers h
+  using (
+    select o.id, row_number() over (partition by o.user_id, o.channels is null order by o.id desc) as age
+    from (select distinct i."userId" from jsonb_to_recordset(items) i ("userId" text)) u
+    join kairan.handovers o on o.user_id = u."userId"
+  ) old
+  where old.id = h.id and old.age > 20;
 
   with carried as (
     -- A cursor is of a stream that has carried it: that of an event on its channels, or where it began.
@@ -77,7 +89,7 @@ begin
     join kairan.handovers h
       on h.user_id = c.user_id and h.lowest < c.seq and h.seq >= c.seq and h.channels is not null
     where c.seq = h.since or c.seq = any(h.pending) or exists (
-      select from kairan.deliveries d where d.channel = any(h.channels) and d.seq = c.seq
+      select from kairan.numbered d where d.seq = c.seq and d.channel = any(h.channels)
     )
   ),
   pairs as (
@@ -106,9 +118,20 @@ begin
     )
     union all
     select 'user-' || p.user_id, p.user_id, s - 1, s from pairs p, unnest(p.pending) s where s <= p.cursor
+  ),
+  -- A client that reconnects goes on where it was: of one hour there is one row, not one for each reconnect.
+  continued as (
+    delete from kairan.receipts r
+    using (select distinct channel, user_id, since from proven) p
+    where r.channel = p.channel and r.user_id = p.user_id and r.seq = p.since
+      and r.confirmed_at >= date_trunc('hour', now())
+    returning r.channel, r.user_id, r.since, r.seq
   )
   insert into kairan.receipts (channel, user_id, since, seq)
-  select distinct channel, user_id, since, seq from proven
+  select p.channel, p.user_id, least(p.since, min(c.since)), p.seq
+  from proven p
+  left join continued c on c.channel = p.channel and c.user_id = p.user_id and c.seq = p.since
+  group by p.channel, p.user_id, p.since, p.seq
   on conflict do nothing;
 end $$;
 comment on function kairan.record_handovers(jsonb) is
