@@ -27,8 +27,8 @@ const retryMs = 250
 /** After so many looks in a row that were called for and found no event, each next one waits a little. */
 const patience = 20
 const emptyPauseMs = 10
-/** Changes are removed after an hour (kairan.prune_user_changes). */
-const changesKeptMs = 30 * 60_000
+/** Changes are removed after ten minutes (kairan.prune_user_changes). */
+const changesKeptMs = 5 * 60_000
 
 /**
  * Gives committed deliveries their seq and reads the log for all streams of this instance. A wake-up

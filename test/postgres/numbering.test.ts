@@ -316,3 +316,30 @@ test('numbers at READ COMMITTED only: an older snapshot would not know the last 
   const attempt = db.sql.begin('isolation level repeatable read', tx => tx`select kairan.number()`)
   await expect(attempt).rejects.toMatchObject({ code: '25000' })
 })
+
+test('a change of a user is removed ten minutes after its transaction, however old the change is', async () => {
+  await using db = await migrated()
+  const long = await db.sql.reserve()
+  await long`begin`
+  await long`select kairan.reauthorize('1')`
+  await db.sql`select kairan.reauthorize('2')`
+  await db.sql`update kairan.user_changes set created_at = now() - interval '1 day'`
+  await long`update kairan.user_changes set created_at = now() - interval '1 day'`
+  await db.sql`select kairan.publish('user-1', '{}')`
+  await db.sql`select from kairan.number()`
+  // The oldest batch that is kept has seen the second change.
+  await db.sql`delete from kairan.batches where n < (select max(n) from kairan.batches)`
+  await long`commit`
+  const left = async () => {
+    const rows = await db.sql`select change ->> 'userId' as user from kairan.user_changes`
+    return rows.map(row => String(row.user))
+  }
+  await db.sql`select kairan.prune_user_changes()`
+  expect(await left()).toEqual(['1'])
+  await db.sql`select kairan.publish('user-1', '{}')`
+  await db.sql`select from kairan.number()`
+  await db.sql`delete from kairan.batches where n < (select max(n) from kairan.batches)`
+  await db.sql`select kairan.prune_user_changes()`
+  expect(await left()).toEqual([])
+  long.release()
+})

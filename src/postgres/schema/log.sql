@@ -2,7 +2,9 @@
 -- skipped and nothing numbered twice is written in docs/guarantees.md.
 
 create function kairan.this_cluster() returns text language sql stable as $$
-  select s.system_identifier || '/' || c.timeline_id from pg_control_system() s, pg_control_checkpoint() c
+  -- The timeline by the name of the current WAL file: pg_control_checkpoint() shows that of the last checkpoint,
+  -- which after a promotion is the old one.
+  select s.system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from pg_control_system() s
 $$;
 comment on function kairan.this_cluster() is
   'Which cluster this is, and its timeline: ids of transactions in another one mean other transactions.';

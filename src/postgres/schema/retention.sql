@@ -75,14 +75,14 @@ begin
   delete from kairan.batches b
   where b.n in (
     select o.n from kairan.batches o
-    where o.n < (select max(n) from kairan.batches) - 10 and o.at < now() - interval '1 hour'
+    where o.n < (select max(n) from kairan.batches) - 10 and o.at < now() - interval '10 minutes'
     order by o.n limit 10000
   );
   get diagnostics removed = row_count;
   return removed;
 end $$;
 comment on function kairan.prune_batches() is
-  'Removes redeliveries that have been numbered, and up to 10000 batches that are older than an hour. Returns how many batches.';
+  'Removes redeliveries that have been numbered, and up to 10000 batches that are older than ten minutes. Returns how many batches.';
 
 create function kairan.expire_after(
   since timestamptz,

@@ -11,7 +11,7 @@ comment on table kairan.user_changes is
 comment on column kairan.user_changes.id is 'The order in which they were told.';
 comment on column kairan.user_changes.xid is 'The transaction: new is what was not visible in the snapshot of the last look.';
 comment on column kairan.user_changes.change is '{"action", "userId", …}: see src/log/user-change.ts.';
-comment on column kairan.user_changes.created_at is 'After an hour it can be removed.';
+comment on column kairan.user_changes.created_at is 'Ten minutes after it and its transaction it can be removed.';
 
 create index user_changes_xid on kairan.user_changes (xid);
 comment on index kairan.user_changes_xid is 'Finds what is new.';
@@ -33,14 +33,19 @@ declare
 begin
   delete from kairan.user_changes c
   using (
-    select id from kairan.user_changes where created_at < now() - interval '1 hour' order by created_at limit batch
+    -- Not by its age alone: its transaction may have stayed open since, and nobody has read it then.
+    select c.id from kairan.user_changes c
+    where c.created_at < now() - interval '10 minutes'
+      and pg_visible_in_snapshot(c.xid, (select b.done from kairan.batches b order by b.n limit 1))
+    order by c.created_at limit batch
     for update skip locked
   ) old
   where c.id = old.id;
   get diagnostics removed = row_count;
   return removed;
 end $$;
-comment on function kairan.prune_user_changes(int) is 'Removes at most `batch` changes that every instance has read. Returns how many.';
+comment on function kairan.prune_user_changes(int) is
+  'Removes at most `batch` changes that the oldest batch of the log saw: they were committed about ten minutes ago. Returns how many.';
 
 create function kairan.reauthorize(user_id text) returns void language sql as $$
   select kairan.tell(case user_id
