@@ -198,3 +198,37 @@ test('stays exact where read and unread alternate, and keeps so many stretches a
   const [row] = await sql`select cardinality(array(select unnest(read))) as n from kairan.inboxes`
   expect(row?.n).toBeWithin(9000, 10_001)
 })
+
+test('reads exactly the newest of hundreds of channels, however unevenly they are filled', async () => {
+  await using db = await migrated()
+  const { sql } = db
+  // Of 300 channels one has a third of all, a few have runs, and most have some.
+  await sql`
+    insert into kairan.notifications (channels, payload, type)
+    select case
+        when n % 3 = 0 then '{org-0}'::text[]
+        when n between 1500 and 1700 then array['org-' || (1 + n % 3)]
+        when n % 50 = 7 then array['org-' || (n % 300), 'org-' || ((n + 1) % 300)]
+        else array['org-' || (hashint4(n) & 255)]
+      end, '{}', case when n % 5 < 2 then 't' || n % 5 end
+    from generate_series(1, 4000) n order by n`
+  await sql`select kairan.number(10000)`
+  const channels = Array.from({ length: 300 }, (_, n) => `org-${n}`)
+  for (const types of [null, ['t0', 't1']]) {
+    const given = types === null ? null : sql.array(types)
+    const shown = await sql<{ seq: number }[]>`
+      select min(d.seq)::int as seq
+      from kairan.numbered d
+      where d.channel = any(${channels}) and (${given}::text[] is null or d.type = any(${given}))
+      group by d.notification_id order by 1 desc`
+    const pages: number[] = []
+    for (let before: number | null = 1_000_000; before !== null; ) {
+      const [page]: { seqs: string[]; next: string | null }[] = await sql`
+        select seqs, next from kairan.inbox_page('1', ${channels}, ${given}, ${before}, false, 397)`
+      pages.push(...(page?.seqs ?? []).map(Number))
+      before = page?.next == null ? null : Number(page.next)
+    }
+    expect(pages).toEqual(shown.map(({ seq }) => seq))
+    expect(pages.length).toBeGreaterThan(1500)
+  }
+})

@@ -18,38 +18,58 @@ comment on column kairan.inboxes.revision is
 create index inboxes_read_up_to on kairan.inboxes (coalesce(upper(read), 0));
 comment on index kairan.inboxes_read_up_to is 'Finds those whose user has read nothing that is still there.';
 
-create function kairan.inbox_candidates(channels text[], below bigint, bottom bigint, most int)
-  returns table (seq bigint, notification_id uuid) language sql stable as $$
-  select d.seq, d.notification_id
-  from unnest(channels) c (name)
-  cross join lateral (
-    select d.seq, d.notification_id from kairan.numbered d
-    -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
-    -- all, and walks along the whole log. A lower bound would not end such a scan, so it comes afterwards.
-    where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name
-    order by d.channel desc, d.seq desc limit most
-  ) d
-  where d.seq >= bottom
-  order by d.seq desc limit most
+-- Of a thousand channels, a page of each would be a thousand pages for one. So a few of each are read. Where a channel
+-- has more, what the others have below the last one that was read of it may come after those: it is left for later.
+create function kairan.inbox_candidates(channels text[], below bigint, bottom bigint, most int, each int)
+  returns table (seq bigint, notification_id uuid, more boolean) language sql stable as $$
+  with found as materialized (
+    select d.seq, d.notification_id, d.place
+    from unnest(channels) c (name)
+    cross join lateral (
+      select d.seq, d.notification_id, row_number() over () as place
+      from (
+        select d.seq, d.notification_id from kairan.numbered d
+        -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
+        -- all, and walks along the whole log. A lower bound would not end such a scan, so it comes afterwards.
+        where (d.channel, d.seq) < (c.name, below) and d.channel >= c.name
+        order by d.channel desc, d.seq desc limit each
+      ) d
+    ) d
+  ),
+  horizon as materialized (
+    select greatest(max(f.seq) filter (where f.place = each), bottom) as seq from found f
+  )
+  select f.seq, f.notification_id, h.seq > bottom
+  from horizon h join found f on f.seq >= h.seq
+  order by f.seq desc limit most
 $$;
-comment on function kairan.inbox_candidates(text[], bigint, bigint, int) is
-  'The newest deliveries of these channels from `bottom` to below `below`, at most `most`.';
+comment on function kairan.inbox_candidates(text[], bigint, bigint, int, int) is
+  'The newest deliveries of these channels from `bottom` to below `below`, at most `most`, and about `each` of a channel. `more` says that there may be others below the last.';
 
-create function kairan.inbox_candidates_of(channels text[], types text[], below bigint, bottom bigint, most int)
-  returns table (seq bigint, notification_id uuid) language sql stable as $$
-  select d.seq, d.notification_id
-  from unnest(channels) c (name)
-  cross join (select distinct t from unnest(types) t) t (name)
-  cross join lateral (
-    select d.seq, d.notification_id from kairan.numbered d
-    where (d.channel, d.type, d.seq) < (c.name, t.name, below) and (d.channel, d.type) >= (c.name, t.name)
-      and d.type is not null
-    order by d.channel desc, d.type desc, d.seq desc limit most
-  ) d
-  where d.seq >= bottom
-  order by d.seq desc limit most
+create function kairan.inbox_candidates_of(channels text[], types text[], below bigint, bottom bigint, most int, each int)
+  returns table (seq bigint, notification_id uuid, more boolean) language sql stable as $$
+  with found as materialized (
+    select d.seq, d.notification_id, d.place
+    from unnest(channels) c (name)
+    cross join (select distinct t from unnest(types) t) t (name)
+    cross join lateral (
+      select d.seq, d.notification_id, row_number() over () as place
+      from (
+        select d.seq, d.notification_id from kairan.numbered d
+        where (d.channel, d.type, d.seq) < (c.name, t.name, below) and (d.channel, d.type) >= (c.name, t.name)
+          and d.type is not null
+        order by d.channel desc, d.type desc, d.seq desc limit each
+      ) d
+    ) d
+  ),
+  horizon as materialized (
+    select greatest(max(f.seq) filter (where f.place = each), bottom) as seq from found f
+  )
+  select f.seq, f.notification_id, h.seq > bottom
+  from horizon h join found f on f.seq >= h.seq
+  order by f.seq desc limit most
 $$;
-comment on function kairan.inbox_candidates_of(text[], text[], bigint, bigint, int) is
+comment on function kairan.inbox_candidates_of(text[], text[], bigint, bigint, int, int) is
   'The same as kairan.inbox_candidates of these types.';
 
 -- The settings of a connection that goes through a pooler are not the service's: these functions bring their own.
@@ -85,6 +105,11 @@ declare
   soonest timestamptz;
   inside int;
   candidates int;
+  -- Of a channel alone a whole step; of many a few more than their share.
+  shares int := greatest(1, cardinality(channels) * coalesce(cardinality(types), 1));
+  factor int := 1;
+  each int;
+  is_more boolean;
 begin
   select array_agg(s.low), array_agg(s.high), lower(spans), upper(spans) into lows, highs, bottom, below
   from (select lower(s) as low, upper(s) as high from unnest(spans) s order by low desc) s;
@@ -97,16 +122,22 @@ begin
     end if;
     -- What lies between two spans is leapt over.
     below := least(below, highs[span]);
+    if types is not null then
+      size := least(size, 256);
+    end if;
+    -- A step is not smaller than what is read for it anyway.
+    size := greatest(size, least(shares / 2, 1024));
+    each := least(size, factor * (4 * size / shares + 3));
 
-    select array_agg(c.seq order by c.seq desc) filter (where n.fits), min(c.seq), count(*) filter (where c.inside), count(*), min(n.expires_at)
-      into fitting, lowest, inside, candidates, soonest
+    select array_agg(c.seq order by c.seq desc) filter (where n.fits), min(c.seq), count(*) filter (where c.inside), count(*), min(n.expires_at), bool_or(c.more)
+      into fitting, lowest, inside, candidates, soonest, is_more
     from (
-      select c.seq, c.notification_id, spans @> c.seq as inside
+      select c.seq, c.notification_id, c.more, spans @> c.seq as inside
       from (
-        select a.seq, a.notification_id from kairan.inbox_candidates(channels, below, bottom, size) a
+        select a.seq, a.notification_id, a.more from kairan.inbox_candidates(channels, below, bottom, size, each) a
         where types is null
         union all
-        select t.seq, t.notification_id from kairan.inbox_candidates_of(channels, types, below, bottom, least(size, 256)) t
+        select t.seq, t.notification_id, t.more from kairan.inbox_candidates_of(channels, types, below, bottom, size, each) t
         where types is not null
       ) c
       offset 0
@@ -132,8 +163,12 @@ begin
       reached := seqs[most];
       return;
     end if;
-    if candidates < (case when types is null then size else least(size, 256) end) then
+    if candidates < size and is_more is not true then
       return; -- That was all.
+    end if;
+    -- One of the channels has most of it.
+    if candidates < size / 2 then
+      factor := least(factor * 4, 1024);
     end if;
     below := lowest;
     looked_at := looked_at + case when types is null then inside else candidates end;
