@@ -1,7 +1,8 @@
 /** Builds the package of the browser client: `bun run build:client [folder]`. */
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { version } from '../package.json' with { type: 'json' }
+import { license, repository, version } from '../package.json' with { type: 'json' }
+import { placeSources } from './packages/source-map.ts'
 
 const root = join(import.meta.dir, '..')
 const target = resolve(process.argv[2] ?? join(root, 'dist/client'))
@@ -13,7 +14,9 @@ const manifest = {
   name: '@kairan/client',
   version,
   description: "Kairan's browser client: notifications over Server-Sent Events.",
-  license: 'MIT',
+  keywords: ['notifications', 'sse', 'server-sent-events', 'inbox', 'react'],
+  license,
+  repository,
   type: 'module',
   sideEffects: false,
   exports: {
@@ -31,12 +34,19 @@ const build = async () => {
     entrypoints: entries.map(entry => join(root, `src/client/${entry}.ts`)),
     target: 'browser',
     minify: true,
+    sourcemap: 'linked',
     external: ['react'],
   })
-  for (const output of outputs) await Bun.write(join(folder, output.path), output)
+  for (const output of outputs) {
+    const text = await output.text()
+    const isMap = output.kind === 'sourcemap'
+    // Its paths are relative to where this was started.
+    await Bun.write(join(folder, output.path), isMap ? placeSources(text, process.cwd()) : text)
+  }
   await writeTypes()
   await Bun.write(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
   await copyFile(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+  await copyFile(join(root, 'scripts/packages/client.md'), join(folder, 'README.md'))
   await rm(target, { recursive: true, force: true })
   await rename(folder, target)
 }

@@ -34,6 +34,7 @@ const expectations: Record<keyof typeof scripts, Expectation> = {
   check: { prints: /No fixes applied/, exits: 0 },
   build: { makes: 'dist/kairan', exits: 0 },
   bench: { arguments: ['none'], prints: /There is no benchmark none: .*fanout/, exits: 64 },
+  'build:packages': { makes: 'dist/packages/kairan/types/embed/elysia.d.ts', exits: 0 },
   'build:client': { makes: 'dist/client/react.d.ts', exits: 0 },
 }
 
