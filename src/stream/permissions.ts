@@ -18,6 +18,7 @@ import {
   namedIn,
 } from './choice.ts'
 import type { Hub } from './hub.ts'
+import { createRechecks, type Recheck } from './rechecks.ts'
 import type { Subscription } from './subscription.ts'
 
 /** Which channels the users of open streams may read. It follows changes of rights. */
@@ -46,9 +47,6 @@ export type Access = {
   reauthorize(userIds: readonly string[] | null): Promise<void>
 }
 
-/** So many users are rechecked in one turn of the event loop: each turn takes a few milliseconds. */
-const usersAtOnce = 500
-
 /** Keeps the channels of the hub's subscriptions to what their users may read. */
 export const createAccess = (options: {
   hub: Hub
@@ -69,8 +67,6 @@ export const createAccess = (options: {
   const { hub, standings, adminRoleLevel, maxChannels } = options
   /** The look-ups under way, by user: one update of roles can concern everybody who is online. */
   const lookUps = new Map<string, Set<LookUp>>()
-  /** The rechecks that are under way, by user: at most two. */
-  const rechecks = new Map<string, Recheck[]>()
   /** Look-ups that no request waits for leave room for those that one waits for. */
   const lane = createLane(standings.atOnce)
 
@@ -126,7 +122,7 @@ export const createAccess = (options: {
   }
 
   /** Gives a user's streams the current channels, and looks again while `isStale` says that they have changed. */
-  const recheck = async (userId: string, isStale: () => boolean) => {
+  const recheck: Recheck = async (userId, isStale) => {
     const asked = () => hub.subscriptions(userId).flatMap(({ choice }) => namedIn(choice))
     try {
       let standing: Standing
@@ -140,70 +136,7 @@ export const createAccess = (options: {
     }
   }
 
-  /**
-   * The rights of this user may have changed: until they are known, the streams send nothing. The second of two
-   * changes does not wait for the look-up of the first. A third one shares the second, which then looks again.
-   */
-  const recheckHeld = async (userId: string): Promise<void> => {
-    const running = rechecks.get(userId) ?? []
-    const shared = running.length < 2 ? undefined : running.at(-1)
-    const { held } = shared ?? { held: new Set<Subscription>() }
-    for (const subscription of hub.subscriptions(userId)) {
-      if (held.has(subscription)) continue
-      subscription.hold(hub.head)
-      held.add(subscription)
-    }
-    if (shared) {
-      shared.isStale = true
-      return shared.done
-    }
-    if (held.size === 0) return
-    const begun: Recheck = { held, isStale: false, done: Promise.resolve() }
-    rechecks.set(userId, [...running, begun])
-    begun.done = settle(userId, begun)
-    await begun.done
-  }
-
-  const settle = async (userId: string, recheckOfUser: Recheck) => {
-    await recheck(userId, () => {
-      const { isStale } = recheckOfUser
-      recheckOfUser.isStale = false
-      // A change from here on begins a recheck of its own.
-      if (!isStale) forget(userId, recheckOfUser)
-      return isStale
-    })
-    forget(userId, recheckOfUser)
-    for (const subscription of recheckOfUser.held) subscription.release()
-  }
-
-  const forget = (userId: string, recheckOfUser: Recheck) => {
-    const left = rechecks.get(userId)?.filter(other => other !== recheckOfUser) ?? []
-    if (left.length > 0) rechecks.set(userId, left)
-    else rechecks.delete(userId)
-  }
-
-  const online = () => [...new Set(hub.subscriptions().map(({ userId }) => userId))]
-
-  /**
-   * All streams are held at once, as the events that follow may be of channels that they have left. The look-ups begin
-   * in several turns, so that nothing else waits for long.
-   */
-  const recheckMany = async (userIds: readonly string[]) => {
-    const held = userIds.map(userId => ({ userId, streams: hub.subscriptions(userId) }))
-    for (const { streams } of held) for (const stream of streams) stream.hold(hub.head)
-    const settled: Promise<void>[] = []
-    for (let at = 0; at < held.length; at += usersAtOnce) {
-      if (at > 0) await new Promise<void>(resolve => setImmediate(resolve))
-      for (const { userId, streams } of held.slice(at, at + usersAtOnce)) {
-        settled.push(
-          recheckHeld(userId).then(() => {
-            for (const stream of streams) stream.release()
-          }),
-        )
-      }
-    }
-    await Promise.all(settled)
-  }
+  const rechecks = createRechecks(hub, recheck)
 
   const markStale = (userIds: readonly string[] | null) => {
     const stale = userIds?.map(userId => lookUps.get(userId) ?? []) ?? lookUps.values()
@@ -212,9 +145,7 @@ export const createAccess = (options: {
 
   const reauthorize = (userIds: readonly string[] | null) => {
     markStale(userIds)
-    const [userId, ...others] = userIds ?? online()
-    if (userId === undefined) return Promise.resolve()
-    return others.length === 0 ? recheckHeld(userId) : recheckMany([userId, ...others])
+    return rechecks.begin(userIds)
   }
 
   const apply = (subscription: Subscription, change: ChannelChange) => {
@@ -260,6 +191,3 @@ const isSame = (some: readonly string[], others: readonly string[]) =>
 
 /** One question for the rights of a user. What it answers does not count if they have changed meanwhile. */
 type LookUp = { isStale: boolean }
-
-/** A user's streams that are held until their channels have been looked up. `done` never rejects. */
-type Recheck = { held: Set<Subscription>; isStale: boolean; done: Promise<void> }
