@@ -1,9 +1,8 @@
-import { join } from 'node:path'
 import { createAuth } from '../auth/auth.ts'
 import { publishScope } from '../auth/identity.ts'
 import { findPort } from '../process/port.ts'
 import { startEmbedded } from './postgres/embedded.ts'
-import { directory, keptSecret, root } from './settings.ts'
+import { directory, isCheckout, keptSecret, root } from './settings.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -21,7 +20,7 @@ type Process = {
  */
 export const dev = async (process: Process): Promise<number> => {
   const { env } = process
-  if (!(await Bun.file(join(root, 'package.json')).exists())) {
+  if (!isCheckout) {
     throw new Error('dev needs a checkout of the source. To serve, use start.')
   }
   const postgres = env.DATABASE_URL ? null : await startEmbedded({ directory })

@@ -4,6 +4,9 @@ import { readAccess, urlOf } from './postgres/access.ts'
 
 export const root = join(import.meta.dir, '../..')
 
+/** Whether this is the source, and neither the binary nor the package, whose `root` would be somebody else's folder. */
+export const isCheckout = import.meta.path.endsWith('/src/dev/settings.ts')
+
 /** Where `dev` keeps its data, in the checkout. */
 export const directory = join(root, '.kairan')
 
@@ -11,6 +14,7 @@ const secretFile = join(directory, 'jwt-secret')
 
 /** The settings of `dev` that the environment does not set, if `dev` was started here before. */
 export const devSettings = async (): Promise<{ JWT_SECRET?: string; DATABASE_URL?: string }> => {
+  if (!isCheckout) return {}
   const secret = await readSecret()
   const access = await readAccess(directory)
   return {
