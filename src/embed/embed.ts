@@ -30,6 +30,7 @@ export const embed = (options: KairanOptions): Embedded => {
   })
   const { app } = instance
   let started: Promise<void> | null = null
+  let failure: unknown = null
   let drained: Promise<void> | null = null
   let stopped: Promise<void> | null = null
 
@@ -44,7 +45,7 @@ export const embed = (options: KairanOptions): Embedded => {
   }
   const ready = () => {
     if (stopped) throw new Error('Kairan was stopped')
-    if (!started) throw new Error('Kairan was not started: call start() first')
+    if (!started) throw failure ?? new Error('Kairan was not started: call start() first')
     return started
   }
   const streamPath = `${prefix}/notifications/stream`
@@ -66,6 +67,7 @@ export const embed = (options: KairanOptions): Embedded => {
       if (stopped) return Promise.reject(new Error('Kairan was stopped: make another one'))
       started ??= instance.start().catch(error => {
         started = null
+        failure = error
         report.error({ error: messageOf(error) }, 'Kairan could not start.')
         throw error
       })

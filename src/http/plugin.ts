@@ -1,4 +1,4 @@
-import { Elysia } from 'elysia'
+import { type CreateEden, Elysia } from 'elysia'
 import { pathOf } from './server.ts'
 
 /** What a plugin answers requests with. */
@@ -57,3 +57,25 @@ export const asPlugin = <T>(mounted: Mounted, context: T) => {
       await stop()
     })
 }
+
+/** The same plugin with the types of its routes below a prefix, for Eden Treaty. They are not Elysia's to infer. */
+export type WithRoutes<Plugin, Prefix extends string, Routes extends Record<string, unknown>> =
+  Plugin extends Elysia<
+    infer Base,
+    infer Singleton,
+    infer Definitions,
+    infer Metadata,
+    infer _,
+    infer Ephemeral,
+    infer Volatile
+  >
+    ? Elysia<
+        Base,
+        Singleton,
+        Definitions,
+        Metadata,
+        CreateEden<Prefix, Routes>,
+        Ephemeral,
+        Volatile
+      >
+    : never

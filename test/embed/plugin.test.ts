@@ -227,3 +227,24 @@ test('where the application is traced, a reader that stops still stops its strea
   expect(traced).toBe(1)
   await reader?.cancel()
 })
+
+test('an application that Kairan can not start for goes on, and publishing says why', async () => {
+  const reported: string[] = []
+  const note = (facts: object, sentence: string) => reported.push(JSON.stringify(facts) + sentence)
+  const logger = { info: note, warn: note, error: note }
+  const url = Object.assign(new URL(db.url), { username: 'nobody_here' }).toString()
+  const app = new Elysia()
+    .use(kairan(options({ url }, { logger })))
+    .get('/own', () => 'own')
+    .listen({ port: 0, hostname: '127.0.0.1' })
+  try {
+    await eventually(() => reported.some(line => line.includes('could not start')))
+    const own = `http://127.0.0.1:${app.server?.port}`
+    expect(await (await fetch(`${own}/own`)).text()).toBe('own')
+    expect((await fetch(`${own}/readyz`)).status).toBe(503)
+    const error = await app.decorator.kairan.publish('user-1', {}).catch((error: Error) => error)
+    expect(String(error)).toContain('nobody_here')
+  } finally {
+    await app.stop()
+  }
+})

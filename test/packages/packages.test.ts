@@ -60,6 +60,7 @@ beforeAll(async () => {
         ...tarballs,
         elysia: dependencies.elysia,
         hono: devDependencies.hono,
+        '@elysiajs/eden': devDependencies['@elysiajs/eden'],
         react: devDependencies.react,
         '@types/react': devDependencies['@types/react'],
         '@types/bun': devDependencies['bun-types'],
@@ -89,9 +90,11 @@ for (const [module, resolution] of [
     }
     const wrong = await check('hono.ts', 'serve.ts', 'client.ts')
     expect(wrong.map(([line]) => line)).toEqual([])
-    // Elysia's own declarations have errors in them, with or without Kairan.
-    const other = await check('elysia.ts')
-    expect(other.filter(([, file]) => !file?.startsWith('node_modules/elysia/'))).toEqual([])
+    // Elysia's and Eden's own declarations have errors in them, with or without Kairan.
+    const other = await check('elysia.ts', 'eden.ts')
+    expect(
+      other.filter(([, file]) => !/^node_modules\/(elysia|@elysiajs\/eden)\//.test(file ?? '')),
+    ).toEqual([])
   })
 }
 
@@ -120,6 +123,12 @@ for (const file of ['elysia', 'hono', 'serve']) {
       const events = await stream.atLeast(2)
       expect(events.map(({ payload }) => payload.n)).toEqual([1, 2])
       expect(events[1]).toMatchObject({ id, type: 'order.shipped' })
+      if (file === 'elysia') {
+        const eden = await run([process.execPath, 'eden.ts', root ?? '', '1'], project())
+        expect(JSON.parse(eden.output)).toEqual({
+          ...{ code: 'scope_missing', unread: 2, ticket: 'string', refused: 404 },
+        })
+      }
       child.kill('SIGTERM')
       expect(await child.exited).toBe(0)
       await stream.control('reconnect')

@@ -1,0 +1,57 @@
+import type { InboxPage, InboxQuery } from '../client/types.ts'
+
+/**
+ * The routes that an application's own programs ask for, as Eden Treaty needs them. Types only: what a route reads and
+ * answers is checked there, and described in openapi.yaml.
+ */
+export type KairanRoutes = {
+  notifications: {
+    get: Route<{ query: InboxQuery; answers: { 200: InboxPage } }>
+    post: Route<{ body: PublishBody; answers: { 200: { id: string }; 201: { id: string } } }>
+    read: {
+      post: Route<{
+        body: { ids: readonly string[]; read?: boolean } | { upTo: string }
+        answers: { 200: Pick<InboxPage, 'unread' | 'unreadIsLeast' | 'unreadUntil' | 'cursor'> }
+      }>
+    }
+    tickets: {
+      post: Route<{
+        body: { channels?: readonly string[] } | undefined
+        answers: { 201: { ticket: string; expiresAt: string } }
+      }>
+    }
+    stream: {
+      ':id': {
+        channels: {
+          post: Route<{
+            body: { add?: readonly string[]; remove?: readonly string[] }
+            params: { id: string }
+            answers: { 200: { channels: string[] } }
+          }>
+        }
+        token: { post: Route<{ params: { id: string }; answers: { 200: { expiresAt: string } } }> }
+      }
+    }
+  }
+}
+
+/** What a refusal is answered with (RFC 9457). */
+export type Problem = { type: string; title: string; status: number; code: string; detail: string }
+
+/** What `POST /notifications` takes. */
+export type PublishBody = {
+  channel?: string
+  channels?: readonly string[]
+  payload: object
+  type?: string | null
+  dedupeKey?: string | null
+  expiresAt?: string | null
+}
+
+type Route<Shape extends { answers: object; body?: unknown; query?: unknown; params?: unknown }> = {
+  body: 'body' extends keyof Shape ? Shape['body'] : unknown
+  query: 'query' extends keyof Shape ? Shape['query'] : unknown
+  params: 'params' extends keyof Shape ? Shape['params'] : Record<never, string>
+  headers: unknown
+  response: Shape['answers'] & { [Status in 400 | 401 | 403 | 404 | 429 | 503]: Problem }
+}
