@@ -39,7 +39,8 @@ export const createCounter = (options: {
   let countedAt = 0
   let aheadMs = 0
   let timer: ReturnType<typeof setTimeout> | undefined
-  let dueAt = Number.POSITIVE_INFINITY
+  /** When it asks next; 0 when it has nothing to ask. */
+  let dueAt = 0
 
   const revision = () => base?.revision ?? 0
 
@@ -47,11 +48,11 @@ export const createCounter = (options: {
   const recount = (ms = 0) => {
     const at = Date.now() + ms
     // What is due in over three weeks can't be waited for.
-    if (!base || at >= dueAt || ms > 2e9) return
+    if (!base || (dueAt && at >= dueAt) || ms > 2e9) return
     dueAt = at
     clearTimeout(timer)
     timer = setTimeout(() => {
-      dueAt = Number.POSITIVE_INFINITY
+      dueAt = 0
       options.ask().catch(() => recountSoon(spreadMs))
     }, ms)
   }

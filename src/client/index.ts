@@ -94,7 +94,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     onControl(control) {
       const { type, unread, cursor, resumed } = control
       if (typeof unread === 'number') counter.learn({ ...control, unread, cursor: `${cursor}` })
-      if (type === 'ready' || type === 'gap') counter.begin(reader.cursor, Boolean(resumed))
+      if (type === 'ready' || type === 'gap') counter.begin(reader.cursor, !!resumed)
     },
   })
 
@@ -258,12 +258,12 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
    * page of some types says nothing of the others: it moves nobody who knows where he was.
    */
   const takeFirstPages = async () => {
-    const pages: InboxPage[] = []
+    const items: InboxPage['notifications'] = []
     let first: string | null = null
     for (const { page, isWhole } of firstPages) {
       const read = await page.catch(() => null)
       if (!read) continue
-      pages.push(read)
+      items.push(...read.notifications)
       const isFirst = first === null || distance(read.cursor, first) < 0
       if ((isWhole || reader.cursor === null) && isFirst) first = read.cursor
     }
@@ -271,7 +271,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       reader.moveTo(first)
       lostAt = Date.now()
     }
-    for (const item of pages.flatMap(page => page.notifications)) {
+    for (const item of items) {
       if (distance(item.cursor, reader.cursor) > 0) reader.know(item)
     }
   }

@@ -19,8 +19,7 @@ export const watchPage = (
     listener: (event: Event) => void,
   ) => target?.addEventListener?.(type, listener, { signal })
   const { document } = globalThis
-  listen(globalThis, 'online', on.network)
-  listen(globalThis, 'offline', on.network)
+  for (const type of ['online', 'offline']) listen(globalThis, type, on.network)
   listen(globalThis, 'pagehide', on.putAway)
   // `pageshow` also fires at the first load. `persisted` is true for a page from the cache only.
   listen(globalThis, 'pageshow', event => 'persisted' in event && event.persisted && on.back())

@@ -30,15 +30,13 @@ export const createRequests = (
   const ofStream = { refreshes: 0 }
 
   const askAuth = async (refresh: boolean) => {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(reject, maxAuthMs, new Error('auth() does not answer'))
-    })
-    try {
-      return await Promise.race([auth?.(refresh), late])
-    } finally {
-      clearTimeout(timer)
-    }
+    const late = AbortSignal.timeout(maxAuthMs)
+    return Promise.race([
+      auth?.(refresh),
+      new Promise<never>((_, reject) => {
+        late.onabort = () => reject(late.reason)
+      }),
+    ])
   }
 
   /** A token. Of those whose token was refused, the first asks for a new one, and all get it. */
