@@ -75,7 +75,7 @@ const gapReasons = ['retention', 'limit', 'log']
 const refusalReasons = ['starting', 'draining', 'unavailable', 'overloaded', 'address']
 const endReasons = [
   ...['client', 'draining', 'age', 'lagging', 'unavailable', 'stalled', 'log'],
-  ...['replaced', 'token_expired', 'revoked'],
+  ...['replaced', 'token_expired', 'revoked', 'too_many_channels'],
 ]
 const authCodes = Object.entries(statuses)
   .filter(([, status]) => status === 401 || status === 403)

@@ -187,3 +187,20 @@ test('a statement that is cancelled while its connection is made does not block 
   }
   await pool.stop()
 })
+
+test('a request to cancel that does not arrive fails its statement, and nothing else', async () => {
+  await using db = await database()
+  await using proxy = await proxyTo(Number(new URL(db.url).port))
+  const url = Object.assign(new URL(db.url), { port: String(proxy.port) }).toString()
+  const pool = createDatabase(url, { max: 1, name: 'kairan lost cancel', deadlineMs: 900 })
+  await pool.run(sql => sql`select 1`)
+  // The connection stays, a new one is reset: what this test would see is an unhandled rejection.
+  proxy.leadTo(null, 'kept')
+  proxy.cut()
+  await expect(pool.run(sql => sql`select pg_sleep(30)`)).rejects.toThrow('did not answer')
+  proxy.heal()
+  proxy.leadTo(Number(new URL(db.url).port), 'reset')
+  const [row] = await pool.run(sql => sql<{ one: number }[]>`select 1 as one`)
+  expect(row?.one).toBe(1)
+  await pool.stop()
+})
