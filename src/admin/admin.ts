@@ -14,6 +14,8 @@ export type AdminStore = {
   notification(id: string): Promise<NotificationDetail | null>
   /** Redelivers a notification on one channel or on all. Returns the number of deliveries. */
   redeliver(id: string, channel: string | null): Promise<number>
+  /** Counts the deliveries that `redeliverSome` would redeliver, step by step. */
+  count(filter: DeliveryFilter): Promise<Matching>
   /** Redelivers the next deliveries that match a filter: one step. */
   redeliverSome(filter: DeliveryFilter): Promise<Step>
   /** Removes the next notifications that are older than RETENTION: one step. */
@@ -24,6 +26,9 @@ export type AdminStore = {
 
 /** A step of long work, with its own commit: how many rows it changed, and where the next step begins; null after the last. */
 export type Step = { changed: number; next: string | null }
+
+/** How many deliveries match; `isMore` when there are older ones that were not looked at. */
+export type Matching = { matching: number; isMore: boolean }
 
 export type Instance = { id: string; startedAt: string; silentMs: number; facts: Partial<Facts> }
 

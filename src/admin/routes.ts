@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { CallerPlugin } from '../auth/caller-routes.ts'
 import { admins } from '../auth/channels.ts'
-import type { Readable, Reading } from '../auth/standing.ts'
+import { type Readable, type Reading, rightsOrUnavailable } from '../auth/standing.ts'
 import { answer } from '../http/answer.ts'
 import { readObject, requireMembers } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
@@ -48,7 +48,7 @@ export const adminRoutes = (options: {
     .use(options.caller)
     .guard({ caller: { rate: null } })
     .onBeforeHandle(async ({ caller: { userId } }) => {
-      if ((await options.readableOf(byName(userId))).includes(admins)) return
+      if ((await rightsOrUnavailable(options.readableOf(byName(userId)))).includes(admins)) return
       throw new KairanError('admin_only', 'Only users of the admin role level may do this.')
     })
     .get('/me', ({ caller: { userId } }) => answer({ userId, isReadOnly: options.isReadOnly }))
@@ -61,6 +61,9 @@ export const adminRoutes = (options: {
     .get('/deliveries', async ({ request }) =>
       answer(await store.deliveries(readDeliveryFilter(request))),
     )
+    .get('/deliveries/count', async ({ request }) =>
+      answer(await store.count(readDeliveryFilter(request))),
+    )
     .get('/notifications/:id', async ({ params: { id } }) => {
       const found = isUuid(id) ? await store.notification(id) : null
       if (found) return answer(found)
@@ -70,7 +73,7 @@ export const adminRoutes = (options: {
       const { notification, user } = readQuestion(request)
       const facts = await store.explain(notification, user)
       const addressed = facts.deliveries.map(({ channel }) => channel)
-      const readable = await options.readableOf(byName(user), addressed)
+      const readable = await rightsOrUnavailable(options.readableOf(byName(user), addressed))
       return answer(explain(facts, user, readable))
     })
     .get('/system', async () => {

@@ -12,6 +12,8 @@ import type {
 
 /** Largest number of rows that are read for one page, so that a filter that matches few rows stays cheap. */
 const rowsLookedAt = 5000
+/** Largest number of rows that are read to count. */
+const rowsCounted = 100_000
 
 /** Answers the dashboard's questions from the database. Every query is bounded. */
 export const createAdminStore = (database: Database): AdminStore => {
@@ -96,6 +98,15 @@ export const createAdminStore = (database: Database): AdminStore => {
         sql => sql<{ n: number }[]>`select kairan.redeliver(${id}, ${channel}) as n`,
       )
       return row?.n ?? 0
+    },
+    async count(filter) {
+      const [row] = await ask(
+        sql => sql<{ matching: number; looked: number }[]>`
+          select count(*) filter (where d.status <> 'pending')::int as matching,
+            (select count(*)::int from (${window(sql, filter, rowsCounted)}) looked) as looked
+          ${fitting(sql, filter, rowsCounted)}`,
+      )
+      return { matching: row?.matching ?? 0, isMore: row?.looked === rowsCounted }
     },
     async redeliverSome(filter) {
       const [row] = await ask(
@@ -183,17 +194,17 @@ const numberedColumns = (sql: Sql) => sql`
   seq, notification_id, channel, error, recipients, created_at, delivered_at,
   case status when 'p' then 'pending' when 'f' then 'failed' else 'delivered' end as status`
 
-/** The newest rows of the log, at most `rowsLookedAt`. */
-const window = (sql: Sql, { channel, before }: DeliveryFilter) => sql`
+/** The newest rows of the log, at most `rows`. */
+const window = (sql: Sql, { channel, before }: DeliveryFilter, rows: number) => sql`
   select ${numberedColumns(sql)} from kairan.numbered
   where true
     ${channel === null ? sql`` : sql`and channel = ${channel}`}
     ${before === null ? sql`` : sql`and seq < ${before}::text::bigint`}
-  order by seq desc limit ${rowsLookedAt}`
+  order by seq desc limit ${rows}`
 
 /** Those of them that match the filter. */
-const fitting = (sql: Sql, filter: DeliveryFilter) => sql`
-  from (${window(sql, filter)}) d join kairan.notifications n on n.id = d.notification_id
+const fitting = (sql: Sql, filter: DeliveryFilter, rows = rowsLookedAt) => sql`
+  from (${window(sql, filter, rows)}) d join kairan.notifications n on n.id = d.notification_id
   where true
     ${filter.type === null ? sql`` : sql`and n.type = ${filter.type}`}
     ${filter.status === null ? sql`` : sql`and d.status = ${filter.status}`}
@@ -203,7 +214,7 @@ const fitting = (sql: Sql, filter: DeliveryFilter) => sql`
 /** Where the next page begins when the rows that were read did not fill this one; null at the end. */
 const lowestLookedAt = async (sql: Sql, filter: DeliveryFilter) => {
   const [row] = await sql<{ rows: number; lowest: string | null }[]>`
-    select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter)}) looked`
+    select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter, rowsLookedAt)}) looked`
   return row?.rows === rowsLookedAt ? row.lowest : null
 }
 

@@ -70,6 +70,17 @@ export const readableOf = (
   }
 }
 
+/** Waits for a user's rights. Throws `unavailable` when they cannot be looked up, as during an outage. */
+export const rightsOrUnavailable = async (lookUp: Promise<Readable>): Promise<Readable> => {
+  try {
+    return await lookUp
+  } catch (cause) {
+    if (cause instanceof KairanError) throw cause
+    const sentence = 'The rights of this user can not be looked up now. Try again soon.'
+    throw new KairanError('unavailable', sentence, { retryAfter: 2, cause })
+  }
+}
+
 /** The error for a channel that a user may not read. */
 export const forbidden = (channel: string, names: readonly string[]) => {
   const shown = names.slice(0, 10).join(', ')

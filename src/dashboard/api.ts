@@ -30,7 +30,9 @@ export const post = <T>(path: string, body: Record<string, unknown> = {}): Promi
 export const signOut = () => request<null>('admin/session', { method: 'DELETE' })
 
 const request = async <T>(path: string, init: RequestInit): Promise<T> => {
-  const response = await fetch(path, { ...init, signal: AbortSignal.timeout(10_000) })
+  const signal = AbortSignal.timeout(10_000)
+  const response = await fetch(path, { ...init, signal }).catch(() => null)
+  if (response === null) throw new Refusal(0, 'unreachable', 'The service does not answer.')
   if (response.status === 204) return null as T
   const body = await response.json().catch(() => ({}))
   if (response.ok) return body

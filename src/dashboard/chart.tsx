@@ -36,7 +36,11 @@ export const Chart = ({
           height: 160,
           cursor: { y: false, points: { size: 5 } },
           legend: { live: true },
-          scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1e-3)] } },
+          // At first there is one sample: a minute is shown, not years around it.
+          scales: {
+            x: { range: (_plot, low, high) => [Math.min(low, high - 60), high] },
+            y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1e-3)] },
+          },
           axes: [
             { ...axis, space: 60 },
             { ...axis, size: 52, values: (_plot, ticks) => ticks.map(format) },

@@ -2,6 +2,10 @@
 export const short = (value: number) =>
   new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value)
 
+/** A number with its noun: 1 stream, 2,000 streams. */
+export const count = (number: number, noun: string, nouns = `${noun}s`) =>
+  `${number.toLocaleString('en')} ${number === 1 ? noun : nouns}`
+
 /** A rate, with one decimal if it is small. */
 export const rate = (value: number | null) =>
   value === null ? '–' : value < 10 ? value.toFixed(1) : short(Math.round(value))

@@ -1,7 +1,9 @@
+// Before all others: what they load needs a valid language.
+import './language.ts'
 import { render } from 'preact'
 import { signOut } from './api.ts'
 import { Login } from './login.tsx'
-import { problems, resume, route, session, watch } from './state.ts'
+import { problems, resume, route, session, unreachable, watch } from './state.ts'
 import { Explain } from './views/explain.tsx'
 import { Notifications } from './views/notifications.tsx'
 import { Overview } from './views/overview.tsx'
@@ -19,7 +21,7 @@ const pages = {
 }
 
 const Dashboard = () => {
-  if (session.value === undefined) return null
+  if (session.value === undefined) return problems.value.length > 0 ? <Banner /> : null
   if (session.value === null) return <Login />
   const { page } = route.value
   const { view: View } = page in pages ? pages[page as keyof typeof pages] : pages.overview
@@ -41,29 +43,34 @@ const Dashboard = () => {
             type="button"
             class="link"
             onClick={async () => {
-              await signOut()
-              await resume()
+              await signOut().then(resume, () => {
+                problems.value = [unreachable]
+              })
             }}
           >
             Sign out
           </button>
         </div>
       </header>
-      {problems.value.length > 0 && (
-        <div class="banner" role="alert">
-          {problems.value.map(({ what, remedy }) => (
-            <p key={what}>
-              <strong>{what}</strong> {remedy}
-            </p>
-          ))}
-        </div>
-      )}
+      <Banner />
       <main>
         <View />
       </main>
     </>
   )
 }
+
+/** What is wrong now, and what to do about it. */
+const Banner = () =>
+  problems.value.length === 0 ? null : (
+    <div class="banner" role="alert">
+      {problems.value.map(({ what, remedy }) => (
+        <p key={what}>
+          <strong>{what}</strong> {remedy}
+        </p>
+      ))}
+    </div>
+  )
 
 const app = document.getElementById('app')
 if (app) render(<Dashboard />, app)

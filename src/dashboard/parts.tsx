@@ -19,6 +19,7 @@ export const Badge = ({ status }: { status: string }) => (
 /** A button that asks for confirmation. It is absent when the dashboard is read-only. */
 export const Careful = ({ children, act }: { children: string; act(): Promise<unknown> }) => {
   const step = useSignal<'idle' | 'sure' | 'busy'>('idle')
+  const error = useSignal<string | null>(null)
   if (session.value?.isReadOnly) return null
   const press = async () => {
     if (step.value === 'idle') {
@@ -26,24 +27,30 @@ export const Careful = ({ children, act }: { children: string; act(): Promise<un
       return
     }
     step.value = 'busy'
+    error.value = null
     try {
       await act()
+    } catch (thrown) {
+      error.value = thrown instanceof Error ? thrown.message : 'It failed.'
     } finally {
       step.value = 'idle'
     }
   }
   return (
-    <button
-      type="button"
-      class={step.value === 'sure' ? 'danger' : 'quiet'}
-      disabled={step.value === 'busy'}
-      onClick={press}
-      onBlur={() => {
-        if (step.value === 'sure') step.value = 'idle'
-      }}
-    >
-      {step.value === 'sure' ? 'Sure?' : step.value === 'busy' ? '…' : children}
-    </button>
+    <>
+      <button
+        type="button"
+        class={step.value === 'sure' ? 'danger' : 'quiet'}
+        disabled={step.value === 'busy'}
+        onClick={press}
+        onBlur={() => {
+          if (step.value === 'sure') step.value = 'idle'
+        }}
+      >
+        {step.value === 'sure' ? 'Sure?' : step.value === 'busy' ? '…' : children}
+      </button>
+      <Complaint error={error.value} />
+    </>
   )
 }
 
@@ -67,8 +74,11 @@ export const Complaint = ({ error }: { error: string | null }) =>
 export const Progress = ({
   name,
   step,
+  ask,
 }: {
   name: string
+  /** What is asked before it starts, and what the button to start says; null when there is nothing to do. */
+  ask?(): Promise<{ question: string; start: string } | null>
   /** Does the step that begins at `next`. The answer says where the following step begins. */
   step(next: string | null): Promise<{ changed: number; next: string | null }>
 }) => {
@@ -77,6 +87,7 @@ export const Progress = ({
     isRunning: false,
     said: '',
   })
+  const asked = useSignal<{ question: string; start: string } | null>(null)
   const stopped = useRef(false)
   useEffect(
     () => () => {
@@ -86,7 +97,19 @@ export const Progress = ({
   )
   if (session.value?.isReadOnly) return null
 
+  const say = (said: string) => {
+    state.value = { done: 0, isRunning: false, said }
+  }
+  const prepare = async () => {
+    try {
+      asked.value = (await ask?.()) ?? null
+      say(asked.value ? '' : 'Nothing to do')
+    } catch (error) {
+      say(error instanceof Error ? error.message : 'Failed')
+    }
+  }
   const run = async () => {
+    asked.value = null
     stopped.current = false
     let done = 0
     let next: string | null = null
@@ -123,13 +146,32 @@ export const Progress = ({
             Stop
           </button>
         </>
+      ) : asked.value ? (
+        <div class="question">
+          <span role="alert">{asked.value.question}</span>
+          <button type="button" class="danger" onClick={run}>
+            {asked.value.start}
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              asked.value = null
+            }}
+          >
+            Cancel
+          </button>
+        </div>
+      ) : ask ? (
+        <button type="button" class="quiet" onClick={prepare}>
+          {name}
+        </button>
       ) : (
         <Careful act={run}>{name}</Careful>
       )}
       <span role="status">
-        {(isRunning || said) &&
-          `${done.toLocaleString('en')} so far`.replace(' so far', isRunning ? ' so far' : '')}
-        {said && ` · ${said}`}
+        {isRunning && `${done.toLocaleString('en')} so far`}
+        {said && (done > 0 ? `${done.toLocaleString('en')} · ${said}` : said)}
       </span>
     </div>
   )

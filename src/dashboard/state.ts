@@ -26,22 +26,35 @@ export const route = computed(() => {
 
 const everyMs = 2000
 
-/** Finds out who is signed in. */
+/**
+ * Finds out who is signed in. An outage says nothing about that: then the session stays what it was, and `watch` asks
+ * again.
+ */
 export const resume = async () => {
   try {
     session.value = await get<Session>('me')
     refused.value = null
+    if (problems.value.includes(unreachable)) problems.value = []
   } catch (error) {
+    if (!isRefused(error)) {
+      problems.value = [unreachable]
+      return
+    }
     session.value = null
-    const isStranger = error instanceof Refusal && error.status === 401
-    refused.value = isStranger || !(error instanceof Error) ? null : error.message
+    problems.value = []
+    refused.value = error.status === 401 ? null : error.message
   }
 }
+
+/** Whether the service has decided that this user may not look, rather than failed to decide. */
+const isRefused = (error: unknown): error is Refusal =>
+  error instanceof Refusal && (error.status === 401 || error.status === 403)
 
 /** Reads the overview repeatedly while the page is visible, one request at a time. */
 export const watch = async () => {
   const figures = createFigures()
   for (;;) {
+    if (session.value === undefined) await resume()
     if (session.value && !document.hidden) {
       try {
         const next = await get<Overview>('overview')
@@ -49,8 +62,7 @@ export const watch = async () => {
         overview.value = next
         samples.value = figures.add(next)
       } catch (error) {
-        if (error instanceof Refusal && (error.status === 401 || error.status === 403))
-          await resume()
+        if (isRefused(error)) await resume()
         else problems.value = [unreachable]
       }
     }
@@ -58,7 +70,8 @@ export const watch = async () => {
   }
 }
 
-const unreachable: Problem = {
+/** Shown while the service or its database can't be reached. */
+export const unreachable: Problem = {
   what: 'The service does not answer, or cannot reach its database.',
   remedy: 'The figures below are old. GET /readyz says more. This page continues by itself.',
 }

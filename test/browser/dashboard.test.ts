@@ -136,3 +136,151 @@ test.skipIf(withoutBrowser)(
     expect(await page.getByRole('button', { name: 'Remove what is too old' }).count()).toBe(0)
   },
 )
+
+test.skipIf(withoutBrowser)(
+  'stays signed in during an outage, says so, and comes back by itself',
+  async () => {
+    await using db = await database()
+    const port = Number(new URL(db.url).port)
+    await using proxy = await proxyTo(port)
+    const through = Object.assign(new URL(db.url), { port: String(proxy.port) }).toString()
+    await using service = await serve(db, { DATABASE_URL: through, DATABASE_LISTEN_URL: through })
+    await makeAdmin(db)
+    await using _alice = await openReady(service.url, { token: await tokenFor('alice') })
+    await using chromium = await browser()
+    const { page, go } = await openDashboard(chromium, service.url)
+    const answers: string[] = []
+    page.on('response', response => {
+      if (response.status() === 500) answers.push(response.url())
+    })
+    const banner = page.locator('.banner').getByText('The service does not answer')
+    const form = page.getByLabel('Token of an admin')
+    await go('Streams')
+    await page.getByRole('link', { name: 'alice' }).waitFor()
+
+    proxy.leadTo(null, 'reset')
+    await banner.waitFor()
+    await page.getByRole('link', { name: 'alice' }).waitFor()
+    // Whoever opens the page now is not asked for a token, either.
+    await page.reload()
+    await banner.waitFor()
+    expect([await form.count(), await page.getByText('No stream is open').count()]).toEqual([0, 0])
+
+    proxy.leadTo(port, 'kept')
+    await page.getByRole('link', { name: 'alice' }).waitFor()
+    await banner.waitFor({ state: 'detached' })
+    expect([await form.count(), answers]).toEqual([0, []])
+
+    // The same when the service itself is out of reach.
+    await page.context().setOffline(true)
+    await banner.waitFor()
+    await page.context().setOffline(false)
+    await banner.waitFor({ state: 'detached' })
+    expect(await form.count()).toBe(0)
+  },
+  60_000,
+)
+
+test.skipIf(withoutBrowser)('finds, explains and redelivers without surprises', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await makeAdmin(db)
+  await using alice = await openReady(service.url, { token: await tokenFor('alice') })
+  await db.sql`
+    insert into kairan.notifications (channels, payload, type)
+    select '{user-alice}', '{}', 'n' || n from generate_series(1, 12) n`
+  await alice.atLeast(12)
+  await using chromium = await browser()
+  const { page, go, complaints } = await openDashboard(chromium, service.url)
+  await page.getByText('on 1 instance', { exact: true }).waitFor()
+  await go('Notifications')
+  const row = (type: string) => page.getByRole('row').filter({ hasText: type })
+  await row('n12').waitFor()
+
+  // The detail opens below the row that was clicked.
+  await row('n7').getByRole('button', { name: 'Open' }).click()
+  const isBelow = await page
+    .getByLabel('Notification', { exact: true })
+    .evaluate(detail => detail.closest('tr')?.previousElementSibling?.textContent?.includes('n7'))
+  expect(isBelow).toBe(true)
+  await page.getByRole('link', { name: 'Explain', exact: true }).last().click()
+  await page.getByText('Delivered on user-alice').waitFor()
+
+  // A list follows by itself.
+  await go('Notifications')
+  await row('n12').waitFor()
+  const [late] = await db.sql`select kairan.publish('user-alice', '{"found": true}', 'late') as id`
+  await row('late').waitFor()
+  await page.getByLabel('Id', { exact: true }).fill(String(late?.id))
+  await page.keyboard.press('Enter')
+  await page.getByText('"found"').waitFor()
+
+  // It says how many, and does nothing until that is confirmed.
+  await page.getByRole('button', { name: 'Redeliver all of these' }).click()
+  await page.getByText('13 deliveries would be sent again: no filter is set').waitFor()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByLabel('Type', { exact: true }).fill('n3')
+  await page.keyboard.press('Enter')
+  await row('n12').waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Redeliver all of these' }).click()
+  await page.getByText('1 delivery would be sent again.').waitFor()
+  await page.getByRole('button', { name: 'Redeliver 1', exact: true }).click()
+  await page.getByRole('status').getByText('1 · All done').waitFor()
+  expect((await alice.atLeast(14)).map(({ type }) => type).at(-1)).toBe('n3')
+  expect(complaints).toEqual([])
+})
+
+test.skipIf(withoutBrowser)('opens where the browser names no valid language', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using chromium = await browser()
+  const page = await chromium.newPage()
+  await page.addInitScript(() => {
+    Object.defineProperty(Navigator.prototype, 'language', { get: () => 'C' })
+  })
+  await page.goto(`${service.url}/dashboard`)
+  await page.getByLabel('Token of an admin').waitFor()
+})
+
+test.skipIf(withoutBrowser)(
+  'cuts nothing off on a phone, a tablet and a desk',
+  async () => {
+    await using db = await database()
+    await using service = await serve(db)
+    await makeAdmin(db)
+    await using alice = await openReady(service.url, { token: await tokenFor('alice') })
+    const type = 'a.rather.long.type.of.a.notification.that.somebody.has.chosen'
+    const [row] = await db.sql`select kairan.publish('user-alice', '{"a": 1}', ${type}) as id`
+    await alice.atLeast(1)
+    await using chromium = await browser()
+    for (const width of [390, 768, 1280]) {
+      const { page } = await openDashboard(chromium, service.url, width)
+      await page.getByText('Users online').waitFor()
+      const pages = [
+        ['overview', 'ready'],
+        ['streams', 'alice'],
+        [`notifications?open=${row?.id}`, '"a": 1'],
+        [`explain?notification=${row?.id}&user=alice`, 'Delivered on'],
+        ['try', 'Your stream'],
+        ['system', 'Settings of this instance'],
+      ]
+      for (const [hash = '', text = ''] of pages) {
+        await page.evaluate(to => {
+          location.hash = to
+        }, hash)
+        await page.getByText(new RegExp(text)).first().waitFor()
+        if (process.env.SCREENSHOTS) {
+          const name = `${width}-${hash.split('?')[0]}.png`
+          await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}`, fullPage: true })
+        }
+        const cut = await page.evaluate(() =>
+          [...document.querySelectorAll('#app *')]
+            .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+            .map(one => `${one.tagName}.${one.className} ${one.textContent?.slice(0, 30)}`),
+        )
+        expect([width, hash, cut]).toEqual([width, hash, []])
+      }
+    }
+  },
+  60_000,
+)

@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import type { Explanation } from '../../admin/explain.ts'
 import { get } from '../api.ts'
+import { count } from '../format.ts'
 import { Badge, Complaint, Field } from '../parts.tsx'
 import { route } from '../state.ts'
 
@@ -56,7 +57,7 @@ export const Explain = () => {
           <Badge status={answer.outcome} />
           <p class="sentence">{answer.sentence}</p>
           <p class="note">
-            {answer.streams} {answer.streams === 1 ? 'stream' : 'streams'} of {user} open now ·{' '}
+            {count(answer.streams, 'stream')} of {user} open now ·{' '}
             <a href={`#notifications?open=${encodeURIComponent(notification)}`}>the notification</a>{' '}
             · <a href={`#streams?user=${encodeURIComponent(user)}`}>the streams</a>
           </p>

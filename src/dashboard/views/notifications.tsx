@@ -1,8 +1,8 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { DeliveryRow, NotificationDetail, Step } from '../../admin/admin.ts'
+import type { DeliveryRow, Matching, NotificationDetail, Step } from '../../admin/admin.ts'
 import { get, post } from '../api.ts'
-import { bytes, time } from '../format.ts'
+import { bytes, count, time } from '../format.ts'
 import { usePages } from '../pages.ts'
 import { Badge, Careful, Complaint, Field, Progress } from '../parts.tsx'
 import { route } from '../state.ts'
@@ -18,6 +18,7 @@ export const Notifications = () => {
     (answer: { deliveries: DeliveryRow[] }) => answer.deliveries,
   )
   const open = query.get('open')
+  const at = placeOf(list.rows.value, open, query.get('at'))
   const go = (changed: Record<string, string>) => {
     const filled = Object.entries({ ...filter, ...changed }).filter(([, value]) => value !== '')
     location.hash = `notifications?${new URLSearchParams(filled)}`
@@ -29,6 +30,14 @@ export const Notifications = () => {
   return (
     <>
       <form class="filters" onSubmit={event => event.preventDefault()}>
+        <Field name="Id">
+          <input
+            type="search"
+            value={open ?? ''}
+            placeholder="of a notification"
+            onChange={({ currentTarget }) => go({ open: currentTarget.value.trim() })}
+          />
+        </Field>
         <Field name="Channel">
           <input
             type="search"
@@ -64,15 +73,16 @@ export const Notifications = () => {
         </button>
         <Progress
           name="Redeliver all of these"
+          ask={() => askFirst(inUtc(filter))}
           step={before =>
             post<Step>('redeliver', { ...inUtc(filter), before: before ?? '', limit: 100 })
           }
         />
       </form>
       <Complaint error={list.error.value} />
-      {open && <Detail id={open} close={() => go({})} />}
+      {open && at === null && <Detail id={open} close={() => go({})} />}
       <div class="scroll">
-        <table>
+        <table class="rows">
           <thead>
             <tr>
               <th>Published</th>
@@ -85,31 +95,53 @@ export const Notifications = () => {
             </tr>
           </thead>
           <tbody>
-            {list.rows.value.map(delivery => (
+            {list.rows.value.flatMap(delivery => [
               <tr key={delivery.seq}>
-                <td>{time(delivery.createdAt)}</td>
-                <td class="wide">{delivery.channel}</td>
-                <td>{delivery.type ?? '–'}</td>
-                <td>
+                <td data-name="Published">{time(delivery.createdAt)}</td>
+                <td class="wide" data-name="Channel">
+                  {delivery.channel}
+                </td>
+                <td class="wide" data-name="Type">
+                  {delivery.type ?? '–'}
+                </td>
+                <td data-name="Status">
                   <Badge status={delivery.status} /> {delivery.error}
                 </td>
-                <td class="number">{delivery.recipients}</td>
-                <td class="number">{bytes(delivery.bytes)}</td>
+                <td class="number" data-name="Streams">
+                  {delivery.recipients}
+                </td>
+                <td class="number" data-name="Size">
+                  {bytes(delivery.bytes)}
+                </td>
                 <td>
                   <button
                     type="button"
                     class="link"
-                    onClick={() => go({ open: delivery.notificationId })}
+                    aria-expanded={delivery.seq === at}
+                    onClick={() =>
+                      go(
+                        delivery.seq === at
+                          ? {}
+                          : { open: delivery.notificationId, at: delivery.seq },
+                      )
+                    }
                   >
-                    Open
+                    {delivery.seq === at ? 'Close' : 'Open'}
                   </button>
                 </td>
-              </tr>
-            ))}
+              </tr>,
+              delivery.seq === at && open && (
+                <tr key={`${delivery.seq} open`} class="opened">
+                  <td colSpan={7}>
+                    <Detail id={open} close={() => go({})} />
+                  </td>
+                </tr>
+              ),
+            ])}
           </tbody>
         </table>
       </div>
-      {list.rows.value.length === 0 && list.state.value === 'idle' && (
+      {list.isEmpty() && (
         <p class="empty">
           {list.next.value === null
             ? 'No delivery matches.'
@@ -123,6 +155,24 @@ export const Notifications = () => {
       )}
     </>
   )
+}
+
+/** The position of the row below which a detail opens: the one that was clicked, or the first of the notification. */
+const placeOf = (rows: DeliveryRow[], open: string | null, at: string | null) => {
+  const own = rows.filter(({ notificationId }) => notificationId === open)
+  return (own.find(({ seq }) => seq === at) ?? own[0])?.seq ?? null
+}
+
+/** Counts what would be redelivered, and asks. */
+const askFirst = async (filter: Record<string, string>) => {
+  const { matching, isMore } = await get<Matching>('deliveries/count', filter)
+  if (matching === 0 && !isMore) return null
+  const isFiltered = Object.values(filter).some(value => value !== '')
+  const many = `${isMore ? 'At least ' : ''}${count(matching, 'delivery', 'deliveries')}`
+  return {
+    question: `${many} would be sent again${isFiltered ? '' : ': no filter is set, so this is all that is retained'}.`,
+    start: `Redeliver ${isMore ? 'all' : matching.toLocaleString('en')}`,
+  }
 }
 
 const Detail = ({ id, close }: { id: string; close(): void }) => {
@@ -179,7 +229,7 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
           </dl>
           <pre class="payload">{pretty(notification.payload)}</pre>
           <div class="wide-table">
-            <table>
+            <table class="rows">
               <tbody>
                 {notification.deliveries.map(delivery => (
                   <tr key={delivery.channel}>
@@ -187,8 +237,11 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
                     <td>
                       <Badge status={delivery.status} /> {delivery.error}
                     </td>
-                    <td class="number">{streams(delivery.recipients)}</td>
+                    <td class="number">{count(delivery.recipients, 'stream')}</td>
                     <td>{time(delivery.deliveredAt)}</td>
+                    <td>
+                      <a href={explainLink(id, delivery.channel)}>Explain</a>
+                    </td>
                     <td>
                       <Careful act={() => redeliver(delivery.channel)}>Redeliver</Careful>
                     </td>
@@ -203,7 +256,11 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
   )
 }
 
-const streams = (count: number) => `${count} ${count === 1 ? 'stream' : 'streams'}`
+/** To why a user did or did not get it. Of a channel that many read, the page asks for the user. */
+const explainLink = (notification: string, channel: string) => {
+  const user = channel.startsWith('user-') ? channel.slice('user-'.length) : ''
+  return `#explain?${new URLSearchParams({ notification, user })}`
+}
 
 /** The payload with indentation, unless a number would lose digits. */
 const pretty = (payload: string) => {

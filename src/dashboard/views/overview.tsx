@@ -1,6 +1,6 @@
 import type { Instance } from '../../admin/admin.ts'
 import { Chart } from '../chart.tsx'
-import { rate, seconds, short, since } from '../format.ts'
+import { count, rate, seconds, short, since } from '../format.ts'
 import { Tile } from '../parts.tsx'
 import { overview, samples } from '../state.ts'
 
@@ -15,14 +15,10 @@ export const Overview = () => {
         <Tile
           name="Streams"
           value={short(now.streams)}
-          note={`on ${state.instances.length} instances`}
+          note={`on ${count(state.instances.length, 'instance')}`}
         />
         <Tile name="Users online" value={short(now.users)} />
-        <Tile
-          name="Published"
-          value={`${rate(now.published)}/s`}
-          note={`log at ${state.head.toLocaleString('en')}`}
-        />
+        <Tile name="Published" value={`${rate(now.published)}/s`} note="one for each channel" />
         <Tile name="Delivered" value={`${rate(now.delivered)}/s`} note="events × streams" />
         <Tile
           name="Latency p50"
@@ -60,7 +56,7 @@ export const Overview = () => {
       </div>
       <h2>Instances</h2>
       <div class="scroll">
-        <table>
+        <table class="rows">
           <thead>
             <tr>
               <th>Instance</th>
@@ -85,20 +81,30 @@ const row = ({ id, facts, silentMs, startedAt }: Instance) => {
   const isGone = silentMs >= 10_000
   return (
     <tr key={id}>
-      <td>
+      <td data-name="Instance">
         <code>{id.slice(0, 8)}</code>
       </td>
-      <td>{facts.version ?? '–'}</td>
-      <td class="number">{short(facts.streams ?? 0)}</td>
-      <td class="number">{short(facts.delivered ?? 0)}</td>
-      <td class="number">{short(refused)}</td>
-      <td>
+      <td data-name="Version">{facts.version ?? '–'}</td>
+      <td class="number" data-name="Streams">
+        {short(facts.streams ?? 0)}
+      </td>
+      <td class="number" data-name="Delivered">
+        {short(facts.delivered ?? 0)}
+      </td>
+      <td class="number" data-name="Refused">
+        {short(refused)}
+      </td>
+      <td data-name="LISTEN">
         <span class={`badge ${facts.listening ? 'delivered' : 'failed'}`}>
           {facts.listening ? 'up' : 'down'}
         </span>
       </td>
-      <td>{isGone ? `silent for ${Math.round(silentMs / 1000)} s` : (facts.problem ?? 'ready')}</td>
-      <td class="number">{since(startedAt)}</td>
+      <td data-name="State">
+        {isGone ? `silent for ${Math.round(silentMs / 1000)} s` : (facts.problem ?? 'ready')}
+      </td>
+      <td class="number" data-name="Up">
+        {since(startedAt)}
+      </td>
     </tr>
   )
 }

@@ -1,9 +1,9 @@
 import type { StreamRow } from '../../admin/admin.ts'
 import { post } from '../api.ts'
-import { since, time } from '../format.ts'
+import { count, since, time } from '../format.ts'
 import { usePages } from '../pages.ts'
 import { Careful, Complaint, Field } from '../parts.tsx'
-import { route } from '../state.ts'
+import { route, samples } from '../state.ts'
 
 export const Streams = () => {
   const user = route.value.query.get('user') ?? ''
@@ -37,7 +37,7 @@ export const Streams = () => {
       </form>
       <Complaint error={list.error.value} />
       <div class="scroll">
-        <table>
+        <table class="rows">
           <thead>
             <tr>
               <th>User</th>
@@ -50,15 +50,17 @@ export const Streams = () => {
           <tbody>
             {list.rows.value.map(stream => (
               <tr key={stream.id}>
-                <td>
+                <td data-name="User">
                   <a href={`#streams?user=${encodeURIComponent(stream.userId)}`}>{stream.userId}</a>
                 </td>
-                <td class="wide">{stream.channels.join(', ')}</td>
-                <td>{stream.address ?? '–'}</td>
-                <td class="number" title={time(stream.openedAt)}>
+                <td class="wide" data-name="Channels">
+                  {stream.channels.join(', ')}
+                </td>
+                <td data-name="Address">{stream.address ?? '–'}</td>
+                <td class="number" data-name="Open for" title={time(stream.openedAt)}>
                   {since(stream.openedAt)}
                 </td>
-                <td>
+                <td data-name="Instance">
                   <code>{stream.instanceId.slice(0, 8)}</code>
                 </td>
               </tr>
@@ -66,9 +68,7 @@ export const Streams = () => {
           </tbody>
         </table>
       </div>
-      {list.rows.value.length === 0 && list.state.value === 'idle' && (
-        <p class="empty">No stream is open.</p>
-      )}
+      {list.isEmpty() && <p class="empty">{nothing(user)}</p>}
       {list.next.value !== null && (
         <button type="button" class="quiet more" onClick={list.more}>
           More
@@ -76,4 +76,13 @@ export const Streams = () => {
       )}
     </>
   )
+}
+
+/** Why the list is empty. The streams of an instance that was silent for 10 seconds are not in it. */
+const nothing = (user: string) => {
+  const open = samples.value.at(-1)?.streams ?? 0
+  if (user) return `${user} has no stream open.`
+  return open === 0
+    ? 'No stream is open.'
+    : `${count(open, 'stream')} open; the list follows when their instances have written it.`
 }

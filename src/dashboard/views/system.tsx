@@ -106,8 +106,9 @@ export const System = () => {
               </tbody>
             </table>
             <p class="note">
-              Log {system.epoch}, numbered to {system.head.toLocaleString('en')}, removed to{' '}
-              {system.floor.toLocaleString('en')}.
+              Log {system.epoch}: the last position is {system.head.toLocaleString('en')}, and those
+              up to {system.floor.toLocaleString('en')} are removed. Positions are no count: they
+              skip about a million when Postgres was restarted.
             </p>
             <Progress name="Remove what is too old" step={() => post<Step>('prune')} />
           </section>

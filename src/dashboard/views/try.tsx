@@ -90,20 +90,31 @@ const Live = () => {
   const state = useSignal('connecting')
   useEffect(() => {
     let key = 0
-    const events = new EventSource('notifications/stream')
+    let events: EventSource
+    let retry: ReturnType<typeof setTimeout> | undefined
     const add = (name: string) => (event: MessageEvent<string>) => {
       const entry = { key: key++, at: new Date().toLocaleTimeString(), name, data: event.data }
       seen.value = [entry, ...seen.value].slice(0, mostSeen)
     }
-    events.onopen = () => {
-      state.value = 'open'
+    const open = () => {
+      events = new EventSource('notifications/stream')
+      events.onopen = () => {
+        state.value = 'open'
+      }
+      events.onerror = () => {
+        const isClosed = events.readyState === EventSource.CLOSED
+        state.value = isClosed ? 'closed' : 'connecting'
+        // An EventSource does not return after an answer such as 503.
+        if (isClosed) retry = setTimeout(open, 3000)
+      }
+      events.onmessage = add('message')
+      events.addEventListener('control', add('control'))
     }
-    events.onerror = () => {
-      state.value = events.readyState === EventSource.CLOSED ? 'closed' : 'connecting'
+    open()
+    return () => {
+      clearTimeout(retry)
+      events.close()
     }
-    events.onmessage = add('message')
-    events.addEventListener('control', add('control'))
-    return () => events.close()
   }, [])
   return (
     <section class="card" aria-label="Live">
