@@ -8,7 +8,7 @@ const root = join(import.meta.dir, '..')
 const target = resolve(process.argv[2] ?? join(root, 'dist/client'))
 /** Built here first, so that a failed build leaves no half of a package. */
 const folder = `${target}.new`
-const entries = ['index', 'react']
+const entries = ['index', 'inbox', 'react']
 
 const manifest = {
   name: '@kairan/client',
@@ -21,6 +21,7 @@ const manifest = {
   sideEffects: false,
   exports: {
     '.': { types: './index.d.ts', default: './index.js' },
+    './inbox': { types: './inbox.d.ts', default: './inbox.js' },
     './react': { types: './react.d.ts', default: './react.js' },
   },
   peerDependencies: { react: '>=18' },

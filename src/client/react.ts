@@ -1,4 +1,11 @@
-import { useEffect, useRef, useSyncExternalStore } from 'react'
+import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react'
+import {
+  createInbox,
+  type InboxActions,
+  type InboxClient,
+  type InboxOptions,
+  type InboxState,
+} from './inbox.ts'
 import type { AnyPayloads, EventOf, Notifications, Payloads, State } from './types.ts'
 
 /** `status`, `reason` and `unread` of a client. The component renders again when one of them changes. */
@@ -23,4 +30,20 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
     latest.current = listener
   })
   useEffect(() => client.on(type, event => latest.current(event)), [client, type])
+}
+
+/**
+ * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the component
+ * is mounted.
+ */
+export const useInbox = (
+  client: InboxClient,
+  options: InboxOptions = {},
+): InboxState & InboxActions => {
+  // The options may be a new object in each render.
+  const key = JSON.stringify([options.limit, options.type])
+  const inbox = useMemo(() => createInbox(client, options), [client, key])
+  const snapshot = () => inbox.state
+  const state = useSyncExternalStore(inbox.subscribe, snapshot, snapshot)
+  return useMemo(() => ({ ...inbox, ...state }), [inbox, state])
 }

@@ -4,12 +4,12 @@ import { bundle } from './bundle.ts' with { type: 'macro' }
 /** The files that browsers import. They are bundled when this file is compiled: the binary has no source. */
 const files = {
   '/client.js': bundle('../client/index.ts'),
+  '/client/inbox.js': bundle('../client/inbox.ts'),
   '/client/react.js': bundle('../client/react.ts'),
 }
 
 /**
- * `GET /client.js`, the browser client, and `GET /client/react.js`, its hooks, as ES modules. Pages
- * of any origin may import them: nothing in them is secret.
+ * `GET /client.js`, the browser client, and below `/client/` what is built on it, as ES modules. Pages of any origin may import them: nothing in them is secret.
  */
 export const clientRoutes = () => {
   const app = new Elysia({ name: 'client' })

@@ -44,3 +44,49 @@ test.skipIf(withoutBrowser)(
     await status.getByText('closed').waitFor()
   },
 )
+
+test.skipIf(withoutBrowser)(
+  "React's inbox shows the newest, what comes, older ones, and what another device marks",
+  async () => {
+    await using db = await database()
+    await using app = await serveApp()
+    await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+    await using chromium = await browser()
+    const ship = (orderId: number) =>
+      db.sql`select kairan.publish('user-42', ${db.sql.json({ orderId })}, 'order.shipped')`
+    for (const orderId of [1, 2, 3]) await ship(orderId)
+    const query = new URLSearchParams({ service: service.url, user: '42', inbox: '' })
+    const open = async () => {
+      const page = await chromium.newPage()
+      await page.goto(`${app.origin}/react?${query}`)
+      const shows = async (text: string) => {
+        const list = page
+          .locator('#list')
+          .filter({ hasText: new RegExp(`^${RegExp.escape(text)}$`) })
+        await list.waitFor({ timeout: 5000 }).catch(async () => {
+          expect(await page.locator('#list').textContent()).toBe(text)
+        })
+      }
+      return { page, shows }
+    }
+    const [first, second] = [await open(), await open()]
+    await first.shows('ready 3: 3* 2* …')
+    await second.shows('ready 3: 3* 2* …')
+    await ship(4)
+    await first.shows('ready 4: 4* 3* 2* …')
+    await second.shows('ready 4: 4* 3* 2* …')
+    await first.page.click('#more')
+    await first.shows('ready 4: 4* 3* 2* 1*')
+    await first.page.click('#read')
+    await first.shows('ready 0: 4 3 2 1')
+    await second.shows('ready 0: 4 3 2 …')
+
+    // What came and was marked while it was away: the older ones stay.
+    await second.page.context().setOffline(true)
+    await ship(5)
+    await first.page.click('#read')
+    await first.shows('ready 0: 5 4 3 2 1')
+    await second.page.context().setOffline(false)
+    await second.shows('ready 0: 5 4 3 2 …')
+  },
+)

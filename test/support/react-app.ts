@@ -1,7 +1,7 @@
 import { createElement as h, StrictMode, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createNotifications } from '../../src/client/index.ts'
-import { useNotification, useNotifications } from '../../src/client/react.ts'
+import { useInbox, useNotification, useNotifications } from '../../src/client/react.ts'
 
 type Shop = { 'order.shipped': { orderId: number } }
 
@@ -23,6 +23,17 @@ const Orders = () => {
   return h('p', { id: 'orders' }, orders.join(', '))
 }
 
+const List = () => {
+  const { items, unread, status, hasMore, loadMore, markRead } = useInbox(client, { limit: 2 })
+  const text = items.map(({ payload, read }) => `${payload.orderId}${read ? '' : '*'}`).join(' ')
+  const ids = items.flatMap(({ id }) => id ?? [])
+  return [
+    h('p', { key: 'list', id: 'list' }, `${status} ${unread}: ${text}${hasMore ? ' …' : ''}`),
+    h('button', { key: 'more', id: 'more', type: 'button', onClick: loadMore }, 'More'),
+    h('button', { key: 'read', id: 'read', type: 'button', onClick: () => markRead(ids) }, 'Read'),
+  ]
+}
+
 const App = () => {
   const [isShown, setShown] = useState(true)
   return [
@@ -33,4 +44,4 @@ const App = () => {
 }
 
 const root = document.getElementById('root')
-if (root) createRoot(root).render(h(StrictMode, null, h(App)))
+if (root) createRoot(root).render(h(StrictMode, null, h(query.has('inbox') ? List : App)))
