@@ -117,8 +117,11 @@ export const createDatabase = (
 /** SQLSTATE read_only_sql_transaction. */
 const readOnly = '25006'
 
-/** What postgres.js returns for a statement; a fragment of one is never executed. */
-type Cancellable = { cancel(): unknown; executed?: boolean }
+/**
+ * What postgres.js returns for a statement; a fragment of one is never executed. Its `cancel()` calls the canceller and
+ * drops the promise, so that a request to cancel which does not arrive would be an unhandled rejection.
+ */
+type Cancellable = { executed?: boolean; canceller: ((statement: object) => unknown) | null }
 
 /** The same client, which notes its statements. */
 const tracked = (client: Sql, statements: Set<Cancellable>): Sql => {
@@ -136,12 +139,16 @@ const tracked = (client: Sql, statements: Set<Cancellable>): Sql => {
 }
 
 const isCancellable = (made: unknown): made is Cancellable =>
-  made instanceof Promise && 'cancel' in made && typeof made.cancel === 'function'
+  made instanceof Promise && 'canceller' in made && typeof made.canceller === 'function'
 
 /** Asks Postgres to cancel them: over a connection of its own, as a statement that waits can't be talked to. */
 const cancelAll = (statements: Set<Cancellable>) => {
   for (const statement of statements) {
+    const { canceller } = statement
+    statement.canceller = null
     // What comes of it shows in the statement itself.
-    if (statement.executed) Promise.resolve(statement.cancel()).catch(() => undefined)
+    if (statement.executed && canceller) {
+      Promise.resolve(canceller(statement)).catch(() => undefined)
+    }
   }
 }
