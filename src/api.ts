@@ -18,6 +18,8 @@ import type { Traces } from './observe/traces.ts'
 import type { Databases } from './postgres/databases.ts'
 import { publishRoute } from './publish/routes.ts'
 import { createPublisher } from './publish/store.ts'
+import { withdrawRoute } from './publish/withdraw-routes.ts'
+import { createWithdraw } from './publish/withdraw-store.ts'
 import { streamChannelsRoute } from './stream/channel-routes.ts'
 import { createRefusals, type Limits } from './stream/limits.ts'
 import { createChange, createExtend } from './stream/presence-store.ts'
@@ -56,6 +58,12 @@ export const createApi = (
         // Programs publish, many requests at a time with one token.
         turns: createTurns({ atOnce: 2, mostWaiting: 1000, waitMs: 1500 }),
         traces: parts.traces,
+      }),
+      withdrawRoute({
+        caller,
+        store: createWithdraw(databases.requests),
+        publishRate: config.publishRate,
+        turns: createTurns({ atOnce: 2, mostWaiting: 1000, waitMs: 1500 }),
       }),
       ticketRoute({ caller, tickets }),
       streamRoute({

@@ -20,7 +20,7 @@ import { createHub } from './stream/hub.ts'
 import type { Limits } from './stream/limits.ts'
 import { createPresence } from './stream/presence-store.ts'
 import { createStatuses } from './stream/statuses.ts'
-import { createStatusStore } from './stream/statuses-store.ts'
+import { createStatusStore, failWithdrawn } from './stream/statuses-store.ts'
 import { createStreams, listStreams } from './stream/streams.ts'
 
 /** The notify channels: the log has grown, a live event, a change of a user. */
@@ -120,6 +120,11 @@ export const createDelivery = (
       metrics.expired(seqs.length)
     },
     onChange: streams.apply,
+    onWithdrawn(withdrawn) {
+      streams.withdraw(withdrawn)
+      failWithdrawn(database, withdrawn, report)
+    },
+    onWithdrawnLost: hub.forgetRecent,
     onChangesLost: () => void streams.reauthorize(),
   })
   // A NOTIFY tells only that there is something to read: any login can send and receive one.

@@ -115,6 +115,7 @@ export type DeliveryFacts = {
   isPublished: boolean
   expiresAt: string | null
   isExpired: boolean
+  isWithdrawn: boolean
   deliveries: Pick<DeliveryRow, 'channel' | 'status' | 'error' | 'recipients' | 'deliveredAt'>[]
   /** The number of streams that the user has open now. */
   streams: number

@@ -60,6 +60,7 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: Readable
             'CHANNELS_QUERY do not say so. The claim kairan:subscribe of a token is not known here.',
         )
   }
+  if (facts.isWithdrawn) return answer('failed', 'It was withdrawn: nobody is shown it any more.')
   if (best.status === 'delivered') {
     const whose =
       best.channel === `user-${userId}`

@@ -156,8 +156,9 @@ export const createAdminStore = (database: Database): AdminStore => {
     async explain(notificationId, userId) {
       const [[notification], deliveries, [streams]] = await Promise.all([
         ask(
-          sql => sql<{ expiresAt: string | null; isExpired: boolean }[]>`
-            select ${iso(sql, 'expires_at')} as "expiresAt", coalesce(expires_at <= now(), false) as "isExpired"
+          sql => sql<{ expiresAt: string | null; isExpired: boolean; isWithdrawn: boolean }[]>`
+            select ${iso(sql, 'expires_at')} as "expiresAt", coalesce(expires_at <= now(), false) as "isExpired",
+              coalesce(expires_at = '-infinity', false) as "isWithdrawn"
             from kairan.notifications where id = ${notificationId}`,
         ),
         ask(
@@ -174,6 +175,7 @@ export const createAdminStore = (database: Database): AdminStore => {
         isPublished: notification !== undefined,
         expiresAt: notification?.expiresAt ?? null,
         isExpired: notification?.isExpired ?? false,
+        isWithdrawn: notification?.isWithdrawn ?? false,
         deliveries: [...deliveries],
         streams: streams?.streams ?? 0,
       }

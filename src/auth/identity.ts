@@ -56,6 +56,12 @@ export const tokenExpired = () =>
 /** Whether a user may publish on a channel. */
 export const mayPublish = ({ publishes }: Identity, channel: string) => matches(channel, publishes)
 
+/** Throws `scope_missing` for a user who may publish on no channel. */
+export const requireScope = ({ publishes }: Identity) => {
+  if (publishes.length > 0) return
+  throw new KairanError('scope_missing', `Publishing needs a token with the scope ${publishScope}.`)
+}
+
 const publishable = (claims: Record<string, unknown>) => {
   const scopes = [claims.scope, claims.scp].flatMap(words)
   if (!scopes.includes(publishScope)) return []

@@ -16,6 +16,7 @@ export const statuses = {
   read_only: 403,
   not_found: 404,
   stream_not_found: 404,
+  notification_not_found: 404,
   body_too_large: 413,
   payload_too_large: 413,
   url_too_long: 414,

@@ -7,6 +7,7 @@ import type { Event } from './event.ts'
 import { type Advance, advance, type Batch } from './log-store.ts'
 import type { UserChange } from './user-change.ts'
 import { type Look, lookAtChanges, type Snapshot } from './user-change-store.ts'
+import { createWithdrawn, type Withdrawal } from './withdrawal.ts'
 
 export type Dispatcher = {
   /** Begins at the head of the log, and goes on until it is stopped. */
@@ -50,6 +51,10 @@ export const createDispatcher = (options: {
   onExpired(seqs: number[]): void
   /** Something was told of a user, before the events that follow were committed. */
   onChange(change: UserChange): void
+  /** These were withdrawn: what follows has none of them. Pending deliveries of them may be left. */
+  onWithdrawn(withdrawn: Withdrawal[]): void
+  /** Of what was dispatched before, some may have been withdrawn: which is not known. */
+  onWithdrawnLost(): void
   /** What was told of users until now is not known. */
   onChangesLost(): void
 }): Dispatcher => {
@@ -74,6 +79,7 @@ export const createDispatcher = (options: {
   let nextLook: PromiseWithResolvers<void> | null = null
   /** How many turns in a row found nothing although somebody had called for them. */
   let calledForNothing = 0
+  const withdrawn = createWithdrawn()
   const pause = createPause()
   const bell = createBell({ database, pollMs })
 
@@ -124,6 +130,7 @@ export const createDispatcher = (options: {
         await readChanges(found.changed, isSame)
         look?.resolve()
         take(found)
+        withdrawn.endTurn()
       }
       batch = found.batch
       if (position !== found.end) ahead = null
@@ -182,8 +189,11 @@ export const createDispatcher = (options: {
       after = look.after
       if (look.isOlder) isUnsure = true
       for (const change of look.changes) options.onChange(change)
+      withdrawn.add(look.withdrawn)
+      if (look.withdrawn.length > 0) options.onWithdrawn(look.withdrawn)
     }
     seen = now
+    if (since === null && isSame) options.onWithdrawnLost()
     if (isUnsure && isSame) options.onChangesLost()
     isUnsure = false
   }
@@ -205,7 +215,7 @@ export const createDispatcher = (options: {
       options.onBegin(epoch, position)
     } else if (found.end > position) {
       position = found.end
-      options.onEvents(found.events, found.end)
+      options.onEvents(withdrawn.without(found.events), found.end)
       if (found.expired.length > 0) options.onExpired(found.expired)
     }
   }

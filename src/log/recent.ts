@@ -5,6 +5,8 @@ import type { Page } from './log.ts'
 export type Recent = {
   /** Adds the events that follow. `end` is the seq up to which they are complete. */
   add(events: Event[], end: number): void
+  /** Removes the events of these notifications. */
+  remove(ids: ReadonlySet<string>): void
   /** Whether everything after this seq is still held. */
   covers(seq: number): boolean
   /** How many events of any channel are held after a seq. */
@@ -63,6 +65,12 @@ export const createRecent = (options: {
       }
       end = newEnd
       forget()
+    },
+    remove(ids) {
+      const kept = events.slice(first).filter(({ id }) => id === null || !ids.has(id))
+      bytes = kept.reduce((sum, event) => sum + sizeOf(event), 0)
+      events = kept
+      first = 0
     },
     covers: seq => seq >= floor && seq <= end,
     countAfter: seq => events.length - indexAfter(seq),

@@ -1,5 +1,6 @@
 import type { Sql } from '../postgres/connect.ts'
 import { parseUserChange, type UserChange } from './user-change.ts'
+import { parseWithdrawal, type Withdrawal } from './withdrawal.ts'
 
 /** A snapshot of Postgres', as text: which transactions had been committed when it was taken. */
 export type Snapshot = string
@@ -7,6 +8,7 @@ export type Snapshot = string
 /** A part of what was told of users. */
 export type Look = {
   changes: UserChange[]
+  withdrawn: Withdrawal[]
   /** The snapshot in which it was read. */
   now: Snapshot
   /** Where the next part begins; null when this is the last. */
@@ -36,6 +38,7 @@ export const lookAtChanges = async (
   if (!first) throw new Error('Postgres gave no snapshot')
   return {
     changes: rows.flatMap(({ change }) => (change && parseUserChange(change)) || []),
+    withdrawn: rows.flatMap(({ change }) => (change && parseWithdrawal(change)) || []),
     now: first.now,
     after: rows.length === most ? (rows.at(-1)?.id ?? null) : null,
     isOlder: seen !== null && endOf(first.now) < endOf(seen),

@@ -74,7 +74,7 @@ begin
     select oid::regprocedure as name from pg_proc
     where pronamespace = 'kairan'::regnamespace and pg_has_role(proowner, 'usage')
       and (prorettype = 'trigger'::regtype and proname <> 'check_notification'
-        or proname in ('examine', 'published_as', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server', 'presence_of'))
+        or proname in ('examine', 'published_as', 'withdraw', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server', 'presence_of'))
       and not (prosecdef and fixed = any(coalesce(proconfig, '{}')))
   loop
     execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', item.name);
@@ -137,7 +137,7 @@ begin
         ('sequence', '^(max_event_bytes|awake_until)$', 'kairan_publisher', '{SELECT}'),
         ('routine', '^(?!publish_row$)', 'kairan_service', '{EXECUTE}'),
 
-        ('routine', '^(publish|try_publish|published_as|examine|publish_row)$', 'kairan_publisher', '{EXECUTE}'),
+        ('routine', '^(publish|try_publish|published_as|examine|publish_row|withdraw)$', 'kairan_publisher', '{EXECUTE}'),
 
         ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}'),
         -- What kairan.deliveries shows besides the table.

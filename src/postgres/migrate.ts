@@ -12,6 +12,7 @@ import roles from './schema/roles.sql' with { type: 'text' }
 import tables from './schema/tables.sql' with { type: 'text' }
 import tickets from './schema/tickets.sql' with { type: 'text' }
 import users from './schema/users.sql' with { type: 'text' }
+import withdraw from './schema/withdraw.sql' with { type: 'text' }
 
 /** The schema, each file after those whose tables and functions it uses. */
 const schema = [
@@ -22,6 +23,7 @@ const schema = [
   retention,
   tickets,
   users,
+  withdraw,
   roles,
   members,
   presence,

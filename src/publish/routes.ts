@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
 import type { CallerPlugin } from '../auth/caller-routes.ts'
-import { type Identity, mayPublish, publishScope } from '../auth/identity.ts'
+import { type Identity, mayPublish, requireScope } from '../auth/identity.ts'
 import { answer } from '../http/answer.ts'
 import { mediaTypeOf, parseJson, readText, unsupportedMediaType } from '../http/body.ts'
 import { problemOf } from '../http/problem.ts'
@@ -43,12 +43,7 @@ export const publishRoute = (options: {
   return new Elysia({ name: 'publish' }).use(options.caller).post(
     '/notifications',
     async ({ caller, request }) => {
-      if (caller.publishes.length === 0) {
-        throw new KairanError(
-          'scope_missing',
-          `Publishing needs a token with the scope ${publishScope}.`,
-        )
-      }
+      requireScope(caller)
       const { isBatch, items, body } = await readRequest(request, maxBytes)
       rate(caller.userId, items.length)
       const allowed = items.map(item => allow(item, caller))

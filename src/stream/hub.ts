@@ -2,6 +2,7 @@ import { among } from '../auth/channels.ts'
 import { Members } from '../lib/multi-map.ts'
 import { type Event, type Frame, frameOf, heartbeatFrame } from '../log/event.ts'
 import { createRecent, type Recent } from '../log/recent.ts'
+import type { Withdrawal } from '../log/withdrawal.ts'
 import { type ConnectionFacts, createSubscription, type Subscription } from './subscription.ts'
 
 export type Hub = {
@@ -24,6 +25,13 @@ export type Hub = {
   dispatch(events: Event[], head: number): void
   /** Pushes an event of the live path, which is not in the log. */
   dispatchLive(event: Event): void
+  /**
+   * Removes what was withdrawn from memory and from the queues. Returns the subscriptions whose channels had it, each
+   * with the ids.
+   */
+  withdraw(withdrawn: readonly Withdrawal[]): Map<Subscription, Set<string>>
+  /** Forgets the recent events, so that streams which return read the log in the database. */
+  forgetRecent(): void
   /** The frame of an event, encoded when it is first needed. */
   frameOf(event: Event): Frame
   /** The open subscriptions, of one user if told. */
@@ -120,6 +128,20 @@ export const createHub = (options: {
       for (const event of events) push(event)
     },
     dispatchLive: push,
+    withdraw(withdrawn) {
+      recent.remove(new Set(withdrawn.map(({ id }) => id)))
+      const readers = new Map<Subscription, Set<string>>()
+      for (const { id, channels } of withdrawn) {
+        for (const subscription of channels.flatMap(channel => [...members.of(channel)])) {
+          readers.set(subscription, (readers.get(subscription) ?? new Set()).add(id))
+        }
+      }
+      for (const [subscription, ids] of readers) subscription.withdraw(ids)
+      return readers
+    },
+    forgetRecent() {
+      recent = emptyRecent(head)
+    },
     frameOf: frame,
     subscriptions: userId => [...(userId === undefined ? open : users.of(userId))],
     move(subscription, channels) {

@@ -1,3 +1,6 @@
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
+import type { Withdrawal } from '../log/withdrawal.ts'
 import { type Batch, createBatch, type Save } from '../postgres/batch.ts'
 import type { Database } from '../postgres/database.ts'
 
@@ -56,20 +59,72 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
 }
 
 /** Anybody can send on the live path: what is pending stays so for a user who connects without a cursor. */
-const markDeliveredLive: Save<DeliveredLive> = (sql, rows) => sql<[]>`
-  update kairan.numbered d
-  set status = case d.status when 'p' then 'l' else d.status end,
-    recipients = d.recipients + h.recipients,
-    delivered_at = coalesce(d.delivered_at, now())
-  from (
-    select "notificationId", channel, sum(recipients) as recipients
-    from jsonb_to_recordset(${sql.json(rows)})
-      as h ("notificationId" uuid, channel text, recipients int)
-    group by 1, 2
-  ) h
-  where d.notification_id = h."notificationId" and d.channel = h.channel and d.status <> 'f'`
+const markDeliveredLive: Save<DeliveredLive> = async (sql, rows) => {
+  const written = await sql<{ key: string }[]>`
+    with free as (
+      select d.seq, h.recipients
+      from (
+        select "notificationId", channel, sum(recipients) as recipients
+        from jsonb_to_recordset(${sql.json(rows)})
+          as h ("notificationId" uuid, channel text, recipients int)
+        group by 1, 2
+      ) h
+      join kairan.numbered d on d.notification_id = h."notificationId" and d.channel = h.channel
+      where d.status <> 'f'
+      for update of d skip locked
+    )
+    update kairan.numbered d
+    set status = case d.status when 'p' then 'l' else d.status end,
+      recipients = d.recipients + f.recipients,
+      delivered_at = coalesce(d.delivered_at, now())
+    from free f where d.seq = f.seq
+    returning d.notification_id || ' ' || d.channel as key`
+  const done = new Set(written.map(({ key }) => key))
+  const left = rows.filter(row => !done.has(keyOf(row)))
+  if (left.length === 0) return left
+  const locked = await sql<{ key: string }[]>`
+    select d.notification_id || ' ' || d.channel as key
+    from jsonb_to_recordset(${sql.json(left)}) as h ("notificationId" uuid, channel text)
+    join kairan.numbered d on d.notification_id = h."notificationId" and d.channel = h.channel
+    where d.status <> 'f'`
+  const later = new Set(locked.map(({ key }) => key))
+  return left.filter(row => later.has(keyOf(row)))
+}
 
-const markFailed: Save<Failed> = (sql, rows) => sql<[]>`
-  update kairan.numbered d set status = 'f', error = f.error
-  from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
-  where d.seq = f.seq and d.status = 'p'`
+const keyOf = ({ notificationId, channel }: DeliveredLive) =>
+  `${notificationId.toLowerCase()} ${channel}`
+
+const markFailed: Save<Failed> = async (sql, rows) => {
+  const seqs = sql.json(rows.map(({ seq }) => seq))
+  await sql`
+    update kairan.numbered d
+    set status = 'f', error = case when free.is_withdrawn then 'withdrawn' else free.error end
+    from (
+      select d.seq, f.error, n.expires_at = '-infinity' as is_withdrawn
+      from jsonb_to_recordset(${sql.json(rows)}) as f (seq bigint, error text)
+      join kairan.numbered d on d.seq = f.seq
+      join kairan.notifications n on n.id = d.notification_id
+      where d.status = 'p'
+      for update of d skip locked
+    ) free
+    where d.seq = free.seq`
+  const locked = await sql<{ seq: number }[]>`
+    select d.seq
+    from jsonb_array_elements_text(${seqs}) f join kairan.numbered d on d.seq = f::bigint
+    where d.status = 'p'`
+  const later = new Set(locked.map(({ seq }) => seq))
+  return rows.filter(({ seq }) => later.has(seq))
+}
+
+/** Marks what was numbered while it was withdrawn. Nothing waits for it: if it fails, retention does it later. */
+export const failWithdrawn = (database: Database, withdrawn: Withdrawal[], report: Report) => {
+  const ids = withdrawn.map(({ id }) => id)
+  database
+    .run(
+      sql => sql`
+        select kairan.fail_withdrawn(array(select jsonb_array_elements_text(${sql.json(ids)})::uuid))`,
+    )
+    .catch(error =>
+      report.warn({ error: messageOf(error) }, 'Withdrawn deliveries could not be marked yet.'),
+    )
+}

@@ -9,6 +9,7 @@ import type { Cursor } from '../log/cursor.ts'
 import { controlFrame, reconnectFrame, replacedFrame } from '../log/event.ts'
 import type { Log } from '../log/log.ts'
 import type { UserChange } from '../log/user-change.ts'
+import type { Withdrawal } from '../log/withdrawal.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { ChannelChange } from './choice.ts'
 import { createCoalesce } from './coalesce.ts'
@@ -55,6 +56,8 @@ export type Streams = {
   ): Promise<readonly string[] | null>
   /** Applies a change of a user to the user's open streams. */
   apply(change: UserChange): void
+  /** Tells the open streams that had these notifications, and does not send them any more. */
+  withdraw(withdrawn: readonly Withdrawal[]): void
   readableOf: Access['readableOf']
   start(): void
   /** Sends heartbeats at least this often from now on. */
@@ -190,14 +193,16 @@ export const createStreams = (options: StreamsOptions): Streams => {
     for (const subscription of open.slice(0, -settings.maxStreamsPerUser)) replace(subscription)
   }
 
+  /** It can't be read anywhere else: a client that is too slow for it reads the inbox when it returns. */
+  const tellOne = (subscription: Subscription, frame: Uint8Array) => {
+    if (subscription.hasRoomFor(frame)) subscription.pushControl(frame)
+    else sendAway(subscription, 'lagging')
+  }
+
   /** Sends a `control` event to a user's streams. */
   const tell = (userId: string, control: { type: string; [key: string]: unknown }) => {
     const frame = controlFrame(control)
-    for (const subscription of hub.subscriptions(userId)) {
-      // It can't be read anywhere else: a client that is too slow for it reads the inbox when it returns.
-      if (subscription.hasRoomFor(frame)) subscription.pushControl(frame)
-      else sendAway(subscription, 'lagging')
-    }
+    for (const subscription of hub.subscriptions(userId)) tellOne(subscription, frame)
   }
 
   const extend = (streamId: string, token: Token) => {
@@ -244,6 +249,12 @@ export const createStreams = (options: StreamsOptions): Streams => {
         const subscription = find(change.streamId, change.userId)
         if (subscription) access.apply(subscription, change)
       } else disconnect(change.userId)
+    },
+    withdraw(withdrawn) {
+      // A stream that reads the log at the moment takes its queue afterwards, so this comes after what it read.
+      for (const [subscription, ids] of hub.withdraw(withdrawn)) {
+        tellOne(subscription, controlFrame({ type: 'withdrawn', ids: [...ids] }))
+      }
     },
     readableOf: access.readableOf,
     start: lifetimes.start,

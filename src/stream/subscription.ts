@@ -149,6 +149,12 @@ class OpenSubscription extends Queue {
     if (!this.closed) this.add(bytes)
   }
 
+  /** Its stream no longer sends the stored events of these notifications that wait in its queue. */
+  withdraw(ids: ReadonlySet<string>) {
+    const isKept = (queued: Queued) => !isStored(queued) || !ids.has(queued.event.id ?? '')
+    if (this.hasQueued(queued => !isKept(queued))) this.keep(isKept)
+  }
+
   /** Whether these bytes fit into its queue. */
   hasRoomFor({ length }: Uint8Array) {
     return this.queuedBytes + length <= this.#queueBytes

@@ -29,6 +29,8 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never, hasPeers = () => 
     onEvents: found => events.push(...found),
     onExpired: ignore,
     onChange: ignore,
+    onWithdrawn: () => undefined,
+    onWithdrawnLost: () => undefined,
     onChangesLost: ignore,
   })
   const listener = createListener({

@@ -191,8 +191,10 @@ begin
     returning n, head, at
   ),
   made as (
-    insert into kairan.numbered (seq, notification_id, channel, type, created_at)
-    select p.seq, p.id, p.channel, p.type, p.created_at from placed p where exists (select from batch)
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at, status, error)
+    select p.seq, p.id, p.channel, p.type, p.created_at,
+      case when p.expires_at = '-infinity' then 'f' else 'p' end::"char", case when p.expires_at = '-infinity' then 'withdrawn' end
+    from placed p where exists (select from batch)
   ),
   told as materialized (
     select pg_notify('kairan_log', b.head::text) from batch b where tell and b.head > state.head

@@ -25,18 +25,18 @@ create table kairan.notifications (
   xid xid8 not null default pg_current_xact_id(),
   place bigint not null generated always as identity
 ) with (
-  -- Nobody updates it; index pages are cleaned after what retention removes.
+  -- Updates are rare; index pages are cleaned after what retention removes.
   autovacuum_vacuum_scale_factor = 0.05,
   autovacuum_analyze_scale_factor = 0.05
 );
 comment on table kairan.notifications is
-  'What someone should hear of. Insert here, or call kairan.publish: it goes out when the transaction commits. Rows are never updated.';
+  'What someone should hear of. Insert here, or call kairan.publish: it goes out when the transaction commits. Only kairan.withdraw updates a row.';
 comment on column kairan.notifications.id is 'UUID version 7 by default, so that new rows lie together in the index.';
 comment on column kairan.notifications.channels is 'One to 1000 channels, see kairan.is_channel. Each becomes a delivery.';
 comment on column kairan.notifications.payload is 'A JSON object of at most MAX_EVENT_BYTES, measured as Postgres prints it.';
 comment on column kairan.notifications.type is 'What happened, for example order.shipped. At most 200 characters.';
 comment on column kairan.notifications.dedupe_key is 'At most one notification of the same publisher is kept with this key: a repeated publish returns the first one''s id. At most 200 characters.';
-comment on column kairan.notifications.expires_at is 'From then on it is not sent any more: its pending deliveries become failed, with the error "expired".';
+comment on column kairan.notifications.expires_at is 'From then on it is not sent any more: its pending deliveries become failed, with the error "expired". -infinity: it was withdrawn, see kairan.withdraw.';
 comment on column kairan.notifications.created_at is 'When it was published; its place in the order is the seq of its deliveries.';
 comment on column kairan.notifications.bytes is 'The size of the payload''s text, filled in by a trigger. Whoever reads the log takes as many at once as fit into its memory.';
 comment on column kairan.notifications.traceparent is

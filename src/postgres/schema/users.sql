@@ -30,18 +30,28 @@ comment on function kairan.tell(jsonb) is 'Tells every instance, at commit, some
 create function kairan.prune_user_changes(batch int default 1000) returns int language plpgsql as $$
 declare
   removed int;
+  withdrawn uuid[];
 begin
-  delete from kairan.user_changes c
-  using (
-    -- Not by its age alone: its transaction may have stayed open since, and nobody has read it then.
-    select c.id from kairan.user_changes c
-    where c.created_at < now() - interval '10 minutes'
-      and pg_visible_in_snapshot(c.xid, (select b.done from kairan.batches b order by b.n limit 1))
-    order by c.created_at limit batch
-    for update skip locked
-  ) old
-  where c.id = old.id;
-  get diagnostics removed = row_count;
+  with gone as (
+    delete from kairan.user_changes c
+    using (
+      -- Not by its age alone: its transaction may have stayed open since, and nobody has read it then.
+      select c.id from kairan.user_changes c
+      where c.created_at < now() - interval '10 minutes'
+        and pg_visible_in_snapshot(c.xid, (select b.done from kairan.batches b order by b.n limit 1))
+      order by c.created_at limit batch
+      for update skip locked
+    ) old
+    where c.id = old.id
+    returning c.change
+  )
+  select count(*), array_agg((g.change ->> 'id')::uuid) filter (where g.change ->> 'action' = 'withdrawn')
+    into removed, withdrawn
+  from gone g;
+  -- An instance that died may have left some.
+  if withdrawn is not null then
+    perform kairan.fail_withdrawn(withdrawn);
+  end if;
   return removed;
 end $$;
 comment on function kairan.prune_user_changes(int) is

@@ -1,0 +1,39 @@
+-- Withdrawing: a notification that is not to be shown any more. Its expires_at becomes -infinity, so whatever passes
+-- over expired notifications (numbering, replays, inbox, counts) passes over it, in the same snapshot.
+
+create function kairan.withdraw(notification_id uuid) returns boolean language plpgsql as $$
+#variable_conflict use_column
+declare
+  named text[];
+begin
+  -- The deliveries first, as kairan.prune does. While they are locked, it leaves the notification, too.
+  perform from kairan.numbered d where d.notification_id = withdraw.notification_id order by d.seq for update;
+  update kairan.notifications n set expires_at = '-infinity'
+  where n.id = withdraw.notification_id and n.expires_at is distinct from '-infinity'
+  returning n.channels into named;
+  if not found then
+    return false;
+  end if;
+  update kairan.numbered d set status = 'f', error = 'withdrawn'
+  where d.notification_id = withdraw.notification_id and d.status = 'p';
+  -- Read by every instance before the events that are committed later.
+  perform kairan.tell(jsonb_build_object('action', 'withdrawn', 'id', withdraw.notification_id, 'channels', named));
+  return true;
+end $$;
+comment on function kairan.withdraw(uuid) is
+  'Takes a notification back, at commit: what is pending of it becomes failed, with the error "withdrawn"; what was sent goes from inboxes, counts and replays, and open streams hear of it. False when there is none of this id, or it was withdrawn before.';
+
+create function kairan.fail_withdrawn(ids uuid[]) returns void language sql as $$
+  update kairan.numbered d set status = 'f', error = 'withdrawn'
+  from (
+    select d.seq
+    from unnest(ids) i (id)
+    join kairan.notifications n on n.id = i.id and n.expires_at = '-infinity'
+    join kairan.numbered d on d.notification_id = n.id
+    where d.status = 'p'
+    for update of d skip locked
+  ) late
+  where d.seq = late.seq
+$$;
+comment on function kairan.fail_withdrawn(uuid[]) is
+  'Marks as failed what is pending of notifications that were withdrawn while they were being numbered.';

@@ -1,0 +1,18 @@
+import type { Database } from '../postgres/database.ts'
+import { runForClient } from '../postgres/errors.ts'
+import type { Withdraw } from './withdraw-routes.ts'
+
+/** Withdraws with `kairan.withdraw`. */
+export const createWithdraw = (database: Database): Withdraw => ({
+  async channelsOf(id) {
+    const [row] = await runForClient(
+      database,
+      sql => sql<{ channels: string[] }[]>`
+        select to_jsonb(channels) as channels from kairan.notifications where id = ${id}::uuid`,
+    )
+    return row?.channels ?? null
+  },
+  async withdraw(id) {
+    await runForClient(database, sql => sql`select kairan.withdraw(${id}::uuid)`)
+  },
+})
