@@ -78,6 +78,16 @@ const setUp = () => {
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
+/** Reads a stream to its end, in the background. */
+const collect = (stream: AsyncIterable<Uint8Array>) => {
+  const received = { text: '', ended: Promise.resolve() }
+  const read = async () => {
+    for await (const bytes of stream) received.text += new TextDecoder().decode(bytes)
+  }
+  received.ended = read()
+  return received
+}
+
 test('a role level that changes while a stream is opened is looked up again', async () => {
   const { hub, levels, streams, open } = setUp()
   const opening = open(null)
@@ -113,10 +123,7 @@ test('of a channel that its user joins, a stream that is behind gets only what f
   const opening = open(5, undefined, leaving)
   levels[0]?.resolve(0)
   const stream = await opening
-  let text = ''
-  const reading = (async () => {
-    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
-  })()
+  const received = collect(stream)
   await turn()
   const promoted = streams.reauthorize('1')
   await turn()
@@ -129,8 +136,8 @@ test('of a channel that its user joins, a stream that is behind gets only what f
   pages[1]?.resolve({ events: [admin(6), admin(10), admin(11)], end: 11, floor: 0 })
   await turn()
   leaving.abort()
-  await reading
-  expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => seq)).toEqual(['11'])
+  await received.ended
+  expect([...received.text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => seq)).toEqual(['11'])
 })
 
 test('a page that was being read for a channel that is taken away is not sent', async () => {
@@ -138,10 +145,7 @@ test('a page that was being read for a channel that is taken away is not sent', 
   const opening = open(5)
   levels[0]?.resolve(100)
   const stream = await opening
-  let text = ''
-  const reading = (async () => {
-    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
-  })()
+  const received = collect(stream)
   await turn()
   const demoted = streams.reauthorize('1')
   await turn()
@@ -153,9 +157,9 @@ test('a page that was being read for a channel that is taken away is not sent', 
   pages[1]?.resolve({ events: [], end: 10, floor: 0 })
   await turn()
   streams.apply({ action: 'disconnect', userId: '1' })
-  await reading
-  expect(text).toContain('"ready"')
-  expect(text).not.toContain('admin-dashboard')
+  await received.ended
+  expect(received.text).toContain('"ready"')
+  expect(received.text).not.toContain('admin-dashboard')
 })
 
 test('sends nothing while it is looked up whether it still may, and then misses nothing', async () => {
@@ -163,15 +167,12 @@ test('sends nothing while it is looked up whether it still may, and then misses 
   const opening = open(null)
   levels[0]?.resolve(0)
   const stream = await opening
-  let text = ''
-  const reading = (async () => {
-    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
-  })()
+  const received = collect(stream)
   await turn()
   const promoted = streams.reauthorize('1')
   hub.dispatch([admin(11), { ...admin(12), channel: 'all-users' }], 12)
   await turn()
-  expect(text).not.toContain('"channel"')
+  expect(received.text).not.toContain('"channel"')
   levels[1]?.resolve(100)
   await promoted
   await turn()
@@ -184,8 +185,10 @@ test('sends nothing while it is looked up whether it still may, and then misses 
   hub.dispatch([admin(13)], 13)
   await turn()
   streams.apply({ action: 'disconnect', userId: '1' })
-  await reading
-  expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([11, 12, 13])
+  await received.ended
+  expect([...received.text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([
+    11, 12, 13,
+  ])
 })
 
 test('a stream that is ended while its page is read writes nothing of it', async () => {
@@ -229,16 +232,13 @@ test('says a gap when retention removes what a stream was about to read', async 
   const opening = open(5)
   levels[0]?.resolve(0)
   const stream = await opening
-  let text = ''
-  const reading = (async () => {
-    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
-  })()
+  const received = collect(stream)
   await turn()
   pages[0]?.resolve({ events: [], end: 10, floor: 8 })
   await turn()
   streams.apply({ action: 'disconnect', userId: '1' })
-  await reading
-  expect(text).toContain('"type":"gap","reason":"retention","from":"e-5","to":"e-10"')
+  await received.ended
+  expect(received.text).toContain('"type":"gap","reason":"retention","from":"e-5","to":"e-10"')
 })
 
 test('a stream whose role level can not be looked up again is sent away', async () => {
@@ -285,10 +285,7 @@ test('when changes may have been missed, no stream sends anything until its user
   const opening = open(null)
   levels[0]?.resolve(100)
   const stream = await opening
-  let text = ''
-  const reading = (async () => {
-    for await (const bytes of stream) text += new TextDecoder().decode(bytes)
-  })()
+  const received = collect(stream)
   await turn()
   const looked = streams.reauthorize()
   // The event was committed with the demotion that this instance missed.
@@ -300,8 +297,8 @@ test('when changes may have been missed, no stream sends anything until its user
   pages[0]?.resolve({ events: [{ ...admin(12), channel: 'all-users' }], end: 12, floor: 0 })
   await turn()
   streams.apply({ action: 'disconnect', userId: '1' })
-  await reading
-  expect([...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([12])
+  await received.ended
+  expect([...received.text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))).toEqual([12])
 })
 
 test('a disconnect while a stream is opened ends that stream', async () => {
