@@ -87,6 +87,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     caller,
     metrics,
     readableOf: delivery.streams.readableOf,
+    report,
     reasons,
     isDemo: options.demo === true,
     prefix: options.prefix ?? '',

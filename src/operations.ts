@@ -10,6 +10,7 @@ import { createDemoStore } from './dev/demo-store.ts'
 import { healthRoutes } from './http/health.ts'
 import { openapiRoutes } from './http/openapi.ts'
 import type { Routes } from './http/server.ts'
+import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { metricsRoute } from './observe/metrics-routes.ts'
@@ -26,6 +27,7 @@ export const createOperations = (
     caller: CallerPlugin
     metrics: Metrics
     readableOf: Streams['readableOf']
+    report: Report
     /** Why the service is not ready; empty when it is. */
     reasons(): string[]
     isDemo: boolean
@@ -58,6 +60,7 @@ export const createOperations = (
         publish: createPublisher(database),
         readableOf: parts.readableOf,
         isReadOnly: config.dashboard === 'readonly',
+        report: parts.report,
         retentionMs: config.retentionMs,
         settings: showConfig(config),
         version,

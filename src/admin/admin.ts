@@ -9,17 +9,20 @@ export type AdminStore = {
     after: string,
     limit: number,
   ): Promise<{ users: OnlineUser[]; next: string | null }>
-  disconnect(userId: string): Promise<void>
+  /** Like all that changes something, it writes to the audit trail that `actor` did it, in the same transaction. */
+  disconnect(userId: string, actor: string): Promise<void>
   deliveries(filter: DeliveryFilter): Promise<{ deliveries: DeliveryRow[]; next: string | null }>
   notification(id: string): Promise<NotificationDetail | null>
   /** Redelivers a notification on one channel or on all. Returns the number of deliveries. */
-  redeliver(id: string, channel: string | null): Promise<number>
+  redeliver(id: string, channel: string | null, actor: string): Promise<number>
   /** Counts the deliveries that `redeliverSome` would redeliver, step by step. */
   count(filter: DeliveryFilter): Promise<Matching>
   /** Redelivers the next deliveries that match a filter: one step. */
-  redeliverSome(filter: DeliveryFilter): Promise<Step>
+  redeliverSome(filter: DeliveryFilter, actor: string): Promise<Step>
   /** Removes the next notifications that are older than RETENTION: one step. */
-  prune(keepMs: number): Promise<Step>
+  prune(keepMs: number, actor: string): Promise<Step>
+  /** What operators did, newest first. */
+  audit(page: AuditPage): Promise<{ entries: AuditEntry[]; next: string | null }>
   system(): Promise<SystemFacts>
   explain(notificationId: string, userId: string): Promise<DeliveryFacts>
 }
@@ -29,6 +32,18 @@ export type Step = { changed: number; next: string | null }
 
 /** How many deliveries match; `isMore` when there are older ones that were not looked at. */
 export type Matching = { matching: number; isMore: boolean }
+
+export type AuditPage = { before: string | null; limit: number }
+/** What an operator did. `detail` is JSON. */
+export type AuditEntry = {
+  id: string
+  at: string
+  actor: string
+  action: string
+  target: string | null
+  changed: number | null
+  detail: string
+}
 
 export type Instance = { id: string; startedAt: string; silentMs: number; facts: Partial<Facts> }
 

@@ -4,7 +4,7 @@ import { optional, position, readQuery, required, time, wholeNumber } from '../h
 import { nameFaultOf } from '../lib/characters.ts'
 import { limits } from '../lib/limits.ts'
 import { isUuid } from '../lib/uuid.ts'
-import type { DeliveryFilter, Status, StreamFilter } from './admin.ts'
+import type { AuditPage, DeliveryFilter, Status, StreamFilter } from './admin.ts'
 
 /** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
 export const readStreamFilter = (request: Request): StreamFilter =>
@@ -46,6 +46,10 @@ export const readOnlinePage = (request: Request) =>
     after: position(optional(isUserId, next)),
     limit,
   })
+
+/** Reads the query of `GET /admin/audit`. Throws `bad_request`. */
+export const readAuditPage = (request: Request): AuditPage =>
+  readQuery(request, { before: position(optional(isSeq, next)), limit })
 
 /** Reads the body of `POST /admin/disconnect`. Throws `bad_request`. */
 export const readDisconnect = (body: Record<string, unknown>) =>

@@ -5,11 +5,13 @@ import { type Readable, type Reading, rightsOrUnavailable } from '../auth/standi
 import { answer } from '../http/answer.ts'
 import { readObject, requireMembers } from '../http/body.ts'
 import { KairanError } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
 import { isUuid } from '../lib/uuid.ts'
 import { type Publish, readJsonRequest } from '../publish/request.ts'
 import type { AdminStore, Instance, InstanceProblem } from './admin.ts'
 import { explain } from './explain.ts'
 import {
+  readAuditPage,
   readDeliveryFilter,
   readDisconnect,
   readOnlinePage,
@@ -29,6 +31,7 @@ export const adminRoutes = (options: {
   /** What a user may read now; `asked` are names that have to be looked up in any case. */
   readableOf(reading: Reading, asked?: readonly string[]): Promise<Readable>
   isReadOnly: boolean
+  report: Pick<Report, 'info'>
   retentionMs: number
   /** The settings without secrets. */
   settings: Record<string, string>
@@ -43,6 +46,10 @@ export const adminRoutes = (options: {
     }
     return readObject(request, maxBytes)
   }
+
+  /** The audit trail is in the database; this is for whoever reads the log. */
+  const note = (actor: string, action: string, facts: object) =>
+    options.report.info({ actor, action, ...facts }, 'An operator changed something.')
 
   return new Elysia({ name: 'admin', prefix: '/admin' })
     .use(options.caller)
@@ -76,6 +83,7 @@ export const adminRoutes = (options: {
       const readable = await rightsOrUnavailable(options.readableOf(byName(user), addressed))
       return answer(explain(facts, user, readable))
     })
+    .get('/audit', async ({ request }) => answer(await store.audit(readAuditPage(request))))
     .get('/system', async () => {
       const { version, settings } = options
       const [system, { instances }] = await Promise.all([store.system(), store.overview()])
@@ -89,10 +97,11 @@ export const adminRoutes = (options: {
     })
     .post(
       '/disconnect',
-      async ({ request }) => {
+      async ({ request, caller }) => {
         const { object } = await readChange(request)
         const { userId } = readDisconnect(object)
-        await store.disconnect(userId)
+        await store.disconnect(userId, caller.userId)
+        note(caller.userId, 'disconnect', { target: userId })
         return answer({ disconnected: userId })
       },
       raw,
@@ -114,21 +123,28 @@ export const adminRoutes = (options: {
     )
     .post(
       '/redeliver',
-      async ({ request }) => {
+      async ({ request, caller: { userId } }) => {
         const { object } = await readChange(request)
         const asked = readRedelivery(object)
-        if (asked.notification === null) return answer(await store.redeliverSome(asked.filter))
-        const changed = await store.redeliver(asked.notification, asked.channel)
+        if (asked.notification === null) {
+          const step = await store.redeliverSome(asked.filter, userId)
+          if (step.changed > 0) note(userId, 'redeliver', { changed: step.changed })
+          return answer(step)
+        }
+        const changed = await store.redeliver(asked.notification, asked.channel, userId)
+        note(userId, 'redeliver', { target: asked.notification, changed })
         return answer({ changed, next: null })
       },
       raw,
     )
     .post(
       '/prune',
-      async ({ request }) => {
+      async ({ request, caller: { userId } }) => {
         const { object } = await readChange(request)
         requireMembers(object, [])
-        return answer(await store.prune(options.retentionMs))
+        const step = await store.prune(options.retentionMs, userId)
+        if (step.next !== null) note(userId, 'prune', { changed: step.changed })
+        return answer(step)
       },
       raw,
     )

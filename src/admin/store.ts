@@ -3,6 +3,7 @@ import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
 import type {
   AdminStore,
+  AuditEntry,
   DeliveryFilter,
   DeliveryRow,
   Instance,
@@ -54,8 +55,14 @@ export const createAdminStore = (database: Database): AdminStore => {
         next: rows.length === limit ? (rows.at(-1)?.userId ?? null) : null,
       }
     },
-    async disconnect(userId) {
-      await ask(sql => sql`select kairan.disconnect(${userId})`)
+    async disconnect(userId, actor) {
+      await ask(
+        sql => sql`
+          with noted as (
+            insert into kairan.audit (actor, action, target) values (${actor}, 'disconnect', ${userId})
+          )
+          select kairan.disconnect(${userId})`,
+      )
     },
     async deliveries(filter) {
       const rows = await ask(
@@ -93,9 +100,16 @@ export const createAdminStore = (database: Database): AdminStore => {
       )
       return { id, ...row, deliveries: [...deliveries] }
     },
-    async redeliver(id, channel) {
+    async redeliver(id, channel, actor) {
       const [row] = await ask(
-        sql => sql<{ n: number }[]>`select kairan.redeliver(${id}, ${channel}) as n`,
+        sql => sql<{ n: number }[]>`
+          with done as materialized (select kairan.redeliver(${id}, ${channel}) as n),
+          noted as (
+            insert into kairan.audit (actor, action, target, changed, detail)
+            select ${actor}::text, 'redeliver', ${id}::text, n, jsonb_build_object('channel', ${channel}::text)
+            from done
+          )
+          select n from done`,
       )
       return row?.n ?? 0
     },
@@ -108,15 +122,19 @@ export const createAdminStore = (database: Database): AdminStore => {
       )
       return { matching: row?.matching ?? 0, isMore: row?.looked === rowsCounted }
     },
-    async redeliverSome(filter) {
+    async redeliverSome(filter, actor) {
       const [row] = await ask(
         sql => sql<{ changed: number; last: string | null }[]>`
           with chosen as (
             select d.notification_id, d.channel, d.seq
             ${fitting(sql, filter)} and d.status <> 'pending'
             order by d.seq desc limit ${filter.limit}
-          ), back as (
+          ), back as materialized (
             select kairan.redeliver(notification_id, channel) as n, seq from chosen
+          ), noted as (
+            insert into kairan.audit (actor, action, changed, detail)
+            select ${actor}::text, 'redeliver', sum(n), ${JSON.stringify(filter)}::text::jsonb
+            from back having sum(n) > 0
           )
           select coalesce(sum(n), 0)::int as changed, min(seq)::text as last from back`,
       )
@@ -125,14 +143,32 @@ export const createAdminStore = (database: Database): AdminStore => {
       const next = isFull ? (row?.last ?? null) : await ask(sql => lowestLookedAt(sql, filter))
       return { changed, next }
     },
-    async prune(keepMs) {
+    async prune(keepMs, actor) {
       const keep = `${keepMs} milliseconds`
       const [row] = await ask(
         sql => sql<{ changed: number; raised: string | null }[]>`
-          select kairan.raise_floor(${keep}::text::interval)::text as raised, (kairan.prune()).removed as changed`,
+          with done as materialized (
+            select kairan.raise_floor(${keep}::text::interval)::text as raised, (kairan.prune()).removed as changed
+          ), noted as (
+            insert into kairan.audit (actor, action, changed, detail)
+            select ${actor}::text, 'prune', changed, jsonb_build_object('floor', raised)
+            from done where changed > 0 or raised is not null
+          )
+          select raised, changed from done`,
       )
       const changed = row?.changed ?? 0
       return { changed, next: changed > 0 || row?.raised ? (row?.raised ?? 'more') : null }
+    },
+    async audit({ before, limit }) {
+      const entries = await ask(
+        sql => sql<AuditEntry[]>`
+          select id::text, ${iso(sql, 'at')} as at, actor, action, target, changed, detail::text as detail
+          from kairan.audit
+          where true ${before === null ? sql`` : sql`and id < ${before}::text::bigint`}
+          order by audit.id desc limit ${limit}`,
+      )
+      const next = entries.length === limit ? (entries.at(-1)?.id ?? null) : null
+      return { entries: [...entries], next }
     },
     async system() {
       const [[facts], migrations, tables] = await Promise.all([

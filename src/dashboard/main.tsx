@@ -4,6 +4,7 @@ import { render } from 'preact'
 import { signOut } from './api.ts'
 import { Login } from './login.tsx'
 import { problems, resume, route, session, unreachable, watch } from './state.ts'
+import { Audit } from './views/audit.tsx'
 import { Explain } from './views/explain.tsx'
 import { Notifications } from './views/notifications.tsx'
 import { Overview } from './views/overview.tsx'
@@ -17,6 +18,7 @@ const pages = {
   notifications: { name: 'Notifications', view: Notifications },
   explain: { name: 'Explain', view: Explain },
   try: { name: 'Try it', view: TryIt },
+  audit: { name: 'Audit', view: Audit },
   system: { name: 'System', view: System },
 }
 

@@ -39,6 +39,7 @@ export const createRetention = (options: {
       (await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null
     )
     while (await step(sql => sql`select kairan.prune_inbox() as n`));
+    while (await step(sql => sql`select kairan.prune_audit() as n`));
   }
 
   // Jitter, so that instances which were started together take turns.

@@ -74,7 +74,7 @@ begin
     select oid::regprocedure as name from pg_proc
     where pronamespace = 'kairan'::regnamespace and pg_has_role(proowner, 'usage')
       and (prorettype = 'trigger'::regtype and proname <> 'check_notification'
-        or proname in ('examine', 'published_as', 'withdraw', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server', 'presence_of'))
+        or proname in ('examine', 'published_as', 'withdraw', 'reauthorize', 'disconnect', 'unnumbered', 'follow_server', 'presence_of', 'prune_audit'))
       and not (prosecdef and fixed = any(coalesce(proconfig, '{}')))
   loop
     execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', item.name);
@@ -132,7 +132,9 @@ begin
         ('table', '^(migrations|roles|members)$', 'kairan_service', '{SELECT}'),
         ('table', '^(log_state|locks)$', 'kairan_service', '{SELECT,UPDATE}'),
         ('table', '^notifications$', 'kairan_service', '{SELECT,INSERT,DELETE}'),
-        ('table', '^(?!(migrations|roles|members|log_state|locks|notifications)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
+        -- It can add to the audit trail, and not change it.
+        ('table', '^audit$', 'kairan_service', '{SELECT,INSERT}'),
+        ('table', '^(?!(migrations|roles|members|log_state|locks|notifications|audit)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
         ('sequence', '^', 'kairan_service', '{SELECT,USAGE,UPDATE}'),
         ('sequence', '^(max_event_bytes|awake_until)$', 'kairan_publisher', '{SELECT}'),
         ('routine', '^(?!publish_row$)', 'kairan_service', '{EXECUTE}'),

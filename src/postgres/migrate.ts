@@ -1,5 +1,6 @@
 import { connect, type Sql } from './connect.ts'
 import { grantRoles } from './grants.ts'
+import audit from './schema/audit.sql' with { type: 'text' }
 import inbox from './schema/inbox.sql' with { type: 'text' }
 import log from './schema/log.sql' with { type: 'text' }
 import members from './schema/members.sql' with { type: 'text' }
@@ -29,6 +30,7 @@ const schema = [
   presence,
   inbox,
   receipts,
+  audit,
 ].join('\n')
 
 type Migration = { version: number; name: string; sql: string }

@@ -252,6 +252,9 @@ test.skipIf(withoutBrowser)(
     const type = 'a.rather.long.type.of.a.notification.that.somebody.has.chosen'
     const [row] = await db.sql`select kairan.publish('user-alice', '{"a": 1}', ${type}) as id`
     await alice.atLeast(1)
+    await db.sql`
+      insert into kairan.audit (actor, action, target, detail)
+      values ('boss', 'disconnect', 'a-user-with-a-rather-long-name', '{"channel": "user-alice"}')`
     await using chromium = await browser()
     for (const width of [390, 768, 1280]) {
       const { page } = await openDashboard(chromium, service.url, width)
@@ -262,6 +265,7 @@ test.skipIf(withoutBrowser)(
         [`notifications?open=${row?.id}`, '"a": 1'],
         [`explain?notification=${row?.id}&user=alice`, 'Delivered on'],
         ['try', 'Your stream'],
+        ['audit', 'disconnect'],
         ['system', 'Settings of this instance'],
       ]
       for (const [hash = '', text = ''] of pages) {

@@ -18,7 +18,7 @@ const ask = async (url: string, path: string, body?: object, user = 'boss') => {
   return { status: response.status, ...(await response.json()) }
 }
 
-const looks = ['me', 'overview', 'streams', 'presence', 'deliveries', 'system']
+const looks = ['me', 'overview', 'streams', 'presence', 'deliveries', 'audit', 'system']
 const changes = ['disconnect', 'publish', 'redeliver', 'prune']
 
 test('is for users of the admin role level alone', async () => {

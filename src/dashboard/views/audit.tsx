@@ -1,0 +1,54 @@
+import type { AuditEntry } from '../../admin/admin.ts'
+import { time } from '../format.ts'
+import { usePages } from '../pages.ts'
+import { Complaint } from '../parts.tsx'
+
+/** What operators did, newest first. */
+export const Audit = () => {
+  const list = usePages('audit', {}, (answer: { entries: AuditEntry[] }) => answer.entries)
+  return (
+    <>
+      <Complaint error={list.error.value} />
+      <div class="scroll">
+        <table class="rows">
+          <thead>
+            <tr>
+              <th>When</th>
+              <th>Who</th>
+              <th>What</th>
+              <th>To</th>
+              <th class="number">Deliveries</th>
+              <th>Details</th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.rows.value.map(({ id, at, actor, action, target, changed, detail }) => (
+              <tr key={id}>
+                <td data-name="When">{time(at)}</td>
+                <td class="wide" data-name="Who">
+                  {actor}
+                </td>
+                <td data-name="What">{action}</td>
+                <td class="wide" data-name="To">
+                  {target ?? '–'}
+                </td>
+                <td class="number" data-name="Deliveries">
+                  {changed ?? '–'}
+                </td>
+                <td class="wide" data-name="Details">
+                  {detail === '{}' ? '–' : <code>{detail}</code>}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {list.isEmpty() && <p class="empty">No operator has changed anything in the last 90 days.</p>}
+      {list.next.value !== null && (
+        <button type="button" class="quiet more" onClick={list.more}>
+          More
+        </button>
+      )}
+    </>
+  )
+}
