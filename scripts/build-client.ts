@@ -8,7 +8,7 @@ const root = join(import.meta.dir, '..')
 const target = resolve(process.argv[2] ?? join(root, 'dist/client'))
 /** Built here first, so that a failed build leaves no half of a package. */
 const folder = `${target}.new`
-const entries = ['index', 'inbox', 'react']
+const entries = ['index', 'inbox', 'react', 'element']
 
 const manifest = {
   name: '@kairan/client',
@@ -18,10 +18,12 @@ const manifest = {
   license,
   repository,
   type: 'module',
-  sideEffects: false,
+  // It defines `<kairan-bell>`.
+  sideEffects: ['./element.js'],
   exports: {
     '.': { types: './index.d.ts', default: './index.js' },
     './inbox': { types: './inbox.d.ts', default: './inbox.js' },
+    './element': { types: './element.d.ts', default: './element.js' },
     './react': { types: './react.d.ts', default: './react.js' },
   },
   peerDependencies: { react: '>=18' },

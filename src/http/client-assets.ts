@@ -4,6 +4,7 @@ import { bundle } from './bundle.ts' with { type: 'macro' }
 /** The files that browsers import. They are bundled when this file is compiled: the binary has no source. */
 const files = {
   '/client.js': bundle('../client/index.ts'),
+  '/client/element.js': bundle('../client/element.ts'),
   '/client/inbox.js': bundle('../client/inbox.ts'),
   '/client/react.js': bundle('../client/react.ts'),
 }

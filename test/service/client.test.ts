@@ -4,6 +4,8 @@ import { serve } from '../support/service.ts'
 
 /** The budget of the browser client, compressed. */
 const budgetBytes = 5000
+/** That of the bell, with the client in it. */
+const bellBudgetBytes = 9250
 
 test('serves the browser client to pages of any origin, and not again while it is the same', async () => {
   await using db = await database()
@@ -42,4 +44,14 @@ test('the client fits its budget, and imports nothing', async () => {
   expect(bytes).toBeLessThanOrEqual(budgetBytes)
   expect(text).not.toMatch(/\bimport\b/)
   expect(text).toContain('createNotifications')
+})
+
+test('the bell fits its budget with the client in it, and imports nothing', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const text = await (await fetch(`${service.url}/client/element.js`)).text()
+  const bytes = Bun.gzipSync(Buffer.from(text), { level: 9 }).length
+  console.log(`element.js: ${bytes} bytes compressed`)
+  expect(bytes).toBeLessThanOrEqual(bellBudgetBytes)
+  expect(text).not.toMatch(/\bimport\b/)
 })

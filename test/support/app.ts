@@ -25,6 +25,7 @@ export const serveApp = async () => {
           headers: { 'content-type': 'text/html' },
         },
       ),
+      '/bell': new Response(bellPage, { headers: { 'content-type': 'text/html' } }),
       '/token': async request => {
         const { searchParams } = new URL(request.url)
         const seconds = Number(searchParams.get('seconds') ?? 3600)
@@ -48,6 +49,19 @@ const bundle = async (entry: string) => {
   const { outputs } = await Bun.build({ entrypoints: [entry], target: 'browser' })
   return outputs[0]?.text()
 }
+
+const bellPage = `<!doctype html><html lang="en">
+<meta name="viewport" content="width=device-width"><title>Bell</title>
+<style>:root { color-scheme: light dark } main { display: flex; justify-content: end }</style>
+<main><h1>Shop</h1><kairan-bell id="bell" limit="3"></kairan-bell></main><button id="after">After</button>
+<script type="module">
+const query = new URLSearchParams(location.search)
+bell.setAttribute('url', query.get('service'))
+bell.setAttribute('mark', query.get('mark') ?? 'click')
+await import(query.get('service') + '/client/element.js')
+bell.auth = async () => (await fetch('/token?user=42')).text()
+</script>
+`
 
 const page = `<!doctype html>
 <title>App</title>

@@ -1,0 +1,32 @@
+/** How a bell looks. The custom properties that begin with `--kairan-` are for the page. */
+export const style = `
+:host{display:inline-block;position:relative;color-scheme:light dark;font:var(--kairan-font,14px/1.4 system-ui,sans-serif);
+--t:var(--kairan-text,light-dark(#1d1f23,#ececea));--q:var(--kairan-quiet,light-dark(#595d66,#a9adb5));
+--b:var(--kairan-background,light-dark(#fff,#1c1e21));--l:var(--kairan-line,light-dark(#dcdcd8,#3a3d42));
+--a:var(--kairan-accent,light-dark(#b3261e,#ffb4ab));color:var(--t)}
+*{box-sizing:border-box;margin:0}
+[hidden]{display:none!important}
+button,a{font:inherit;color:inherit;background:none;border:0;cursor:pointer;text-align:start;text-decoration:none}
+:focus-visible{outline:2px solid var(--a);outline-offset:-2px}
+#bell{position:relative;padding:8px;border-radius:50%;display:block}
+svg{display:block;width:24px;height:24px;fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
+#badge{position:absolute;top:0;inset-inline-end:0;min-width:18px;padding:0 4px;border-radius:9px;text-align:center;
+font-size:12px;line-height:18px;background:var(--a);color:var(--kairan-on-accent,light-dark(#fff,#1c1e21))}
+#panel{position:absolute;z-index:9;top:100%;inset-inline-end:0;width:var(--kairan-width,360px);max-height:min(480px,80vh);
+overflow:auto;background:var(--b);border:1px solid var(--l);border-radius:8px;box-shadow:0 4px 16px #0003}
+header{display:flex;justify-content:space-between;align-items:center;padding:8px 12px}
+h2{font-size:1.15em}
+.act{padding:8px;color:var(--a)}
+ul{list-style:none;padding:0}
+li{border-top:1px solid var(--l)}
+.item{display:block;width:100%;padding:12px;border-inline-start:4px solid transparent;overflow-wrap:anywhere}
+.item:hover{background:light-dark(#0000000a,#ffffff14)}
+.item>*{display:block}
+.new .item{border-color:var(--a)}
+.new strong{font-weight:700}
+strong{font-weight:400}
+time,p{color:var(--q)}
+p{padding:12px}
+.said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+@media(max-width:480px){#panel{position:fixed;inset:auto 0 0;width:auto;border-radius:8px 8px 0 0}}
+`

@@ -1,0 +1,136 @@
+import { expect, test } from 'bun:test'
+import { mkdir } from 'node:fs/promises'
+import type { Page } from 'playwright-core'
+import { serveApp } from '../support/app.ts'
+import { browser, withoutBrowser } from '../support/browser.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { serve } from '../support/service.ts'
+
+const say = ({ sql }: TestDatabase, title: string, more: object = {}) =>
+  sql`select kairan.publish('user-42', ${sql.json({ title, ...more })}, 'order.shipped')`
+
+/** What axe-core finds wrong with a page. */
+const findings = async (page: Page) => {
+  await page.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' })
+  return page.evaluate<string[]>(
+    `axe.run().then(({ violations }) => violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + n.failureSummary)))`,
+  )
+}
+
+/** Keeps a picture where BELL_PICTURES names a folder. */
+const picture = async (page: Page, name: string) => {
+  const folder = process.env.BELL_PICTURES
+  if (!folder) return
+  await mkdir(folder, { recursive: true })
+  await page.screenshot({ path: `${folder}/${name}.png` })
+}
+
+const widths = [
+  { name: 'desk', width: 1200, height: 800, colorScheme: 'light' },
+  { name: 'phone', width: 360, height: 640, colorScheme: 'dark' },
+] as const
+
+for (const { name, width, height, colorScheme } of widths) {
+  test.skipIf(withoutBrowser)(
+    `the bell shows, lists and marks by keyboard, and axe finds nothing (${name}, ${colorScheme})`,
+    async () => {
+      await using db = await database()
+      await using app = await serveApp()
+      await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+      await using chromium = await browser()
+      const page = await chromium.newPage({ viewport: { width, height }, colorScheme })
+      page.setDefaultTimeout(5000)
+      const query = new URLSearchParams({ service: service.url })
+      await page.goto(`${app.origin}/bell?${query}`)
+      const bell = page.getByRole('button', { name: /^Notifications/ })
+      const panel = page.getByRole('dialog')
+      const press = (key: string) => page.keyboard.press(key)
+
+      await bell.click()
+      await panel.getByText('No notifications').waitFor()
+      expect(await findings(page)).toEqual([])
+      await press('Escape')
+      await panel.waitFor({ state: 'hidden' })
+
+      await say(db, 'One', { body: 'Order 1 is on its way', url: '/elsewhere' })
+      await say(db, 'Two', { url: 'javascript:alert(1)' })
+      for (const title of ['Three', 'Four']) await say(db, title)
+      await page.getByRole('button', { name: 'Notifications, 4 unread' }).waitFor()
+
+      // A page that is opened now has the first three, and the fourth is loaded by its button.
+      await page.reload()
+      await page.getByRole('button', { name: 'Notifications, 4 unread' }).waitFor()
+      await bell.focus()
+      await press('Enter')
+      await panel.getByText('Four').waitFor()
+      await panel.getByRole('button', { name: 'Load more' }).click()
+      await panel.getByRole('link', { name: 'One' }).waitFor()
+      expect(await panel.getByRole('listitem').count()).toBe(4)
+      // A link that would run a script is none.
+      expect(await panel.getByRole('link').count()).toBe(1)
+      expect(await findings(page)).toEqual([])
+      await picture(page, name)
+      const box = await panel.boundingBox()
+      expect(box?.x).toBeGreaterThanOrEqual(0)
+      expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual(width)
+
+      await press('Home')
+      await press('ArrowDown')
+      await press('Enter')
+      await page.getByRole('button', { name: 'Notifications, 3 unread' }).waitFor()
+      expect(await panel.getByRole('button', { name: /^Unread/ }).count()).toBe(2)
+      // The focus stays though one comes.
+      await say(db, 'Five')
+      await panel.getByText('Five').waitFor()
+      expect(await panel.locator(':focus').textContent()).toContain('Three')
+      await panel.getByRole('button', { name: 'Mark all' }).click()
+      await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
+      await press('Escape')
+      await panel.waitFor({ state: 'hidden' })
+      expect(await page.evaluate('document.activeElement.id')).toBe('bell')
+
+      await bell.click()
+      await page.context().setOffline(true)
+      await panel.getByText('You are offline.').waitFor()
+      await page.context().setOffline(false)
+      await panel.getByText('You are offline.').waitFor({ state: 'hidden' })
+    },
+  )
+}
+
+test.skipIf(withoutBrowser)(
+  'the bell marks when it is opened, shows errors, and takes texts from right to left',
+  async () => {
+    await using db = await database()
+    await using app = await serveApp()
+    await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+    await using chromium = await browser()
+    const page = await chromium.newPage({ viewport: { width: 800, height: 600 } })
+    page.setDefaultTimeout(5000)
+    await say(db, 'واحد')
+    let isBroken = true
+    await page.route(/\/notifications\?/, route =>
+      isBroken ? route.fulfill({ status: 500, body: '{}' }) : route.continue(),
+    )
+    const query = new URLSearchParams({ service: service.url, mark: 'open' })
+    await page.goto(`${app.origin}/bell?${query}`)
+    await page.evaluate(`document.dir = 'rtl'; document.documentElement.lang = 'ar'
+      bell.texts = { title: 'الإشعارات', unread: '{n} غير مقروء', retry: 'أعد المحاولة' }`)
+    const bell = page.getByRole('button', { name: /^الإشعارات/ })
+    const panel = page.getByRole('dialog')
+    await bell.focus()
+    await bell.click()
+    await panel.getByText('Something went wrong.').first().waitFor()
+    isBroken = false
+    await panel.getByRole('button', { name: 'أعد المحاولة' }).click()
+    await panel.getByText('واحد').waitFor()
+    expect(await findings(page)).toEqual([])
+    await picture(page, 'rtl')
+    const box = await panel.boundingBox()
+    expect(box?.x).toBeGreaterThanOrEqual(0)
+    await page.locator('#after').click()
+    await panel.waitFor({ state: 'hidden' })
+    await bell.click()
+    await page.getByRole('button', { name: 'الإشعارات', exact: true }).waitFor()
+  },
+)
