@@ -8,7 +8,7 @@ const root = join(import.meta.dir, '..')
 const target = resolve(process.argv[2] ?? join(root, 'dist/client'))
 /** Built here first, so that a failed build leaves no half of a package. */
 const folder = `${target}.new`
-const entries = ['index', 'inbox', 'react', 'element']
+const entries = ['index', 'inbox', 'react', 'vue', 'svelte', 'element']
 
 const manifest = {
   name: '@kairan/client',
@@ -23,11 +23,13 @@ const manifest = {
   exports: {
     '.': { types: './index.d.ts', default: './index.js' },
     './inbox': { types: './inbox.d.ts', default: './inbox.js' },
+    './vue': { types: './vue.d.ts', default: './vue.js' },
+    './svelte': { types: './svelte.d.ts', default: './svelte.js' },
     './element': { types: './element.d.ts', default: './element.js' },
     './react': { types: './react.d.ts', default: './react.js' },
   },
-  peerDependencies: { react: '>=18' },
-  peerDependenciesMeta: { react: { optional: true } },
+  peerDependencies: { react: '>=18', vue: '>=3.3' },
+  peerDependenciesMeta: { react: { optional: true }, vue: { optional: true } },
 }
 
 const build = async () => {
@@ -38,7 +40,7 @@ const build = async () => {
     target: 'browser',
     minify: true,
     sourcemap: 'linked',
-    external: ['react'],
+    external: ['react', 'vue'],
   })
   for (const output of outputs) {
     const text = await output.text()

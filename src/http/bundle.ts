@@ -7,7 +7,7 @@ export const bundle = (entry: string): string => {
   const path = Bun.fileURLToPath(new URL(entry, import.meta.url))
   const { exitCode, stdout, stderr } = Bun.spawnSync([
     ...[process.execPath, 'build', path],
-    ...['--minify', '--target=browser', '--external=react'],
+    ...['--minify', '--target=browser', '--external=react', '--external=vue'],
   ])
   if (exitCode !== 0) throw new Error(`The client could not be bundled: ${stderr}`)
   return stdout.toString()

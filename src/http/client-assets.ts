@@ -7,6 +7,8 @@ const files = {
   '/client/element.js': bundle('../client/element.ts'),
   '/client/inbox.js': bundle('../client/inbox.ts'),
   '/client/react.js': bundle('../client/react.ts'),
+  '/client/svelte.js': bundle('../client/svelte.ts'),
+  '/client/vue.js': bundle('../client/vue.ts'),
 }
 
 /**
