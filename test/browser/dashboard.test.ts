@@ -1,9 +1,17 @@
 import { expect, test } from 'bun:test'
+import axe from 'axe-core'
 import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { proxyTo } from '../support/proxy.ts'
 import { serve, tokenFor } from '../support/service.ts'
+
+declare global {
+  // biome-ignore lint/style/useConsistentTypeDefinitions: it is merged with that of the DOM.
+  interface Window {
+    axe: typeof axe
+  }
+}
 
 const makeAdmin = (db: TestDatabase) => db.sql`insert into kairan.roles values ('boss', 100)`
 
@@ -243,7 +251,7 @@ test.skipIf(withoutBrowser)('opens where the browser names no valid language', a
 })
 
 test.skipIf(withoutBrowser)(
-  'cuts nothing off on a phone, a tablet and a desk',
+  'cuts nothing off on a phone, a tablet and a desk, and axe-core finds nothing',
   async () => {
     await using db = await database()
     await using service = await serve(db)
@@ -259,6 +267,7 @@ test.skipIf(withoutBrowser)(
     for (const width of [390, 768, 1280]) {
       const { page } = await openDashboard(chromium, service.url, width)
       await page.getByText('Users online').waitFor()
+      await page.emulateMedia({ colorScheme: width === 768 ? 'dark' : 'light' })
       const pages = [
         ['overview', 'ready'],
         ['streams', 'alice'],
@@ -283,6 +292,13 @@ test.skipIf(withoutBrowser)(
             .map(one => `${one.tagName}.${one.className} ${one.textContent?.slice(0, 30)}`),
         )
         expect([width, hash, cut]).toEqual([width, hash, []])
+        // The page's policy for content lets no script in: a debugger's evaluation is exempt from it.
+        await page.evaluate(axe.source)
+        const faults = await page.evaluate(async () => {
+          const { violations } = await window.axe.run()
+          return violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])
+        })
+        expect([width, hash, faults]).toEqual([width, hash, []])
       }
     }
   },

@@ -91,7 +91,7 @@ export const Notifications = () => {
               <th>Status</th>
               <th class="number">Streams</th>
               <th class="number">Size</th>
-              <th />
+              <th>Details</th>
             </tr>
           </thead>
           <tbody>
