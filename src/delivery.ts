@@ -9,6 +9,7 @@ import { createListener } from './log/listener.ts'
 import { createLog } from './log/log-store.ts'
 import { announce, arrival, createPeers } from './log/peers.ts'
 import { createRetention } from './log/retention.ts'
+import { createScheduler } from './log/scheduler.ts'
 import type { Clock } from './observe/clock.ts'
 import type { Metrics } from './observe/metrics.ts'
 import type { Traces } from './observe/traces.ts'
@@ -183,6 +184,7 @@ export const createDelivery = (
     databases.renew()
     listener.renew()
   })
+  const scheduler = createScheduler({ database, everyMs: 500, report })
   const retention = createRetention({
     database,
     keepMs: config.retentionMs,
@@ -218,6 +220,7 @@ export const createDelivery = (
       dispatcher.start()
       listener.start()
       scout.start()
+      scheduler.start()
       retention.start()
       await begun.promise
     },
@@ -225,6 +228,7 @@ export const createDelivery = (
     async stop() {
       await presence.stop()
       await retention.stop()
+      await scheduler.stop()
       await scout.stop()
       await listener.stop()
       await dispatcher.stop()

@@ -151,7 +151,12 @@ begin
       select 'notifications', format(' (%I)', c), 'kairan_publisher', 'INSERT'
       from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'created_at', 'traceparent']) c
       union all
+      select 'scheduled', format(' (%I)', c), 'kairan_publisher', 'INSERT'
+      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'send_at', 'traceparent']) c
+      union all
       select 'notifications', format(' (%I)', 'id'), 'kairan_publisher', 'SELECT'
+      union all
+      select 'scheduled', format(' (%I)', 'id'), 'kairan_publisher', 'SELECT'
     ),
     wanted as (
       select o.kind, o.name, p || o.suffix as privilege, to_regrole(r.grantee)::oid as grantee

@@ -10,6 +10,7 @@ import publishRow from './schema/publish-row.sql' with { type: 'text' }
 import receipts from './schema/receipts.sql' with { type: 'text' }
 import retention from './schema/retention.sql' with { type: 'text' }
 import roles from './schema/roles.sql' with { type: 'text' }
+import scheduled from './schema/scheduled.sql' with { type: 'text' }
 import tables from './schema/tables.sql' with { type: 'text' }
 import tickets from './schema/tickets.sql' with { type: 'text' }
 import users from './schema/users.sql' with { type: 'text' }
@@ -20,6 +21,7 @@ const schema = [
   tables,
   publish,
   publishRow,
+  scheduled,
   log,
   retention,
   tickets,

@@ -11,6 +11,8 @@ export type Publication = {
   dedupeKey: string | null
   /** In ISO 8601, in UTC. */
   expiresAt: string | null
+  /** When it is sent; null for at once. In the same form. */
+  sendAt: string | null
   /** The path to its payload in the body of the request. */
   path: string[]
 }
@@ -86,7 +88,7 @@ export const readFormRequest = (form: URLSearchParams, key: string | null): Requ
   }
 }
 
-const members = ['channel', 'channels', 'payload', 'type', 'dedupeKey', 'expiresAt']
+const members = ['channel', 'channels', 'payload', 'type', 'dedupeKey', 'expiresAt', 'sendAt']
 
 const readOne = (
   from: Record<string, unknown>,
@@ -106,7 +108,8 @@ const readOne = (
     channels: channelsOf(from),
     type: textOf(from, 'type'),
     dedupeKey: dedupeKey ?? key,
-    expiresAt: timeOf(from),
+    expiresAt: timeOf(from, 'expiresAt'),
+    sendAt: timeOf(from, 'sendAt'),
     path,
   }
 }
@@ -138,13 +141,13 @@ const requireStorable = (name: string, value: string) => {
   if (fault !== null) throw bad(`${name} ${fault}: ${excerpt(value)}. Remove that character.`)
 }
 
-const timeOf = (from: Record<string, unknown>) => {
-  const text = textOf(from, 'expiresAt')
+const timeOf = (from: Record<string, unknown>, name: string) => {
+  const text = textOf(from, name)
   if (text === null) return null
   const time = parseTime(text)
   if (time !== null) return time
   throw bad(
-    `expiresAt has to be a time with its zone, like 2030-01-31T12:00:00Z, not ${excerpt(text)}.`,
+    `${name} has to be a time with its zone, like 2030-01-31T12:00:00Z, not ${excerpt(text)}.`,
   )
 }
 

@@ -8,7 +8,9 @@ export const createWithdraw = (database: Database): Withdraw => ({
     const [row] = await runForClient(
       database,
       sql => sql<{ channels: string[] }[]>`
-        select to_jsonb(channels) as channels from kairan.notifications where id = ${id}::uuid`,
+        select to_jsonb(channels) as channels from kairan.notifications where id = ${id}::uuid
+        union all
+        select to_jsonb(channels) from kairan.scheduled where id = ${id}::uuid and error is null`,
     )
     return row?.channels ?? null
   },

@@ -40,7 +40,8 @@ test('has the functions of the contract, with the names of their arguments', asy
     from pg_proc where pronamespace = 'kairan'::regnamespace`
   const rest =
     'payload jsonb, type text DEFAULT NULL::text, dedupe_key text DEFAULT NULL::text, ' +
-    'expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns uuid'
+    'expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ' +
+    'send_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns uuid'
   expect(functions.map(({ signature }) => signature)).toEqual(
     expect.arrayContaining([
       `publish(channel text, ${rest}`,

@@ -182,12 +182,33 @@ create function kairan.publish(
   payload jsonb,
   type text default null,
   dedupe_key text default null,
-  expires_at timestamptz default null
+  expires_at timestamptz default null,
+  send_at timestamptz default null
 ) returns uuid language plpgsql as $$
 #variable_conflict use_column
 declare
   result uuid;
 begin
+  if publish.send_at > clock_timestamp() then
+    if publish.dedupe_key is not null then
+      result := kairan.published_as(
+        'role:' || current_user, publish.dedupe_key, publish.channels, publish.payload, publish.type
+      );
+      if result is not null then
+        return result;
+      end if;
+    end if;
+    insert into kairan.scheduled (channels, payload, type, dedupe_key, expires_at, send_at)
+    values (publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at, publish.send_at)
+    on conflict do nothing
+    returning id into result;
+    if not found then
+      result := kairan.published_as(
+        'role:' || current_user, publish.dedupe_key, publish.channels, publish.payload, publish.type
+      );
+    end if;
+    return result;
+  end if;
   if publish.dedupe_key is null then
     insert into kairan.notifications (channels, payload, type, expires_at)
     values (publish.channels, publish.payload, publish.type, publish.expires_at)
@@ -197,6 +218,11 @@ begin
 
   -- Not for ever: a trigger or a policy of the operator's may keep every row out. Then there is no id.
   for attempt in 1..10 loop
+    -- It may be scheduled.
+    result := kairan.published_as(
+      'role:' || current_user, publish.dedupe_key, publish.channels, publish.payload, publish.type
+    );
+    exit when result is not null;
     insert into kairan.notifications (channels, payload, type, dedupe_key, expires_at)
     values (publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at)
     on conflict do nothing -- To name the key here would need the right to read everybody's.
@@ -210,14 +236,14 @@ begin
   end loop;
   return result;
 end $$;
-comment on function kairan.publish(text[], jsonb, text, text, timestamptz) is
+comment on function kairan.publish(text[], jsonb, text, text, timestamptz, timestamptz) is
   'Publishes one notification on several channels, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that you used before, the id of that time. Raises when it can''t be sent, and when the key was used for another notification.';
 
 create function kairan.published_as(publisher text, dedupe_key text, channels text[], payload jsonb, type text)
   returns uuid language plpgsql as $$
 #variable_conflict use_column
 declare
-  first kairan.notifications;
+  first record;
 begin
   -- It runs with the rights of its owner: who may not read the table is told of keys of the roles that it may
   -- act as, and of nobody else's.
@@ -227,9 +253,17 @@ begin
     raise exception 'kairan: these are keys of another publisher' using errcode = 'insufficient_privilege';
   end if;
   -- The caller's collation, that of a column for example, would rule out the index.
-  select * into first from kairan.notifications n
-  where n.publisher = published_as.publisher collate "default"
-    and n.dedupe_key = published_as.dedupe_key collate "default";
+  select * into first
+  from (
+    select n.id, n.channels, n.payload, n.type from kairan.notifications n
+    where n.publisher = published_as.publisher collate "default"
+      and n.dedupe_key = published_as.dedupe_key collate "default"
+    union all
+    select s.id, s.channels, s.payload, s.type from kairan.scheduled s
+    where s.publisher = published_as.publisher collate "default"
+      and s.dedupe_key = published_as.dedupe_key collate "default"
+    limit 1
+  ) n;
   if found and not (
     first.channels @> published_as.channels and first.channels <@ published_as.channels
     and first.payload = published_as.payload and first.type is not distinct from published_as.type
@@ -248,11 +282,12 @@ create function kairan.publish(
   payload jsonb,
   type text default null,
   dedupe_key text default null,
-  expires_at timestamptz default null
+  expires_at timestamptz default null,
+  send_at timestamptz default null
 ) returns uuid language sql as $$
-  select kairan.publish(array[channel], payload, type, dedupe_key, expires_at)
+  select kairan.publish(array[channel], payload, type, dedupe_key, expires_at, send_at)
 $$;
-comment on function kairan.publish(text, jsonb, text, text, timestamptz) is
+comment on function kairan.publish(text, jsonb, text, text, timestamptz, timestamptz) is
   'Publishes a notification on a channel, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that you used before, the id of that time. Raises when it can''t be sent, and when the key was used for another notification.';
 
 create function kairan.try_publish(
@@ -260,19 +295,20 @@ create function kairan.try_publish(
   payload jsonb,
   type text default null,
   dedupe_key text default null,
-  expires_at timestamptz default null
+  expires_at timestamptz default null,
+  send_at timestamptz default null
 ) returns uuid language plpgsql as $$
 declare
   reason text;
   advice text;
 begin
-  return kairan.publish(channels, payload, type, dedupe_key, expires_at);
+  return kairan.publish(channels, payload, type, dedupe_key, expires_at, send_at);
 exception when others then
   get stacked diagnostics reason = message_text, advice = pg_exception_hint;
   raise warning '%', reason using hint = advice, errcode = sqlstate;
   return null;
 end $$;
-comment on function kairan.try_publish(text[], jsonb, text, text, timestamptz) is
+comment on function kairan.try_publish(text[], jsonb, text, text, timestamptz, timestamptz) is
   'Like kairan.publish, but never raises: a warning, and null. For triggers on tables whose writes must not fail.';
 
 create function kairan.try_publish(
@@ -280,11 +316,12 @@ create function kairan.try_publish(
   payload jsonb,
   type text default null,
   dedupe_key text default null,
-  expires_at timestamptz default null
+  expires_at timestamptz default null,
+  send_at timestamptz default null
 ) returns uuid language sql as $$
-  select kairan.try_publish(array[channel], payload, type, dedupe_key, expires_at)
+  select kairan.try_publish(array[channel], payload, type, dedupe_key, expires_at, send_at)
 $$;
-comment on function kairan.try_publish(text, jsonb, text, text, timestamptz) is
+comment on function kairan.try_publish(text, jsonb, text, text, timestamptz, timestamptz) is
   'Like kairan.publish, but never raises: a warning, and null. For triggers on tables whose writes must not fail.';
 
 -- Publishing over HTTP: many notifications in one statement, each with its own result.
@@ -314,6 +351,25 @@ begin
     hint := null;
     begin
       for attempt in 1..10 loop
+        if item ->> 'dedupeKey' is not null then
+          id := kairan.published_as(
+            publish_items.publisher, item ->> 'dedupeKey', item_channels, item_payload, item ->> 'type'
+          );
+          repeated := id is not null;
+          exit when repeated;
+        end if;
+        if (item ->> 'sendAt')::timestamptz > clock_timestamp() then
+          insert into kairan.scheduled as s (channels, payload, type, dedupe_key, expires_at, send_at, publisher)
+          values (
+            item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz,
+            (item ->> 'sendAt')::timestamptz, publish_items.publisher
+          )
+          on conflict do nothing
+          returning s.id into id;
+          repeated := false;
+          exit when found;
+          continue;
+        end if;
         insert into kairan.notifications as n (channels, payload, type, dedupe_key, expires_at, publisher)
         values (
           item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz,
@@ -338,4 +394,4 @@ begin
   end loop;
 end $$;
 comment on function kairan.publish_items(jsonb, jsonb, text) is
-  'Publishes each of items ({channels, type, dedupeKey, expiresAt, path}), with the payload that lies at its path in body; so a payload goes from the request to the table as text, and its numbers keep all their digits. Returns for each its id and whether its dedupeKey was used before, or what is wrong with it.';
+  'Publishes each of items ({channels, type, dedupeKey, expiresAt, sendAt, path}), with the payload that lies at its path in body; so a payload goes from the request to the table as text, and its numbers keep all their digits. Returns for each its id and whether its dedupeKey was used before, or what is wrong with it.';

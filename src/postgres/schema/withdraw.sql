@@ -6,6 +6,10 @@ create function kairan.withdraw(notification_id uuid) returns boolean language p
 declare
   named text[];
 begin
+  delete from kairan.scheduled s where s.id = withdraw.notification_id and s.error is null;
+  if found then
+    return true; -- It was not sent, so nobody has to hear of it.
+  end if;
   -- The deliveries first, as kairan.prune does. While they are locked, it leaves the notification, too.
   perform from kairan.numbered d where d.notification_id = withdraw.notification_id order by d.seq for update;
   update kairan.notifications n set expires_at = '-infinity'

@@ -1,0 +1,40 @@
+import { messageOf } from '../lib/errors.ts'
+import type { Report } from '../lib/report.ts'
+import { createWorkLoop } from '../lib/work-loop.ts'
+import type { Database } from '../postgres/database.ts'
+
+export type Scheduler = { start(): void; stop(): Promise<void> }
+
+/**
+ * Publishes what is due, in pieces, about every `everyMs`. Any number of instances do it: each takes what no other has
+ * taken.
+ */
+export const createScheduler = (options: {
+  database: Database
+  everyMs: number
+  report: Report
+}): Scheduler => {
+  const { database, everyMs } = options
+  let isStopped = false
+  const loop = createWorkLoop({
+    async work() {
+      const [row] = await database.run(
+        sql => sql<{ sent: number }[]>`select kairan.send_due() as sent`,
+      )
+      // There may be more; others get their turn in between.
+      if (!isStopped) loop.schedule(row?.sent ? 0 : everyMs)
+      return 0
+    },
+    failed: error =>
+      options.report.warn({ error: messageOf(error) }, 'What is due could not be sent yet.'),
+    delayMs: everyMs,
+    retryMs: everyMs,
+  })
+  return {
+    start: () => loop.schedule(),
+    async stop() {
+      isStopped = true
+      await loop.stop()
+    },
+  }
+}

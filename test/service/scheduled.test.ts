@@ -1,0 +1,153 @@
+import { expect, test } from 'bun:test'
+import { openReady } from '../support/client.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { login } from '../support/logins.ts'
+import { answerOf, publish, publisherToken } from '../support/publish.ts'
+import { serve, tokenFor } from '../support/service.ts'
+
+type Db = Awaited<ReturnType<typeof database>>
+
+const statuses = async (db: Db, id: string) => [
+  ...(await db.sql<{ status: string; error: string | null }[]>`
+    select status, error from kairan.deliveries where notification_id = ${id}::uuid`),
+]
+
+/** Makes all that is scheduled due, as time would. */
+const due = (db: Db) => db.sql`update kairan.scheduled set send_at = now()`
+
+test('it is pending until its time, and then sent within a second', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const [row] = await db.sql<{ id: string; at: number }[]>`
+    select kairan.publish('user-42', '{"n": 1}', 't', send_at => clock_timestamp() + interval '1.5 seconds') as id,
+      (extract(epoch from clock_timestamp()) * 1000 + 1500)::float8 as at`
+  const id = row?.id ?? ''
+  expect(await statuses(db, id)).toEqual([{ status: 'pending', error: null }])
+  const [event] = await client.atLeast(1)
+  expect(event).toMatchObject({ id, type: 't', payload: { n: 1 } })
+  expect(Date.now()).toBeGreaterThanOrEqual(row?.at ?? 0)
+  expect(Date.parse(event?.createdAt ?? '') - (row?.at ?? 0)).toBeLessThan(1000)
+  await eventually(async () => (await statuses(db, id))[0]?.status === 'delivered')
+})
+
+test('each is sent once by two instances, and what was due while none ran is sent by the next', async () => {
+  await using db = await database()
+  await db.sql`
+    insert into kairan.scheduled (channels, payload, send_at)
+    select '{user-42}', jsonb_build_object('n', n), now() from generate_series(1, 2000) n`
+  await using one = await serve(db)
+  await using two = await serve(db)
+  await eventually(async () => {
+    const [row] =
+      await db.sql`select count(*)::int as n, count(distinct payload)::int as different from kairan.notifications`
+    return row?.n === 2000 && row.different === 2000
+  })
+  for (const { logs } of [one, two]) {
+    expect(logs.filter(({ level }) => level !== 'info')).toEqual([])
+  }
+})
+
+test('a withdrawn one is never sent', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const sendAt = new Date(Date.now() + 3_600_000).toISOString()
+  const body = { channel: 'user-42', payload: {}, sendAt }
+  const { id = '', status } = await answerOf(publish(service.url, body))
+  const { id: kept } = await answerOf(publish(service.url, body))
+  expect(status).toBe(201)
+  const remove = async (token: string) =>
+    fetch(`${service.url}/notifications/${id}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${token}` },
+    })
+  expect((await remove(await publisherToken('org-7'))).status).toBe(403)
+  expect((await remove(await publisherToken())).status).toBe(204)
+  await due(db)
+  expect((await client.atLeast(1)).map(event => event.id)).toEqual([kept ?? ''])
+  expect(await statuses(db, id)).toEqual([])
+})
+
+test('a key is for what is scheduled and what is published', async () => {
+  await using db = await database()
+  const call = async (later: boolean, payload = '{}') => {
+    const [row] = await db.sql<{ id: string }[]>`
+      select kairan.publish('user-42', ${payload}::text::jsonb, dedupe_key => 'k',
+        send_at => case when ${later} then now() + interval '1 hour' end) as id`
+    return row?.id
+  }
+  const id = await call(true)
+  expect([await call(true), await call(false)]).toEqual([id, id])
+  await expect(call(false, '{"other": 1}')).rejects.toThrow('used for another')
+  await due(db)
+  await db.sql`select kairan.send_due()`
+  expect([await call(true), await call(false)]).toEqual([id, id])
+})
+
+test('one that can no longer be published fails, and holds up no other', async () => {
+  await using db = await database()
+  const ids = await db.sql<{ id: string }[]>`
+    insert into kairan.scheduled (channels, payload, send_at)
+    values ('{user-1}', ${`{"text": "${'x'.repeat(2000)}"}`}::text::jsonb, now()), ('{user-1}', '{}', now()) returning id`
+  await db.sql`select setval('kairan.max_event_bytes', 1024)`
+  await db.sql`select kairan.send_due()`
+  const [bad, good] = ids.map(({ id }) => id)
+  expect(await statuses(db, bad ?? '')).toEqual([
+    { status: 'failed', error: expect.stringContaining('bytes') },
+  ])
+  expect(await statuses(db, good ?? '')).toEqual([{ status: 'pending', error: null }])
+  expect((await db.sql`select from kairan.notifications`).length).toBe(1)
+  await db.sql`select kairan.prune_scheduled('1 hour')`
+  expect((await db.sql`select from kairan.scheduled`).length).toBe(1)
+  await db.sql`select kairan.prune_scheduled('0')`
+  expect((await db.sql`select from kairan.scheduled`).length).toBe(0)
+})
+
+test('a transaction that has its key and stays open holds up no other', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const end = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const open = db.sql.begin(async tx => {
+    await tx`select kairan.publish('user-1', '{}', dedupe_key => 'k' || n) from generate_series(1, 600) n`
+    begun.resolve()
+    await end.promise
+  })
+  await begun.promise
+  await db.sql`
+    insert into kairan.scheduled (channels, payload, dedupe_key, send_at)
+    select '{user-1}', '{}', 'k' || n, now() - interval '1 hour' from generate_series(1, 600) n`
+  await db.sql`insert into kairan.scheduled (channels, payload, send_at) values ('{user-2}', '{}', now())`
+  await eventually(async () => {
+    const rows = await db.sql`select from kairan.notifications where channels = '{user-2}'`
+    return rows.length === 1
+  }, 5000)
+  end.resolve()
+  await open
+  await eventually(async () => (await db.sql`select from kairan.scheduled`).length === 0)
+  expect((await db.sql`select from kairan.notifications`).length).toBe(601)
+  expect(service.logs.filter(({ level }) => level === 'error')).toEqual([])
+})
+
+test('what could not be sent is refused at once, and a publisher may schedule but not read', async () => {
+  await using db = await database()
+  await using publisher = await login(db, 'kairan_publisher')
+  for (const [channels, payload, at] of [
+    ['{"a b"}', '{}', 'now'],
+    ['{user-1}', '[]', 'now'],
+    ['{user-1}', '{}', 'infinity'],
+  ]) {
+    const insert = publisher.sql`
+      insert into kairan.scheduled (channels, payload, send_at)
+      values (${`${channels}`}::text::text[], ${`${payload}`}::text::jsonb, ${`${at}`}::text::timestamptz)`
+    await expect(Promise.resolve(insert)).rejects.toThrow('kairan: ')
+  }
+  await publisher.sql`select kairan.publish('user-1', '{}', dedupe_key => 'k', send_at => now() + interval '1 hour')`
+  const [row] = await db.sql`select publisher from kairan.scheduled`
+  expect(row?.publisher).toBe(`role:${publisher.name}`)
+  await expect(
+    Promise.resolve(publisher.sql`select payload from kairan.scheduled`),
+  ).rejects.toThrow('permission denied')
+})
