@@ -36,11 +36,7 @@ export const Chart = ({
           height: 160,
           cursor: { y: false, points: { size: 5 } },
           legend: { live: true },
-          // At first there is one sample: a minute is shown, not years around it.
-          scales: {
-            x: { range: (_plot, low, high) => [Math.min(low, high - 60), high] },
-            y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1e-3)] },
-          },
+          scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1e-3)] } },
           axes: [
             { ...axis, space: 60 },
             { ...axis, size: 52, values: (_plot, ticks) => ticks.map(format) },
@@ -95,7 +91,11 @@ const resolveColor = (element: HTMLElement, name: string) => {
   return color
 }
 
-const dataOf = (all: Sample[], lines: Line[]): uPlot.AlignedData => [
-  all.map(({ at }) => at),
-  ...lines.map(line => all.map(line.of)),
-]
+/** The lines begin a minute before the first sample: of one moment alone, uPlot would show years. */
+const dataOf = (all: Sample[], lines: Line[]): uPlot.AlignedData => {
+  const [first] = all
+  return [
+    [...(first ? [first.at - 60] : []), ...all.map(({ at }) => at)],
+    ...lines.map(line => [...(first ? [null] : []), ...all.map(line.of)]),
+  ]
+}
