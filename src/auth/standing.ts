@@ -70,8 +70,8 @@ export const readableOf = (
   }
 }
 
-/** Waits for a user's rights. Throws `unavailable` when they cannot be looked up, as during an outage. */
-export const rightsOrUnavailable = async (lookUp: Promise<Readable>): Promise<Readable> => {
+/** Waits for what needs a user's rights. Throws `unavailable` when they cannot be looked up, as during an outage. */
+export const rightsOrUnavailable = async <T>(lookUp: Promise<T>): Promise<T> => {
   try {
     return await lookUp
   } catch (cause) {

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { CallerPlugin } from '../auth/caller-routes.ts'
 import { isChannel } from '../auth/channels.ts'
-import { forbidden, tooManyChannels } from '../auth/standing.ts'
+import { forbidden, rightsOrUnavailable, tooManyChannels } from '../auth/standing.ts'
 import { answer } from '../http/answer.ts'
 import { readObject, requireMembers } from '../http/body.ts'
 import { excerpt } from '../lib/characters.ts'
@@ -26,7 +26,7 @@ export const streamChannelsRoute = (options: {
   const rate = createRate({ perSecond: 20, burst: 200, what: 'changes of channels' })
 
   const changeThere: Streams['change'] = async (id, caller, change) => {
-    const readable = await streams.readableOf(caller, change.add)
+    const readable = await rightsOrUnavailable(streams.readableOf(caller, change.add))
     const bad = change.add.find(name => !readable.includes(name))
     if (bad !== undefined) throw forbidden(bad, readable.names)
     const channels = await options.changeElsewhere(id, caller.userId, change)
@@ -41,7 +41,8 @@ export const streamChannelsRoute = (options: {
       const change = readChange(object, maxChannels)
       if (!isUuid(id)) throw streamNotFound()
       const channels =
-        (await streams.change(id, caller, change)) ?? (await changeThere(id, caller, change))
+        (await rightsOrUnavailable(streams.change(id, caller, change))) ??
+        (await changeThere(id, caller, change))
       if (channels === null) throw streamNotFound()
       return answer({ channels })
     },
