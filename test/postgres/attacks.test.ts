@@ -8,18 +8,21 @@ test('what runs with the rights of its owner has a search_path that nobody can c
     select proname as name, proowner::regrole::text as owner, proconfig as settings
     from pg_proc where pronamespace = 'kairan'::regnamespace and prosecdef order by 1`
   expect(functions.map(({ name, owner }) => `${name} ${owner}`)).toEqual([
+    'check_scheduled kairan_owner',
     'disconnect kairan_owner',
     'examine kairan_owner',
     'follow_server kairan_owner',
     'forget_deliveries kairan_owner',
     'members_changed kairan_owner',
     'presence_of kairan_owner',
+    'prune_audit kairan_owner',
     'publish_row kairan_owner',
     'published_as kairan_owner',
     'reauthorize kairan_owner',
     'role_changed kairan_owner',
     'roles_truncated kairan_owner',
     'unnumbered kairan_owner',
+    'withdraw kairan_owner',
   ])
   for (const { settings } of functions)
     expect(settings).toContain('search_path=pg_catalog, pg_temp')

@@ -13,6 +13,7 @@ test('a publisher can publish, and nothing else', async () => {
     'execute publish_row',
     'execute published_as',
     'execute try_publish',
+    'execute withdraw',
     'insert notifications.channels',
     'insert notifications.created_at',
     'insert notifications.dedupe_key',
@@ -21,9 +22,18 @@ test('a publisher can publish, and nothing else', async () => {
     'insert notifications.payload',
     'insert notifications.traceparent',
     'insert notifications.type',
+    'insert scheduled.channels',
+    'insert scheduled.dedupe_key',
+    'insert scheduled.expires_at',
+    'insert scheduled.id',
+    'insert scheduled.payload',
+    'insert scheduled.send_at',
+    'insert scheduled.traceparent',
+    'insert scheduled.type',
     'read awake_until',
     'read max_event_bytes',
     'select notifications.id',
+    'select scheduled.id',
   ])
 })
 
