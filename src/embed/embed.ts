@@ -12,7 +12,7 @@ export type Embedded = Kairan & {
   id: string
   report: Report
   /** Whether a path is that of one of its routes, or below its prefix. */
-  owns(path: string): boolean
+  owns(path: string, method: string): boolean
   /** Begins no more streams, and ends those that are open: within `drainMs`, or at once. */
   drain(how: { hurried: boolean }): Promise<void>
 }
@@ -93,18 +93,27 @@ const isBunServer = (server: unknown): server is Bun.Server<unknown> =>
   'timeout' in server &&
   typeof server.timeout === 'function'
 
-/** Below a prefix everything is Kairan's; without one, what it has a route for, but not the home page. */
-const ownershipOf = (routes: readonly { path: string }[], prefix: string) => {
+/**
+ * Below a prefix everything is Kairan's; without one, what it has a route for, but not the home page. Of a route with a
+ * parameter only its methods: `DELETE /notifications/{id}` must not hide an application's `GET /notifications/mine`.
+ */
+const ownershipOf = (routes: readonly { path: string; method: string }[], prefix: string) => {
   if (prefix !== '') {
     return (path: string) => path === prefix || path.startsWith(`${prefix}/`)
   }
-  const paths = routes.map(({ path }) => path).filter(path => path !== '/')
-  const fixed = new Set(paths.filter(path => !path.includes(':')))
-  const patterns = paths
-    .filter(path => path.includes(':'))
-    .map(path => new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/:[^/]+/g, '[^/]+')}$`))
-  return (path: string) => {
+  const ours = routes.filter(({ path }) => path !== '/')
+  const fixed = new Set(ours.map(({ path }) => path).filter(path => !path.includes(':')))
+  const patterns = ours
+    .filter(({ path }) => path.includes(':'))
+    .map(({ path, method }) => ({
+      method,
+      pattern: new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/:[^/]+/g, '[^/]+')}$`),
+    }))
+  return (path: string, method: string) => {
     const plain = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
-    return fixed.has(plain) || patterns.some(pattern => pattern.test(plain))
+    return (
+      fixed.has(plain) ||
+      patterns.some(route => route.method === method && route.pattern.test(plain))
+    )
   }
 }

@@ -5,7 +5,7 @@ import { pathOf } from './server.ts'
 export type Mounted = {
   /** Differs for each instance: Elysia takes plugins with the same one for the same plugin. */
   id: string
-  owns(path: string): boolean
+  owns(path: string, method: string): boolean
   fetch(request: Request, server?: unknown): Promise<Response>
   start(): Promise<void>
   /** Ends the streams: at once when it is `hurried`. */
@@ -24,7 +24,7 @@ export const asPlugin = <T>(mounted: Mounted, context: T) => {
   let server: unknown = null
   let stopped: Promise<void> | null = null
   const answer = (request: Request) => mounted.fetch(request, server)
-  const owns = (request: Request) => mounted.owns(pathOf(request))
+  const owns = (request: Request) => mounted.owns(pathOf(request), methodOf(request))
   const stop = () => {
     stopped ??= mounted.stop()
     return stopped
@@ -79,3 +79,7 @@ export type WithRoutes<Plugin, Prefix extends string, Routes extends Record<stri
         Volatile
       >
     : never
+
+/** The method of a request; of a preflight that of the request which is to follow (CORS). */
+const methodOf = ({ method, headers }: Request) =>
+  method === 'OPTIONS' ? (headers.get('access-control-request-method') ?? method) : method
