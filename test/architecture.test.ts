@@ -32,6 +32,7 @@ const importersOf = (name: RegExp) =>
 const floors = [
   'lib',
   'postgres',
+  'relay',
   'log',
   'http',
   'observe',
@@ -95,7 +96,7 @@ test('postgres.js is imported only in postgres', () => {
 test('the database is used only in stores, the log and postgres', () => {
   const found = sources.filter(({ files }) => files.some(file => roomOf(file) === 'postgres'))
   const isAllowed = (path: string) =>
-    /^(postgres|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|instance|delivery|api|operations)\.ts$/.test(
+    /^(postgres|relay|log|dev\/postgres)\/|(^|[/-])store\.ts$|^(main|instance|delivery|api|operations)\.ts$/.test(
       path,
     )
   expect(found.map(({ path }) => path).filter(path => !isAllowed(path))).toEqual([])
