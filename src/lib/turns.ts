@@ -1,4 +1,5 @@
 import { KairanError } from './errors.ts'
+import { createSemaphore, type Semaphore } from './semaphore.ts'
 
 /** Runs the work of one key in turns, and the work of different keys side by side. */
 export type Turns = {
@@ -18,55 +19,40 @@ export const createTurns = (options: {
   mostWaiting: number
   waitMs: number
 }): Turns => {
-  /** For each key with running work: how many pieces run, and which wait, in order. */
-  const keys = new Map<string, { running: number; waiting: Set<() => void> }>()
+  /** One for each key that has work. */
+  const semaphores = new Map<string, Semaphore>()
 
-  const enter = async (key: string) => {
-    const known = keys.get(key)
-    if (!known) keys.set(key, { running: 1, waiting: new Set() })
-    else if (known.running < options.atOnce) known.running++
-    else await wait(known.waiting)
-  }
-
-  const wait = async (waiting: Set<() => void>) => {
-    if (waiting.size >= options.mostWaiting) {
-      throw new KairanError('rate_limited', 'Too many requests at once: wait for their answers.', {
-        retryAfter: 1,
-      })
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const timer = setTimeout(() => {
-      waiting.delete(resolve)
-      const sentence = 'Your earlier requests have not ended yet. Try again soon.'
-      reject(new KairanError('unavailable', sentence, { retryAfter: 2 }))
-    }, options.waitMs)
-    waiting.add(resolve)
-    try {
-      await promise
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  /** Gives the turn to the next piece, or ends it when none waits. */
-  const leave = (key: string) => {
-    const known = keys.get(key)
-    if (!known) return
-    const [next] = known.waiting
-    if (next) {
-      known.waiting.delete(next)
-      next()
-    } else if (--known.running === 0) keys.delete(key)
+  const semaphoreOf = (key: string) => {
+    const known = semaphores.get(key)
+    if (known) return known
+    const created = createSemaphore(options.atOnce, {
+      ms: options.waitMs,
+      most: options.mostWaiting,
+      tooLate,
+      tooMany,
+    })
+    semaphores.set(key, created)
+    return created
   }
 
   return {
     async run(key, work) {
-      await enter(key)
+      const semaphore = semaphoreOf(key)
       try {
-        return await work()
+        return await semaphore.run(work)
       } finally {
-        leave(key)
+        if (semaphore.size === 0) semaphores.delete(key)
       }
     },
   }
 }
+
+const tooMany = () =>
+  new KairanError('rate_limited', 'Too many requests at once: wait for their answers.', {
+    retryAfter: 1,
+  })
+
+const tooLate = () =>
+  new KairanError('unavailable', 'Your earlier requests have not ended yet. Try again soon.', {
+    retryAfter: 2,
+  })

@@ -1,6 +1,6 @@
 import postgres from 'postgres'
+import { createSemaphore } from '../lib/semaphore.ts'
 import { type ConnectOptions, connect, type Sql } from './connect.ts'
-import { createPlaces } from './places.ts'
 
 /** A client whose answers are waited for no longer than `deadlineMs`. */
 export type Database = {
@@ -41,7 +41,11 @@ export const createDatabase = (
     placeMs?: number
   },
 ): Database => {
-  const places = createPlaces(options.max, options.placeMs ?? options.deadlineMs)
+  const placeMs = options.placeMs ?? options.deadlineMs
+  const places = createSemaphore(options.max, {
+    ms: placeMs,
+    tooLate: () => new Error(`No connection to Postgres was free within ${placeMs} ms`),
+  })
   let sql = connect(url, options)
   let patience = 1
   let readOnlyAt = Number.NEGATIVE_INFINITY
@@ -101,14 +105,7 @@ export const createDatabase = (
   }
 
   return {
-    async run(ask) {
-      const place = await places.enter()
-      try {
-        return await send(ask)
-      } finally {
-        place.leave()
-      }
-    },
+    run: ask => places.run(() => send(ask)),
     renew,
     stop: () => sql.end({ timeout: 1 }),
   }

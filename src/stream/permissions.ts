@@ -7,7 +7,7 @@ import {
   type Standings,
   tooManyChannels,
 } from '../auth/standing.ts'
-import { createLane } from '../lib/lane.ts'
+import { createSemaphore } from '../lib/semaphore.ts'
 import {
   type ChannelChange,
   type Choice,
@@ -68,7 +68,7 @@ export const createAccess = (options: {
   /** The look-ups under way, by user: one update of roles can concern everybody who is online. */
   const lookUps = new Map<string, Set<LookUp>>()
   /** Look-ups that no request waits for leave room for those that one waits for. */
-  const lane = createLane(standings.atOnce)
+  const background = createSemaphore(standings.atOnce)
 
   /** The standing of a user, with those of the `asked` channels that its list may lack. */
   const standingOf = async (userId: string, asked: () => readonly string[]): Promise<Standing> => {
@@ -126,7 +126,7 @@ export const createAccess = (options: {
     const asked = () => hub.subscriptions(userId).flatMap(({ choice }) => namedIn(choice))
     try {
       let standing: Standing
-      do standing = await lane(() => standingOf(userId, asked))
+      do standing = await background.run(() => standingOf(userId, asked))
       while (isStale())
       for (const subscription of hub.subscriptions(userId)) narrow(subscription, standing)
     } catch (error) {
