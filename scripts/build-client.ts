@@ -1,7 +1,8 @@
 /** Builds the package of the browser client: `bun run build:client [folder]`. */
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { license, repository, version } from '../package.json' with { type: 'json' }
+import { minify } from '../src/http/minify.ts'
 import { placeSources } from './packages/source-map.ts'
 
 const root = join(import.meta.dir, '..')
@@ -48,14 +49,18 @@ const build = async () => {
     entrypoints: entries.map(entry => join(root, `src/client/${entry}.ts`)),
     target: 'browser',
     minify: true,
-    sourcemap: 'linked',
+    sourcemap: 'external',
     external: ['react', 'vue'],
   })
   for (const output of outputs) {
-    const text = await output.text()
-    const isMap = output.kind === 'sourcemap'
+    if (output.kind !== 'entry-point') continue
+    // `output.sourcemap` is not the map when there are several entries (Bun 1.4.5).
+    const bundled = outputs.find(({ path }) => path === `${output.path}.map`)
+    const { code, map } = await minify(await output.text(), await bundled?.text())
+    const path = join(folder, output.path)
+    await Bun.write(path, `${code}\n//# sourceMappingURL=${basename(path)}.map\n`)
     // Its paths are relative to where this was started.
-    await Bun.write(join(folder, output.path), isMap ? placeSources(text, process.cwd()) : text)
+    await Bun.write(`${path}.map`, placeSources(map, process.cwd()))
   }
   await writeTypes()
   await Bun.write(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)

@@ -1,14 +1,14 @@
 import { Elysia } from 'elysia'
-import { bundle } from './bundle.ts' with { type: 'macro' }
+import { smallBundle } from './bundle.ts' with { type: 'macro' }
 
 /** The files that browsers import. They are bundled when this file is compiled: the binary has no source. */
 const files = {
-  '/client.js': bundle('../client/index.ts'),
-  '/client/element.js': bundle('../client/element.ts'),
-  '/client/inbox.js': bundle('../client/inbox.ts'),
-  '/client/react.js': bundle('../client/react.ts'),
-  '/client/svelte.js': bundle('../client/svelte.ts'),
-  '/client/vue.js': bundle('../client/vue.ts'),
+  '/client.js': smallBundle('../client/index.ts'),
+  '/client/element.js': smallBundle('../client/element.ts'),
+  '/client/inbox.js': smallBundle('../client/inbox.ts'),
+  '/client/react.js': smallBundle('../client/react.ts'),
+  '/client/svelte.js': smallBundle('../client/svelte.ts'),
+  '/client/vue.js': smallBundle('../client/vue.ts'),
 }
 
 /**

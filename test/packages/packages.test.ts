@@ -214,6 +214,10 @@ test('the package has the patched driver, its licences and source maps, and noth
       expect(await Bun.file(installed(`${name}/${file}`)).exists()).toBe(true)
     }
   }
+  // The client is minified in two steps: its map leads back over both, and carries the source.
+  const map = await Bun.file(installed('@kairan/client/index.js.map')).json()
+  expect(map.sources).toContain('src/client/iterate.ts')
+  expect(map.sourcesContent.join()).toContain('export async function* iterate')
   // Of Elysia there is one: a plugin of another one would not be known as a plugin.
   expect([...new Glob('**/node_modules/elysia/package.json').scanSync(project())]).toHaveLength(1)
 })
