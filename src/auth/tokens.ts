@@ -30,9 +30,10 @@ export type TokenRules = {
  * `token_expired` or `auth_unavailable`.
  */
 export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise<Identity>) => {
-  const secrets = rules.secrets.map(secret => new TextEncoder().encode(secret))
+  // Imported once: jose would import the bytes of a secret again for each token.
+  const secrets = Promise.all(rules.secrets.map(importSecret))
   const algorithms = [
-    ...(secrets.length > 0 ? ['HS256'] : []),
+    ...(rules.secrets.length > 0 ? ['HS256'] : []),
     ...(rules.keys ? publicAlgorithms : []),
   ]
   const claims = {
@@ -45,7 +46,7 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
   const payloadOf = async (token: string) => {
     const { alg } = decodeProtectedHeader(token)
     if (alg === 'HS256') {
-      return firstOf(secrets, secret => jwtVerify(token, secret, { ...claims, algorithms: [alg] }))
+      return firstOf(await secrets, key => jwtVerify(token, key, { ...claims, algorithms: [alg] }))
     }
     const { keys } = rules
     if (!keys || !alg || !publicAlgorithms.includes(alg)) throw new errors.JOSEAlgNotAllowed()
@@ -69,6 +70,15 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
     }
   }
 }
+
+const importSecret = (secret: string) =>
+  crypto.subtle.importKey(
+    'raw',
+    new TextEncoder().encode(secret),
+    { name: 'HMAC', hash: 'SHA-256' },
+    false,
+    ['verify'],
+  )
 
 const verifyWith = async (keys: JWTVerifyGetKey, token: string, options: JWTVerifyOptions) => {
   try {
