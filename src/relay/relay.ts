@@ -3,6 +3,8 @@
  * messages: who receives one checks it, and reads the table whenever one is missing or wrong.
  */
 export type Relay = {
+  /** What is longer can't be sent. It may change when another server is reached. */
+  readonly maxBytes: number
   /**
    * Sends to every instance that receives; the sender may get its own message. Rejects when it can't, which costs
    * time only.
