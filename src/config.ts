@@ -86,6 +86,7 @@ const readAll = (read: SettingReader, signsIn: boolean) => ({
   workers: read.workers('WORKERS', 64),
   databaseUrl: read.postgresUrl('DATABASE_URL') ?? '',
   databaseListenUrl: read.postgresUrl('DATABASE_LISTEN_URL', 'optional') ?? null,
+  relayUrl: read.natsUrl('RELAY_URL'),
   jwtSecrets: read.secrets('JWT_SECRET', 32, signsIn ? 'optional' : 'JWT_JWKS_URL'),
   jwtJwksUrl: read.secureUrl('JWT_JWKS_URL'),
   jwtIssuer: read.optional('JWT_ISSUER'),

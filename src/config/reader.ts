@@ -3,8 +3,9 @@ import { availableParallelism } from 'node:os'
 import { isLoopback } from '../http/hosts.ts'
 import { parseDuration } from '../lib/duration.ts'
 import { messageOf } from '../lib/errors.ts'
+import { parseNatsUrl } from '../lib/nats-url.ts'
 import { parsePostgresUrl } from '../lib/postgres-url.ts'
-import { dots, hidePostgresSecrets, hideUrlSecrets } from './redact.ts'
+import { dots, hideNatsSecrets, hidePostgresSecrets, hideUrlSecrets } from './redact.ts'
 
 export type Environment = Record<string, string | undefined>
 
@@ -89,6 +90,14 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
       }
       return show(name, value, hidePostgresSecrets(value ?? ''))
     },
+    /** Its problems do not repeat the value either. */
+    natsUrl(name: string) {
+      const value = get(name)
+      if (value === undefined) return show(name, null)
+      const problem = problemOfNatsUrl(value)
+      if (problem !== null) problems.push(`${name} can't be used: ${problem}`)
+      return show(name, value, hideNatsSecrets(value))
+    },
     list(name: string, isValid: (item: string) => boolean, what: string) {
       const items = split(name)
       const wrong = items.find(item => !isValid(item))
@@ -153,11 +162,24 @@ const isHttpUrl = (value: string) => /^https?:\/\/[^\s\\]+$/i.test(value) && URL
 const problemOfPostgresUrl = (url: string) => {
   try {
     const { rootCertificate, certificate, key } = parsePostgresUrl(url).tls
-    for (const file of [rootCertificate, certificate, key]) {
-      if (file !== undefined && file !== 'system') accessSync(file, constants.R_OK)
-    }
+    requireReadable([rootCertificate === 'system' ? undefined : rootCertificate, certificate, key])
     return null
   } catch (error) {
     return messageOf(error)
   }
+}
+
+/** The same of a NATS URL. */
+const problemOfNatsUrl = (url: string) => {
+  try {
+    const { credentials, tls } = parseNatsUrl(url)
+    requireReadable([credentials, tls?.rootCertificate, tls?.certificate, tls?.key])
+    return null
+  } catch (error) {
+    return messageOf(error)
+  }
+}
+
+const requireReadable = (files: (string | undefined)[]) => {
+  for (const file of files) if (file !== undefined) accessSync(file, constants.R_OK)
 }

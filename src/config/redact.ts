@@ -7,6 +7,19 @@ const shortDots = '••••'
 export const hideUrlSecrets = (url: string) =>
   url.replace(/^([a-z]+:\/\/)[^/?#]*@/i, `$1${shortDots}@`).replace(/([?#]).*$/s, `$1${shortDots}`)
 
+/** A URL of NATS without its password, or without its token, which is all that stands before the `@`. */
+export const hideNatsSecrets = (url: string) =>
+  url
+    .replace(/^(\w+:\/\/)(.*)@/s, (_, scheme: string, userinfo: string) => {
+      const [user, ...password] = userinfo.split(':')
+      return `${scheme}${password.length > 0 ? `${user}:` : ''}${shortDots}@`
+    })
+    .replace(/([?&])([^=&]*)=([^&]*)/g, (field, separator, name) =>
+      harmlessToNats.has(name) ? field : `${separator}${name}=${shortDots}`,
+    )
+
+const harmlessToNats = new Set(['credentials', 'sslrootcert', 'sslcert', 'sslkey'])
+
 /**
  * A URL of Postgres without its password, and without the values of the parameters that are not known to be
  * harmless. Not by URL: it may have several hosts, and a # in its password.

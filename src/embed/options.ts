@@ -6,6 +6,7 @@ import type { KairanOptions, Settings } from './types.ts'
 export const settingOf: { [Name in keyof Required<Settings>]: string } = {
   databaseUrl: 'DATABASE_URL',
   databaseListenUrl: 'DATABASE_LISTEN_URL',
+  relayUrl: 'RELAY_URL',
   jwtSecret: 'JWT_SECRET',
   jwtJwksUrl: 'JWT_JWKS_URL',
   jwtIssuer: 'JWT_ISSUER',

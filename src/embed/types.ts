@@ -9,6 +9,8 @@ export type Settings = {
   databaseUrl: string
   /** A direct connection, when `databaseUrl` leads through a transaction pooler. */
   databaseListenUrl?: string | undefined
+  /** `nats://user:password@host:4222`; by default Postgres carries what instances tell each other. */
+  relayUrl?: string | undefined
   /** At least 32 bytes; several during a rotation. Needed unless there is `jwtJwksUrl` or `identify`. */
   jwtSecret?: string | readonly string[] | undefined
   jwtJwksUrl?: string | undefined

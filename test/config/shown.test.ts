@@ -42,6 +42,9 @@ test('hides what a setting of its kind can keep secret, whatever its name is', (
     ['DATABASE_LISTEN_URL', 'postgresql://db.test/d?pass%77ord=geheim'],
     ['DATABASE_LISTEN_URL', 'postgres://db.test/d?sslpassword=geheim'],
     ['DATABASE_LISTEN_URL', 'postgres://db.test/d?options=-c%20app.key%3Dgeheim'],
+    ['RELAY_URL', 'nats://u:geheim@nats.test,b.test:4223'],
+    ['RELAY_URL', 'nats://geheim@nats.test'],
+    ['RELAY_URL', 'tls://u:geheim%40@nats.test?sslrootcert=/dev/null'],
   ]
   for (const [setting, url] of urls) {
     const config = readConfig({ ...needed, [setting]: url })
@@ -68,6 +71,7 @@ const environments: Record<string, Record<string, string>> = {
     ...{ DASHBOARD: 'readonly', MAX_STREAMS_PER_ADDRESS: '20', ADMIN_ROLE_LEVEL: '-5' },
     ROLE_LEVEL_QUERY: 'select level -- of "users"\nfrom app.users\r\nwhere id = $1::int',
     DATABASE_LISTEN_URL: 'postgres://a:1,b:2/d?sslmode=require',
+    RELAY_URL: 'tls://nats.test:4222,[::1]:4223?sslrootcert=/dev/null',
     OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel.test:4318',
     JWT_JWKS_URL: 'https://id.test/jwks.json',
   },

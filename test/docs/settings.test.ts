@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { parseNatsUrl } from '../../src/lib/nats-url.ts'
 import { parsePostgresUrl } from '../../src/lib/postgres-url.ts'
 
 const page = await Bun.file('docs/settings.md').text()
@@ -41,6 +42,26 @@ test('each parameter of the URL on the page is used, and none is left out', () =
     // Else Postgres would get it as a setting, and refuse it.
     expect(Object.keys(address.session)).toEqual(name === 'options' ? ['options'] : [])
   }
+})
+
+test('the URL of the relay on the page is understood, and each of its parameters is used', () => {
+  const [, url = ''] = /RELAY_URL=(tls:\S+)/.exec(page) ?? []
+  expect(parseNatsUrl(url).tls?.rootCertificate).toBe('/etc/kairan/ca.pem')
+  const [, table = ''] = page.split('| parameter of the relay | |')
+  const names = [...(table.split('\n\n')[0] ?? '').matchAll(/`(\w+)`[,| ]/g)].map(
+    ([, name]) => name,
+  )
+  expect(names.filter(name => name !== 'nsc')).toEqual([
+    'credentials',
+    'sslrootcert',
+    'sslcert',
+    'sslkey',
+  ])
+  const address = parseNatsUrl('tls://a?credentials=/c&sslrootcert=/r&sslcert=/s&sslkey=/k')
+  expect(address).toMatchObject({
+    credentials: '/c',
+    tls: { rootCertificate: '/r', certificate: '/s', key: '/k' },
+  })
 })
 
 test('the URL with TLS on the page is understood, and verifies', () => {
