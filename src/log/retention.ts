@@ -58,15 +58,20 @@ export const createRetention = (options: {
     }
   }
 
+  /** Begins the next time where it found the first delivery that somebody has locked. */
   const expire = async () => {
+    let again: string | null = null
     while (!isStopped) {
       const [step] = await database.run(
-        sql => sql<{ reached: string | null }[]>`
-          select reached::text from kairan.expire_after(${expiredUntil}::text::timestamptz)`,
+        sql => sql<{ reached: string | null; again: string | null }[]>`
+          select reached::text, again::text
+          from kairan.expire_after(${expiredUntil}::text::timestamptz)`,
       )
-      if (!step?.reached) return
+      if (!step?.reached) break
       expiredUntil = step.reached
+      again ??= step.again
     }
+    expiredUntil = again ?? expiredUntil
   }
 
   /** What one small step says it did; null once it is stopped, or when there was nothing to do. */

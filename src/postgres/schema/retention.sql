@@ -88,7 +88,8 @@ create function kairan.expire_after(
   since timestamptz,
   batch int default 1000,
   out changed int,
-  out reached timestamptz
+  out reached timestamptz,
+  out again timestamptz
 ) language plpgsql as $$
 begin
   select max(expires_at) into reached
@@ -112,6 +113,12 @@ begin
   ) late
   where d.seq = late.seq;
   get diagnostics changed = row_count;
+
+  -- What is still pending was locked: somebody is withdrawing it, say, and may yet roll back.
+  select min(n.expires_at) - interval '1 microsecond' into again
+  from kairan.notifications n
+  where n.expires_at > since and n.expires_at <= reached
+    and exists (select from kairan.numbered d where d.notification_id = n.id and d.status = 'p');
 end $$;
 comment on function kairan.expire_after(timestamptz, int) is
-  'Marks the pending deliveries of the next `batch` notifications that expired after `since` as failed. Returns how many, and how far it came: null when there were none.';
+  'Marks the pending deliveries of the next `batch` notifications that expired after `since` as failed. Returns how many; how far it came, null when there were none; and from where to try again, because somebody has locked what comes next, null otherwise.';
