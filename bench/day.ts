@@ -38,7 +38,7 @@ for (let round = 0; round < rounds; round++) {
     from generate_series(1, ${Math.ceil(notifications / rounds)}::int) n`
   cursor = await numbered()
   await sql`
-    select kairan.record_handovers((
+    select kairan.record_unconfirmed((
       select jsonb_agg(item) from generate_series(0, ${users - 1}::int) u
       cross join lateral (values
         (jsonb_build_object('userId', u::text, 'since', ${since}::bigint, 'seq', ${cursor}::bigint, 'pending', '[]'::jsonb,

@@ -151,7 +151,7 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
     await client.control('reconnect')
     expect(await service.exited).toBe(0)
     expect(await new Response(service.stdout).text()).toContain('Is MAX_STREAMS meant?')
-    // What was handed over is written before the process ends.
+    // What streams took is written before the process ends.
     const [row] = await db.sql`select status from kairan.deliveries`
     expect(row?.status).toBe('delivered')
     expect(otlp.spans.map(({ name }) => name).toSorted()).toEqual([

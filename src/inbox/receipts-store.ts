@@ -7,7 +7,7 @@ import { runForClient } from '../postgres/errors.ts'
 import type { Receipts, Taken } from './receipts.ts'
 
 /**
- * Writes to `kairan.handovers` in batches, `delayMs` after the first record, so that thousands of clients that
+ * Writes to `kairan.unconfirmed` in batches, `delayMs` after the first record, so that thousands of clients that
  * reconnect at once cost a few statements. A write that fails is repeated after `retryMs`. The number of records that
  * wait is bounded: beyond it receipts are lost, but no events.
  */
@@ -57,11 +57,11 @@ export const createReceipts = (options: {
 type Row = Taken | { userId: string; since: number; seq: number }
 
 const record: Save<Row> = async (sql, rows) => {
-  await sql`select kairan.record_handovers(${sql.json(newestOf(rows))})`
+  await sql`select kairan.record_unconfirmed(${sql.json(newestOf(rows))})`
   return []
 }
 
-/** A user's records beyond these are older ones. `kairan.record_handovers` keeps as many. */
+/** A user's records beyond these are older ones. `kairan.record_unconfirmed` keeps as many. */
 const mostOfUser = 20
 
 /** The newest records of each user: a user who reconnects all the time does not make a write of any size. */

@@ -61,7 +61,7 @@ for (const through of ['nothing', 'PgBouncer'] as const) {
     const [victim, other] = await Promise.all([tokenFor('1'), tokenFor('2')])
     const tables = await db.sql<{ name: string }[]>`
       select format('%I.%I', schemaname, tablename) as name from pg_tables
-      where schemaname = 'kairan' and tablename ~ '^(inbox|confirm|handover|receipt)'`
+      where schemaname = 'kairan' and tablename ~ '^(inbox|confirm|unconfirmed|receipt)'`
     expect(tables.length).toBeGreaterThan(0)
     {
       await using _lock = await lock(db.sql, [...tables.map(({ name }) => name)])

@@ -15,7 +15,7 @@ const confirmed = async ({ sql }: TestDatabase) => {
 
 /** Waits until what has ended and who has returned is written down, and brought together. */
 const settled = (db: TestDatabase, count: number) =>
-  eventually(async () => (await db.sql`select from kairan.handovers`).length === count)
+  eventually(async () => (await db.sql`select from kairan.unconfirmed`).length === count)
 
 const publish = (db: TestDatabase, channel: string, n: number) =>
   db.sql`select kairan.publish(${channel}, ${db.sql.json({ n })})`
@@ -40,7 +40,7 @@ test('the cursor of a client that returns confirms what came before it, on the c
   await settled(db, 1)
   expect(await confirmed(db)).toEqual([])
 
-  // It has got no further than the third, though all were handed to its connection.
+  // It has got no further than the third, though its connection has taken all.
   const back = await openReady(two.url, { token, lastEventId: cursorOf(client, 3) })
   await eventually(async () => (await confirmed(db)).length > 0)
   expect(await confirmed(db)).toEqual(['42:2', '42:3'])
@@ -110,7 +110,7 @@ test('a gap that was told is not confirmed, nor is a cursor of nowhere', async (
   expect([back.events, other.controls.length]).toEqual([[], 1])
 })
 
-test('a page that begins from a cursor of the inbox confirms nothing of what another device was handed', async () => {
+test('a page that begins from a cursor of the inbox confirms nothing of what another device has taken', async () => {
   await using db = await database()
   await using service = await serve(db)
   const token = await tokenFor('42')
@@ -130,11 +130,12 @@ test('a page that begins from a cursor of the inbox confirms nothing of what ano
       await page[Symbol.asyncDispose]()
     }
   }
-  // What those that began at the older one were handed waits, too; no cursor does.
+  // What those that began at the older one took waits, too; no cursor does.
   await eventually(
-    async () => (await db.sql`select from kairan.handovers where channels is not null`).length > 1,
+    async () =>
+      (await db.sql`select from kairan.unconfirmed where channels is not null`).length > 1,
   )
-  expect(await db.sql`select from kairan.handovers where channels is null`).toHaveLength(0)
+  expect(await db.sql`select from kairan.unconfirmed where channels is null`).toHaveLength(0)
   expect(await confirmed(db)).toEqual([])
   // The device itself, which has it after all, returns with what its stream brought.
   await using _back = await openReady(service.url, { token, lastEventId: cursorOf(device, 2) })
@@ -255,7 +256,7 @@ test('many who return at once are a few statements', async () => {
   await db.sql.unsafe(`
     create function said() returns trigger language plpgsql as
       $$ begin insert into public.said values (1); return null; end $$;
-    create trigger said after insert on kairan.handovers for each statement execute function said()`)
+    create trigger said after insert on kairan.unconfirmed for each statement execute function said()`)
   const clients = await Promise.all(
     Array.from({ length: 200 }, () => openReady(service.url, { token })),
   )
@@ -292,10 +293,11 @@ test('made-up cursors cost a bounded time, and confirm nothing', async () => {
   await publish(db, 'user-42', 1)
   await first.atLeast(1)
   await eventually(async () => {
-    const [row] = await db.sql`select max(seq)::text as seq from kairan.handovers`
+    const [row] = await db.sql`select max(seq)::text as seq from kairan.unconfirmed`
     return Number(row?.seq ?? 0) <= head + 1
   })
-  const [kept] = await db.sql`select count(*)::int as n from kairan.handovers where user_id = '42'`
+  const [kept] =
+    await db.sql`select count(*)::int as n from kairan.unconfirmed where user_id = '42'`
   expect(kept?.n).toBeLessThanOrEqual(40)
   expect(await confirmed(db)).toEqual([])
 })
@@ -312,12 +314,12 @@ test('of one user, however many records come at once, the newest are kept', asyn
     since: n % 50,
     seq: n % 50,
   }))
-  await db.sql`select kairan.record_handovers(${db.sql.json(items)})`
-  const rows = await db.sql`select seq::int from kairan.handovers where user_id = '9'`
+  await db.sql`select kairan.record_unconfirmed(${db.sql.json(items)})`
+  const rows = await db.sql`select seq::int from kairan.unconfirmed where user_id = '9'`
   expect(rows.length).toBeLessThanOrEqual(20)
   const beyond = [{ userId: '8', since: Number(log?.head) + 5, seq: Number(log?.head) + 5 }]
-  await db.sql`select kairan.record_handovers(${db.sql.json(beyond)})`
-  expect(await db.sql`select from kairan.handovers where user_id = '8'`).toHaveLength(0)
+  await db.sql`select kairan.record_unconfirmed(${db.sql.json(beyond)})`
+  expect(await db.sql`select from kairan.unconfirmed where user_id = '8'`).toHaveLength(0)
 })
 
 test('a client that reconnects again and again leaves one receipt for an hour, not one for each time', async () => {

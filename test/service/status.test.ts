@@ -74,7 +74,7 @@ test('sends no more of what is pending than REPLAY_LIMIT, and says so', async ()
   })
 })
 
-test('counts every stream that was handed a broadcast', async () => {
+test('counts every stream that took a broadcast', async () => {
   await using db = await database()
   await using service = await serve(db)
   await using one = await openReady(service.url, { token: await tokenFor('1') })

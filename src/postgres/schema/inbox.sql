@@ -384,9 +384,9 @@ begin
   get diagnostics removed = row_count;
   total := total + removed;
 
-  delete from kairan.handovers h
+  delete from kairan.unconfirmed h
   using (
-    select id from kairan.handovers
+    select id from kairan.unconfirmed
     where seq <= low or (channels is null and at < now() - interval '10 minutes') order by seq limit batch
     for update skip locked
   ) late

@@ -9,7 +9,7 @@ create table kairan.receipts (
   primary key (channel, user_id, seq, since)
 );
 comment on table kairan.receipts is
-  'What a user''s client has proven to have: by a cursor with which it returned, or by saying so. Not the same as a delivery''s status, which says what was handed to a connection. See kairan.confirmations.';
+  'What a user''s client has proven to have: by a cursor with which it returned, or by saying so. Not the same as a delivery''s status, which says that a connection has taken it. See kairan.confirmations.';
 comment on column kairan.receipts.channel is 'The channel.';
 comment on column kairan.receipts.user_id is 'The user.';
 comment on column kairan.receipts.since is 'All deliveries on the channel above this seq,';
@@ -27,7 +27,7 @@ group by d.notification_id, r.user_id;
 comment on view kairan.confirmations is
   'Which user''s client has proven to have which notification, and when that was first proven.';
 
-create table kairan.handovers (
+create table kairan.unconfirmed (
   id bigint primary key generated always as identity,
   user_id text not null,
   channels text[],
@@ -37,32 +37,32 @@ create table kairan.handovers (
   lowest bigint not null generated always as (least(since, pending[1] - 1)) stored,
   at timestamptz not null default now()
 );
-comment on table kairan.handovers is
-  'What streams that have ended were handed, until a client returns with a cursor that proves how much of it has arrived; and cursors, until the end of the stream that they are of is noticed.';
-comment on column kairan.handovers.id is 'Its number.';
-comment on column kairan.handovers.user_id is 'Whose stream it was.';
-comment on column kairan.handovers.channels is 'The channels that the stream had from its beginning to its end; null for a cursor.';
-comment on column kairan.handovers.pending is 'What the stream began with: the positions of what was pending, all of them up to since.';
-comment on column kairan.handovers.since is 'The stream was handed all above this seq,';
-comment on column kairan.handovers.seq is 'and up to this one; or the cursor.';
-comment on column kairan.handovers.lowest is 'A cursor above this can be of this stream.';
-comment on column kairan.handovers.at is 'When it was written.';
+comment on table kairan.unconfirmed is
+  'What streams that have ended had taken, until a client returns with a cursor that proves how much of it has arrived; and cursors, until the end of their stream is recorded.';
+comment on column kairan.unconfirmed.id is 'Its number.';
+comment on column kairan.unconfirmed.user_id is 'Whose stream it was.';
+comment on column kairan.unconfirmed.channels is 'The channels that the stream had from its beginning to its end; null for a cursor.';
+comment on column kairan.unconfirmed.pending is 'What the stream began with: the positions of what was pending, all of them up to since.';
+comment on column kairan.unconfirmed.since is 'The stream took all above this seq,';
+comment on column kairan.unconfirmed.seq is 'and up to this one; or the cursor.';
+comment on column kairan.unconfirmed.lowest is 'A cursor above this can be of this stream.';
+comment on column kairan.unconfirmed.at is 'When it was written.';
 
-create index handovers_user_id_lowest on kairan.handovers (user_id, lowest);
-comment on index kairan.handovers_user_id_lowest is 'Finds those of the users who return.';
+create index unconfirmed_user_id_lowest on kairan.unconfirmed (user_id, lowest);
+comment on index kairan.unconfirmed_user_id_lowest is 'Finds those of the users who return.';
 
-create index handovers_seq on kairan.handovers (seq);
-comment on index kairan.handovers_seq is 'Finds what retention has passed.';
+create index unconfirmed_seq on kairan.unconfirmed (seq);
+comment on index kairan.unconfirmed_seq is 'Finds what retention has passed.';
 
-insert into kairan.locks (name, purpose) values ('handovers', 'brings handovers and cursors together');
+insert into kairan.locks (name, purpose) values ('unconfirmed', 'brings what streams took and cursors together');
 
-create function kairan.record_handovers(items jsonb) returns void language plpgsql
+create function kairan.record_unconfirmed(items jsonb) returns void language plpgsql
   set lock_timeout = 2500 as $$
 begin
   -- One at a time: of two that each bring a half of a pair, neither would see the other's.
-  perform from kairan.locks where name = 'handovers' for update;
+  perform from kairan.locks where name = 'unconfirmed' for update;
 
-  insert into kairan.handovers (user_id, channels, pending, since, seq)
+  insert into kairan.unconfirmed (user_id, channels, pending, since, seq)
   select distinct i."userId",
     case when i.channels is not null then array(select jsonb_array_elements_text(i.channels)) end,
     array(select p::bigint from jsonb_array_elements_text(coalesce(i.pending, '[]')) p),
@@ -73,11 +73,11 @@ begin
 
   -- A client can make up cursors, and reconnect all the time: of each user the newest count, so that what follows
   -- takes a bounded time.
-  delete from kairan.handovers h
+  delete from kairan.unconfirmed h
   using (
     select o.id, row_number() over (partition by o.user_id, o.channels is null order by o.id desc) as age
     from (select distinct i."userId" from jsonb_to_recordset(items) i ("userId" text)) u
-    join kairan.handovers o on o.user_id = u."userId"
+    join kairan.unconfirmed o on o.user_id = u."userId"
   ) old
   where old.id = h.id and old.age > 20;
 
@@ -85,8 +85,8 @@ begin
     -- A cursor is of a stream that has carried it: that of an event on its channels, or where it began.
     select c.id as cursor_id, c.seq as cursor, h.*
     from (select distinct i."userId" from jsonb_to_recordset(items) i ("userId" text)) u
-    join kairan.handovers c on c.user_id = u."userId" and c.channels is null
-    join kairan.handovers h
+    join kairan.unconfirmed c on c.user_id = u."userId" and c.channels is null
+    join kairan.unconfirmed h
       on h.user_id = c.user_id and h.lowest < c.seq and h.seq >= c.seq and h.channels is not null
     where c.seq = h.since or c.seq = any(h.pending) or exists (
       select from kairan.numbered d where d.seq = c.seq and d.channel = any(h.channels)
@@ -102,7 +102,7 @@ begin
     order by h.cursor_id, h.lowest desc, h.id
   ),
   used as (
-    delete from kairan.handovers h using pairs p where h.id in (p.id, p.cursor_id)
+    delete from kairan.unconfirmed h using pairs p where h.id in (p.id, p.cursor_id)
   ),
   proven as (
     select name as channel, p.user_id, p.since, p.cursor as seq
@@ -134,8 +134,8 @@ begin
   group by p.channel, p.user_id, p.since, p.seq
   on conflict do nothing;
 end $$;
-comment on function kairan.record_handovers(jsonb) is
-  'Takes down what streams that ended had been handed ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
+comment on function kairan.record_unconfirmed(jsonb) is
+  'Records what streams that ended had taken ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
 
 create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language sql as $$
   insert into kairan.receipts (channel, user_id, since, seq)
