@@ -5,6 +5,7 @@ import { createAdminStore } from './admin/store.ts'
 import type { Auth } from './auth/auth.ts'
 import type { CallerPlugin } from './auth/caller-routes.ts'
 import { type Config, showConfig } from './config.ts'
+import { described } from './described.ts'
 import { demoRoutes } from './dev/demo-routes.ts'
 import { createDemoStore } from './dev/demo-store.ts'
 import { healthRoutes } from './http/health.ts'
@@ -43,7 +44,7 @@ export const createOperations = (
   const cookie = config.authCookie
   const routes: Routes = [
     healthRoutes(parts.reasons),
-    openapiRoutes({ version, cookie, prefix: parts.prefix }),
+    openapiRoutes(described, { version, cookie, prefix: parts.prefix }),
     metricsRoute(metrics, parts.others),
   ]
   if (parts.isDemo) {

@@ -1,19 +1,11 @@
-import type { InboxPage, InboxQuery } from '../client/types.ts'
+import type { RoutesOf } from '../http/operation.ts'
+import type { Problem } from '../http/problem.ts'
+import type { inboxOperations } from '../inbox/schema.ts'
 
-/**
- * The routes that an application's own programs ask for, as Eden Treaty needs them. Types only: what a route reads and
- * answers is checked there, and described in openapi.yaml.
- */
-export type KairanRoutes = {
+/** The routes that an application's own programs ask for, as Eden Treaty needs them. */
+export type KairanRoutes = RoutesOf<typeof inboxOperations> & {
   notifications: {
-    get: Route<{ query: InboxQuery; answers: { 200: InboxPage } }>
     post: Route<{ body: PublishBody; answers: { 200: { id: string }; 201: { id: string } } }>
-    read: {
-      post: Route<{
-        body: { ids: readonly string[]; read?: boolean } | { upTo: string }
-        answers: { 200: Pick<InboxPage, 'unread' | 'unreadIsLeast' | 'unreadUntil' | 'cursor'> }
-      }>
-    }
     tickets: {
       post: Route<{
         body: { channels?: readonly string[] } | undefined
@@ -35,8 +27,7 @@ export type KairanRoutes = {
   }
 }
 
-/** What a refusal is answered with (RFC 9457). */
-export type Problem = { type: string; title: string; status: number; code: string; detail: string }
+export type { Problem } from '../http/problem.ts'
 
 /** What `POST /notifications` takes. */
 export type PublishBody = {

@@ -1,13 +1,17 @@
 import { Elysia } from 'elysia'
 import { createDocument } from './openapi/document.ts'
 import { renderDocument } from './openapi/page.ts'
+import type { Operations } from './operation.ts'
 
 /**
  * `GET /openapi.json` is the API in OpenAPI 3.2, the first version that can describe a stream. `GET /openapi` is the
  * same as a page.
  */
-export const openapiRoutes = (facts: { version: string; cookie: string; prefix: string }) => {
-  const document = createDocument(facts.version, facts.cookie, facts.prefix)
+export const openapiRoutes = (
+  operations: Operations,
+  facts: { version: string; cookie: string; prefix: string },
+) => {
+  const document = createDocument(operations, facts)
   const page = renderDocument(document)
   return new Elysia({ name: 'openapi' })
     .get('/openapi.json', () => Response.json(document))

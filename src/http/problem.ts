@@ -1,8 +1,17 @@
 import { type Code, KairanError } from '../lib/errors.ts'
 import { uncached } from './answer.ts'
 
+/** What every refusal is answered with (RFC 9457), with a code that programs can test. */
+export type Problem = {
+  type: 'about:blank'
+  title: string
+  status: number
+  code: Code
+  detail: string
+}
+
 /** An error as the members of a problem (RFC 9457), with Kairan's `code`. */
-export const problemOf = (error: KairanError) => ({
+export const problemOf = (error: KairanError): Problem => ({
   type: 'about:blank',
   title: titles[error.status] ?? 'Error',
   status: error.status,

@@ -1,12 +1,21 @@
 import { excerpt } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
 import { parseTimeOrDay } from '../lib/time.ts'
+import { type Schema, t, whole } from './schema.ts'
 
 /**
  * Reads one parameter from the values that were given for it: none when it is absent. Throws `bad_request` with
- * the name, the value and what to send instead.
+ * the name, the value and what to send instead. Its schema, of the type that programs send, describes it.
  */
-export type Parameter<T> = (values: readonly string[], name: string) => T
+export type Parameter<T, Sent = unknown> = ((values: readonly string[], name: string) => T) & {
+  schema: Schema<Sent>
+  isRequired?: boolean
+}
+
+const parameter = <T, Sent>(
+  schema: Schema<Sent>,
+  read: (values: readonly string[], name: string) => T,
+): Parameter<T, Sent> => Object.assign(read, { schema })
 
 export type Parameters = Record<string, Parameter<unknown>>
 
@@ -33,76 +42,107 @@ export const readValues = <P extends Parameters>(
   ) as Values<P>
 
 /** A parameter that may be absent. `what` completes the sentence "type has to be …". */
-export const optional =
-  <T extends string>(isValid: (value: string) => value is T, what: string): Parameter<T | null> =>
-  (values, name) => {
+export const optional = <T extends string>(
+  isValid: (value: string) => value is T,
+  what: string,
+): Parameter<T | null, string> =>
+  parameter(t.String({ description: sentence(what) }), (values, name) => {
     const value = only(values, name)
     if (value === null || isValid(value)) return value
     throw wrong(name, value, what)
-  }
+  })
 
 /** As `optional`, for a parameter that may not be absent. */
-export const required =
-  <T extends string>(isValid: (value: string) => value is T, what: string): Parameter<T> =>
-  (values, name) => {
-    const value = optional(isValid, what)(values, name)
+export const required = <T extends string>(
+  isValid: (value: string) => value is T,
+  what: string,
+): Parameter<T, string> => {
+  const read = optional(isValid, what)
+  const needed = parameter(read.schema, (values, name) => {
+    const value = read(values, name)
     if (value !== null) return value
     throw new KairanError('bad_request', `${name} is missing: it has to be ${what}.`)
-  }
+  })
+  return Object.assign(needed, { isRequired: true })
+}
 
 /** A parameter that is given at most once, read by `read`; null when it is absent. */
-export const single =
-  <T>(read: (value: string) => T): Parameter<T | null> =>
-  (values, name) => {
+export const single = <T>(
+  read: (value: string) => T,
+  description: string,
+): Parameter<T | null, string> =>
+  parameter(t.String({ description }), (values, name) => {
     const value = only(values, name)
     return value === null ? null : read(value)
-  }
+  })
 
 /** Where an earlier page ended: an empty value is the beginning, as an absent one is. */
-export const position =
-  <T>(read: Parameter<T | null>): Parameter<T | null> =>
-  (values, name) =>
-    values.length === 1 && values[0] === '' ? null : read(values, name)
+export const position = <T>(read: Parameter<T | null, string>): Parameter<T | null, string> =>
+  parameter(read.schema, (values, name) =>
+    values.length === 1 && values[0] === '' ? null : read(values, name),
+  )
 
 /** A whole number within these bounds. */
-export const wholeNumber =
-  (least: number, most: number, fallback: number): Parameter<number> =>
-  (values, name) => {
+export const wholeNumber = (
+  least: number,
+  most: number,
+  fallback: number,
+): Parameter<number, number> =>
+  parameter(whole({ minimum: least, maximum: most, default: fallback }), (values, name) => {
     const value = only(values, name)
     if (value === null) return fallback
     const number = Number(value)
     if (/^\d{1,15}$/.test(value) && number >= least && number <= most) return number
     throw wrong(name, value, `a whole number from ${least} to ${most}`)
-  }
+  })
 
 /** `true` or `false`; absent, it is false. */
-export const flag: Parameter<boolean> = (values, name) => {
-  const value = only(values, name)
-  if (value === null || value === 'false') return false
-  if (value === 'true') return true
-  throw wrong(name, value, 'true or false')
-}
+export const flag = (description: string): Parameter<boolean, boolean> =>
+  parameter(t.Boolean({ description, default: false }), (values, name) => {
+    const value = only(values, name)
+    if (value === null || value === 'false') return false
+    if (value === 'true') return true
+    throw wrong(name, value, 'true or false')
+  })
+
+const timeForm = 'a day or a time with its zone, like 2030-01-31 or 2030-01-31T12:00:00Z'
 
 /** A time in UTC, as ISO 8601; a day alone is its midnight. */
-export const time: Parameter<string | null> = (values, name) => {
-  const value = only(values, name)
-  if (value === null) return null
-  const found = parseTimeOrDay(value)
-  if (found !== null) return found
-  throw wrong(name, value, 'a day or a time with its zone, like 2030-01-31 or 2030-01-31T12:00:00Z')
-}
+export const time: Parameter<string | null, string> = parameter(
+  t.String({ description: sentence(timeForm) }),
+  (values, name) => {
+    const value = only(values, name)
+    if (value === null) return null
+    const found = parseTimeOrDay(value)
+    if (found !== null) return found
+    throw wrong(name, value, timeForm)
+  },
+)
 
 /** One to `most` different items, separated by commas or given several times; null when it is absent. */
-export const list =
-  (isValid: (item: string) => boolean, most: number, what: string): Parameter<string[] | null> =>
-  (values, name) => {
+export const list = (
+  isValid: (item: string) => boolean,
+  most: number,
+  what: string,
+): Parameter<string[] | null, string | readonly string[]> => {
+  const form = `1 to ${most} of these, separated by commas: ${what}`
+  const schema = t.Unsafe<string | readonly string[]>({
+    type: 'string',
+    description: sentence(form),
+  })
+  return parameter(schema, (values, name) => {
     if (values.length === 0) return null
     const names = values.flatMap(value => value.split(',')).map(item => item.trim())
     const items = [...new Set(names)].filter(Boolean)
     const bad = items.find(item => !isValid(item))
     if (items.length >= 1 && items.length <= most && bad === undefined) return items
-    throw wrong(name, bad ?? values.join(), `1 to ${most} of these, separated by commas: ${what}`)
-  }
+    throw wrong(name, bad ?? values.join(), form)
+  })
+}
+
+function sentence(form: string) {
+  return `${form.charAt(0).toUpperCase()}${form.slice(1)}.`
+}
 
 const only = (values: readonly string[], name: string) => {
   const [value = null, ...others] = values

@@ -9,17 +9,20 @@ import type { InboxChange, InboxQuery } from './inbox.ts'
 
 /** Reads `?limit=&before=&type=&unread=`. Throws `bad_request` or `bad_cursor`. */
 export const readInboxQuery = (request: Request): InboxQuery => {
-  const { limit, before, type, unread } = readQuery(request, parameters)
+  const { limit, before, type, unread } = readQuery(request, inboxParameters)
   return { limit, before, types: type, unreadOnly: unread }
 }
 
 const isType = (name: string) => nameFaultOf(name, limits.type) === null
 
-const parameters = {
+/** What `GET /notifications` is asked for. */
+export const inboxParameters = {
   limit: wholeNumber(1, limits.rows, 20),
-  before: position(single(parseCursor)),
+  before: position(
+    single(parseCursor, 'The `next` of the page before. Empty for the newest page.'),
+  ),
   type: list(isType, limits.filterTypes, `types of 1 to ${limits.type} characters`),
-  unread: flag,
+  unread: flag('`true`: only unread notifications.'),
 }
 
 /** Reads `{"ids"}` with or without `"read"`, `{"upTo"}` or `{"all": true}`. Throws `bad_request` or `bad_cursor`. */

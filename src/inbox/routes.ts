@@ -10,6 +10,7 @@ import { formatInboxCursor } from '../log/cursor.ts'
 import type { AsReader, Count, Inbox } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
 import { readInboxChange, readInboxQuery, readReceipt } from './request.ts'
+import { inboxOperations } from './schema.ts'
 
 type Options = {
   caller: CallerPlugin
@@ -54,7 +55,7 @@ export const inboxRoutes = (options: Options) => {
           'content-type': 'application/json',
         })
       },
-      { caller: { rate: readRate } },
+      { caller: { rate: readRate }, detail: inboxOperations['GET /notifications'].detail },
     )
     .post(
       '/notifications/read',
@@ -64,7 +65,11 @@ export const inboxRoutes = (options: Options) => {
         const count = await asReader(caller, reader => options.inbox.mark(reader, change))
         return answer(answerOf(count), { headers: headersOf(count, caller.userId) })
       },
-      { caller: { rate }, parse: 'none' },
+      {
+        caller: { rate },
+        parse: 'none',
+        detail: inboxOperations['POST /notifications/read'].detail,
+      },
     )
     .post(
       '/notifications/receipts',
@@ -74,7 +79,11 @@ export const inboxRoutes = (options: Options) => {
         await asReader(caller, reader => options.receipts.confirm(reader, ids))
         return new Response(null, { status: 204, headers: uncached })
       },
-      { caller: { rate }, parse: 'none' },
+      {
+        caller: { rate },
+        parse: 'none',
+        detail: inboxOperations['POST /notifications/receipts'].detail,
+      },
     )
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { Glob } from 'bun'
-import { createDocument } from '../../src/http/openapi/document.ts'
+import { description } from '../support/description.ts'
 
 const source = join(import.meta.dir, '../../src')
 
@@ -20,7 +20,7 @@ const internal = [
 ]
 
 test('the API description has each route of the source', async () => {
-  const paths: Record<string, object> = createDocument('0', 'kairan_token').paths
+  const paths: Record<string, object> = description().paths
   const described = Object.entries(paths).flatMap(([path, item]) =>
     Object.keys(item).map(method => `${method} ${path.replace(/\{\w+\}/g, '{}')}`),
   )
@@ -40,7 +40,7 @@ test('the API description has each route of the source', async () => {
 })
 
 test('docs/control-events.md has each control event, and each reason of a reconnect', async () => {
-  const { Control } = createDocument('0', 'kairan_token').components.schemas
+  const { Control } = description().components.schemas
   const control = JSON.stringify(Control)
   const page = await Bun.file(join(source, '../docs/control-events.md')).text()
   const [events = '', reasons = ''] = page.split('| `reason` of `reconnect`')

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
-import { createDocument } from '../../src/http/openapi/document.ts'
 import { database } from '../support/database.ts'
+import { description } from '../support/description.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
-const { paths } = createDocument('0', 'kairan_token')
+const { paths } = description()
 const id = '01a20887-0000-7000-8000-000000000000'
 
 /** Every route that reads a query, with the parameters that it has to have. */

@@ -1,9 +1,9 @@
 /** Compares the answers and stream items that a test receives with the description of the API. */
 import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
-import { createDocument } from '../../src/http/openapi/document.ts'
+import { description } from './description.ts'
 
-const document = createDocument('0', 'kairan_token')
+const document = description()
 const ajv = formats(new Ajv2020({ strict: false, allErrors: true }))
 ajv.addSchema(document, 'openapi')
 

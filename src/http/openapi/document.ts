@@ -1,3 +1,5 @@
+import { isObject } from '../../lib/json.ts'
+import type { Operations } from '../operation.ts'
 import yaml from './openapi.yaml'
 
 /** The parts of an OpenAPI document that this service uses. */
@@ -5,11 +7,11 @@ export type Document = {
   openapi: string
   info: { title: string; summary: string; description: string; version: string }
   servers: { url: string }[]
-  paths: Record<string, Record<string, Operation>>
+  paths: Record<string, Record<string, DescribedOperation>>
   components: { schemas: Record<string, object>; securitySchemes: Record<string, object> }
 }
 
-export type Operation = {
+export type DescribedOperation = {
   tags: string[]
   summary: string
   description?: string
@@ -20,11 +22,39 @@ export type Operation = {
 
 type Answer = { description?: string; $ref?: string; content?: Record<string, unknown> }
 
-/** The description of the API, with this version, the configured name of the cookie, and what all paths begin with. */
-export const createDocument = (version: string, cookie: string, prefix = ''): Document => {
+/**
+ * The description of the API: of these operations, with this version, the configured name of the cookie, and what all
+ * paths begin with.
+ */
+export const createDocument = (
+  operations: Operations,
+  facts: { version: string; cookie: string; prefix: string },
+): Document => {
   const document = structuredClone(yaml)
-  if (prefix !== '') document.servers = [{ url: prefix }]
-  document.info.version = version
-  document.components.securitySchemes.cookie = { type: 'apiKey', in: 'cookie', name: cookie }
+  if (facts.prefix !== '') document.servers = [{ url: facts.prefix }]
+  document.info.version = facts.version
+  document.components.securitySchemes.cookie = { type: 'apiKey', in: 'cookie', name: facts.cookie }
+  const { schemas } = document.components
+  for (const [route, { detail }] of Object.entries(operations)) {
+    const [method = '', path = ''] = route.split(' ')
+    const described = path.replace(/:(\w+)/g, '{$1}')
+    document.paths[described] = {
+      ...document.paths[described],
+      [method.toLowerCase()]: byName(detail, schemas),
+    }
+  }
   return document
+}
+
+/** Puts schemas that have a name among the components, where a program that is generated gets a type for each. */
+const byName = (value: unknown, schemas: Record<string, object>): unknown => {
+  if (Array.isArray(value)) return value.map(item => byName(item, schemas))
+  if (!isObject(value)) return value
+  const { $id, ...members } = value
+  const named = Object.fromEntries(
+    Object.entries(members).map(([name, member]) => [name, byName(member, schemas)]),
+  )
+  if (typeof $id !== 'string') return named
+  schemas[$id] = named
+  return { $ref: `#/components/schemas/${$id}` }
 }

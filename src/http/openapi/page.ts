@@ -1,4 +1,4 @@
-import type { Document, Operation } from './document.ts'
+import type { DescribedOperation, Document } from './document.ts'
 
 /** The description as a page. It has no scripts and loads nothing. */
 export const renderDocument = ({ info, paths }: Document) => {
@@ -28,7 +28,7 @@ ${sections.join('\n')}
 `
 }
 
-const renderOperation = (method: string, path: string, operation: Operation) => `
+const renderOperation = (method: string, path: string, operation: DescribedOperation) => `
 <details>
 <summary><b>${quote(method.toUpperCase())}</b> <code>${quote(path)}</code> <span>${quote(operation.summary)}</span></summary>
 ${operation.description ? `<p>${inline(operation.description)}</p>` : ''}
