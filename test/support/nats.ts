@@ -9,6 +9,7 @@ export type TestNats = AsyncDisposable & {
   /** `host:port`, for a URL of any kind. */
   address: string
   url: string
+  readonly pid: number
   /** Sends its process a signal. */
   signal(name: NodeJS.Signals): void
   /** Ends it as a crash does. */
@@ -55,6 +56,9 @@ export const nats = async (lines: readonly string[] = []): Promise<TestNats> => 
   return {
     address: `127.0.0.1:${port}`,
     url: `nats://127.0.0.1:${port}`,
+    get pid() {
+      return child.pid
+    },
     signal: name => child.kill(name),
     kill,
     async start() {

@@ -1,0 +1,19 @@
+import { type RelayName, spent, startInstances } from './instances.ts'
+import { openReaders, withFiles } from './readers.ts'
+import { tokens } from './server.ts'
+
+const settleMs = 3000
+const seconds = 15
+
+/** What instances with this many streams each use in a second while nothing happens, in milliseconds of CPU. */
+export const idleInstances = async (count: number, relay: RelayName, streams: number) => {
+  await using running = await startInstances(count, relay)
+  await using readers = await openReaders(withFiles(count * streams + 1000) ?? [])
+  const users = await tokens(streams)
+  for (const url of running.urls) await readers.open(url, '/notifications/stream', users)
+  await Bun.sleep(settleMs)
+  const before = await running.used()
+  await Bun.sleep(seconds * 1000)
+  const used = await spent(running, before, seconds)
+  return { ...used, instancesMs: used.instancesMs / count }
+}
