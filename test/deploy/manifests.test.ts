@@ -12,6 +12,7 @@ import { PodDisruptionBudget } from 'kubernetes-models/policy/v1'
 import { Service } from 'kubernetes-models/v1'
 import { version } from '../../package.json'
 import { readConfig } from '../../src/config.ts'
+import { parseNatsUrl } from '../../src/lib/nats-url.ts'
 
 const folder = `${import.meta.dir}/../../deploy`
 
@@ -49,6 +50,23 @@ test('its settings are settings, and it waits longer than streams need to end', 
   expect(config.trustedProxies).toBe(1)
   const graceMs = Number.parseInt(services.kairan?.stop_grace_period ?? '0', 10) * 1000
   expect(graceMs).toBeGreaterThan(config.drainMs)
+})
+
+test('what is commented out about NATS fits, when it is not', async () => {
+  const uncomment = (text: string) =>
+    text.replace(
+      /^( *)# (?=(?: {2})*(RELAY_URL|nats:|image: nats|command: \[--|read_only|cap_drop|security_opt|restart|- name: RELAY|valueFrom))/gm,
+      '$1',
+    )
+  const text = uncomment(await Bun.file(`${folder}/compose.yaml`).text())
+  const { services } = Bun.YAML.parse(text) as Compose
+  expect(Object.keys(services)).toContain('nats')
+  expect(() => parseNatsUrl(services.kairan?.environment?.RELAY_URL ?? '')).not.toThrow()
+  const manifests = uncomment(await Bun.file(`${folder}/kubernetes/kairan.yaml`).text())
+    .split(/^---$/m)
+    .map(part => Bun.YAML.parse(part) as Manifest)
+  const names = manifests.flatMap(({ spec }) => spec.template?.spec.containers[0]?.env ?? [])
+  expect(names.map(({ name }) => name)).toContain('RELAY_URL')
 })
 
 type Manifest = {
