@@ -24,30 +24,38 @@ export const createStatusStore = (database: Database): StatusStore => ({
 
 /**
  * A row that somebody else has locked is left for later: one transaction that stays open must not stop the
- * statuses of everybody. So no two instances can wait for each other either.
+ * statuses of everybody. So no two instances can wait for each other either. The update finds the locked rows by
+ * their place in the table, without the index. A row that another transaction has changed since the statement
+ * began is then not found: it is left for later, too.
  */
 const markDelivered: Save<Delivered> = async (sql, rows) => {
-  const written = await sql<{ seq: number }[]>`
+  const recipients = new Map<number, number>()
+  for (const row of rows) {
+    recipients.set(row.seq, (recipients.get(row.seq) ?? 0) + row.recipients)
+  }
+  const [written] = await sql<{ count: number; seqs: string | null }[]>`
     with free as (
-      select d.seq, h.recipients
-      from (
-        select seq, sum(recipients) as recipients
-        from jsonb_to_recordset(${sql.json(rows)}) as h (seq bigint, recipients int)
-        group by seq
-      ) h
+      select d.ctid as at, h.recipients
+      from unnest(
+        ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::int[]
+      ) as h (seq, recipients)
       join kairan.numbered d on d.seq = h.seq
       where d.status <> 'f'
       for update of d skip locked
+    ),
+    done as (
+      update kairan.numbered d
+      set status = 'd',
+        recipients = d.recipients + f.recipients,
+        delivered_at = coalesce(d.delivered_at, now())
+      from free f where d.ctid = f.at
+      returning d.seq
     )
-    update kairan.numbered d
-    set status = 'd',
-      recipients = d.recipients + f.recipients,
-      delivered_at = coalesce(d.delivered_at, now())
-    from free f where d.seq = f.seq
-    returning d.seq`
-  const done = new Set(written.map(({ seq }) => seq))
+    select count(*), case when count(*) < ${recipients.size}::int then json_agg(seq)::text end as seqs
+    from done`
+  if (written?.count === recipients.size) return []
+  const done = new Set<number>(JSON.parse(written?.seqs ?? '[]'))
   const left = rows.filter(({ seq }) => !done.has(seq))
-  if (left.length === 0) return left
   // Those that have been removed, or have failed, need not wait.
   const locked = await sql<{ seq: number }[]>`
     select d.seq
@@ -57,6 +65,9 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
   const later = new Set(locked.map(({ seq }) => seq))
   return left.filter(({ seq }) => later.has(seq))
 }
+
+/** Numbers as the text of an array: the driver has no array parameters, and JSON takes three times as long to read. */
+const arrayOf = (numbers: Iterable<number>) => `{${[...numbers].join(',')}}`
 
 /** Anybody can send on the live path: what is pending stays so for a user who connects without a cursor. */
 const markDeliveredLive: Save<DeliveredLive> = async (sql, rows) => {
