@@ -70,27 +70,17 @@ const batchBytes = 4 * 1024 * 1024
  */
 export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
   const { after } = known
-  const rows = await number(sql, known)
-  const [first] = rows
-  if (!first) throw new Error('kairan.number gave no answer')
-  const state = {
-    epoch: first.epoch,
-    head: first.head,
-    floor: first.floor,
-    batch: { n: first.n, at: first.at },
-    isOther: first.is_other,
-    assigned: first.assigned,
-    awake: first.awake,
-    backend: first.backend,
-    oldestTransaction: BigInt(first.oldest),
-  }
-  const { more, changed } = first
-  if (after === null) return { ...state, events: [], expired: [], end: first.head, more, changed }
-  if (first.prev === after || first.head <= after) {
+  const [first, ...rows] = await number(sql, known)
+  if (!first || first.seq !== null) throw new Error('kairan.number gave no answer')
+  const { prev, oldest, n, at, ...found }: State = JSON.parse(first.state)
+  const state = { ...found, batch: { n, at }, oldestTransaction: BigInt(oldest) }
+  const { head, more } = state
+  if (after === null) return { ...state, events: [], expired: [], end: head }
+  if (prev === after || head <= after) {
     const page = toPage(rows.filter(row => row.seq !== null))
     // Payloads of many bytes are not all returned: the rest is read.
-    const end = page.last ?? Math.min(first.head, after)
-    return { ...state, ...page, end, more: more || end < first.head, changed }
+    const end = page.last ?? Math.min(head, after)
+    return { ...state, ...page, end, more: more || end < head }
   }
   const read = await readAll(sql, after, known.seen, batchBytes)
   const page = pageWithFloor(read, turnRows, batchBytes)
@@ -99,7 +89,7 @@ export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
     ...page,
     end: page.last ?? after,
     more: page.more || more,
-    changed: changed || read.some(row => row.changed),
+    changed: state.changed || read.some(row => row.changed),
   }
 }
 
@@ -113,17 +103,21 @@ type State = {
   changed: boolean
   n: number
   at: string
-  is_other: boolean
+  isOther: boolean
   awake: boolean
   backend: number
   oldest: string
 }
 
+/** The state comes once, before the events: a column of a row costs the driver more time than anything else here. */
 const number = (sql: Sql, { seen, batch, awakeMs, owner, tell }: Known) => sql<
-  (State & (EventRow | { seq: null }))[]
+  ({ state: string; seq: null } | (EventRow & { state: null }))[]
 >`
-  select epoch, floor, prev, head, assigned, more, changed, n, at::text, is_other, awake,
-    pg_backend_pid() as backend, oldest::text,
+  select case when seq is null then json_build_object(
+      'epoch', epoch, 'floor', floor, 'prev', prev, 'head', head, 'assigned', assigned, 'more', more,
+      'changed', changed, 'n', n, 'at', at::text, 'isOther', is_other, 'awake', awake,
+      'backend', pg_backend_pid(), 'oldest', oldest::text
+    )::text end as state,
     seq, channel, id, type, created_at, expires_at, expired, payload, metadata, traceparent
   from kairan.number(
     ${turnRows}, ${batchBytes}, ${seen}::text::pg_snapshot,

@@ -10,8 +10,8 @@ type Edit = { from: string; to: string }
 export const mistakes: Record<string, Edit[]> = {
   'naive cursor': [
     {
-      from: 'select state.head + row_number() over () as seq',
-      to: 'select f.place * 1000 + row_number() over (partition by f.place) as seq',
+      from: 'state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before',
+      to: 'f.place * 1000 as seq_before',
     },
     {
       from: 'select state.n + 1, state.head + h.rows,',

@@ -122,15 +122,16 @@ begin
   return query
   with
   -- Committed in `target` and not in `done`. What had begun in `done` is looked for by its transaction, the rest
-  -- by place: all of that is beyond done_place.
+  -- by place: all of that is beyond done_place. A payload goes through as few steps as possible: each costs a copy.
   fresh as materialized (
-    select f.*, sum(cardinality(f.names)) over (order by f.place) as up_to
+    select f.*, sum(cardinality(f.names)) over earlier as up_to, sum(cardinality(f.names) * f.bytes) over earlier as bytes_up_to,
+      state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before
     from (
       (
         select n.place, n.channels as names, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
         from kairan.notifications n
         where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
-          and (n.place > state.since_place or not exists (select from kairan.numbered d where d.notification_id = n.id))
+          and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
         order by n.place limit most + 1
       )
       union all
@@ -139,9 +140,10 @@ begin
         cross join lateral (
           select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
           from kairan.notifications n
-          where n.xid = e.xid and n.place > coalesce(state.reached, -1)
-            and (n.place > state.since_place or not exists (select from kairan.numbered d where d.notification_id = n.id))
-          order by n.place limit most + 1
+          -- As rows: for "n.xid = …" the planner may walk along all places, as those are the order that is wanted.
+          where (n.xid, n.place) > (e.xid, coalesce(state.reached, -1)) and n.xid <= e.xid
+            and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
+          order by n.xid, n.place limit most + 1
         ) n
       )
       union all
@@ -164,15 +166,13 @@ begin
       )
       order by place limit most + 1
     ) f
-  ),
-  placed as materialized (
-    -- In the order in which they come: that of places, and of the channels in each.
-    select state.head + row_number() over () as seq, c.name as channel, f.*
-    from fresh f cross join lateral unnest(f.names) c (name)
-    where f.up_to - cardinality(f.names) < most
+    window earlier as (order by f.place rows unbounded preceding)
   ),
   counted as materialized (
-    select count(*) as rows, max(p.place) as reached, max(p.place) < (select max(f.place) from fresh f) as more from placed p
+    select coalesce(max(f.up_to) filter (where f.up_to - cardinality(f.names) < most), 0) as rows,
+      max(f.place) filter (where f.up_to - cardinality(f.names) < most) as reached,
+      bool_or(f.up_to - cardinality(f.names) >= most) as more
+    from fresh f
   ),
   held as materialized (
     select c.rows, c.reached, c.more from kairan.locks l cross join counted c
@@ -190,15 +190,17 @@ begin
     on conflict do nothing
     returning n, head, at
   ),
+  -- In the order of places, and of the channels in each.
   made as (
     insert into kairan.numbered (seq, notification_id, channel, type, created_at, status, error)
-    select p.seq, p.id, p.channel, p.type, p.created_at,
-      case when p.expires_at = '-infinity' then 'f' else 'p' end::"char", case when p.expires_at = '-infinity' then 'withdrawn' end
-    from placed p where exists (select from batch)
+    select f.seq_before + generate_series(1, cardinality(f.names)), f.id, unnest(f.names), f.type, f.created_at,
+      case when f.expires_at = '-infinity' then 'f' else 'p' end::"char", case when f.expires_at = '-infinity' then 'withdrawn' end
+    from fresh f where f.up_to - cardinality(f.names) < most and exists (select from batch)
   ),
   told as materialized (
     select pg_notify('kairan_log', b.head::text) from batch b where tell and b.head > state.head
   )
+  -- The state in the first row only: to send it with each costs the reader more than the event.
   select state.epoch, state.floor, state.head, coalesce(b.head, state.head),
     case when b.n is not null then c.rows::int when c.rows = 0 then 0 end,
     coalesce(c.more, false) and b.n is not null or state.done is null,
@@ -213,24 +215,30 @@ begin
       else known_n >= (select o.n from kairan.batches o order by o.n limit 1)
     end,
     pg_snapshot_xmin(target), is_awake,
+    null::bigint, null, null::uuid, null, null, null::float8, null::boolean, null, null, null
+  from counted c
+  left join batch b on true
+  left join told t on true
+  union all
+  select null, null, null, null, null, null, null, null, null, null, null, null,
     e.seq, e.channel, e.id, e.type,
     to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
     (extract(epoch from e.expires_at) * 1000)::float8, coalesce(e.expires_at <= now(), false),
-    (e.payload - 'metadata')::text,
+    case when e.payload ? 'metadata' then (e.payload - 'metadata')::text else e.payload::text end,
     case when jsonb_typeof(e.payload -> 'metadata') = 'object'
       then ((e.payload -> 'metadata') - 'deliveryChannel')::text
     end,
     e.traceparent
-  from counted c
-  left join batch b on true
-  left join told t on true
-  left join (
-    select p.*, sum(p.bytes) over (order by p.seq rows unbounded preceding) as total from placed p
-  ) e on b.n is not null and e.total - e.bytes < max_bytes
-  order by e.seq;
+  from (
+    select f.seq_before + generate_series(1, cardinality(f.names)) as seq, unnest(f.names) as channel,
+      f.id, f.type, f.created_at, f.expires_at, f.payload, f.traceparent,
+      f.bytes_up_to - f.bytes * cardinality(f.names) + f.bytes * (generate_series(1, cardinality(f.names)) - 1) as bytes_before
+    from fresh f where f.up_to - cardinality(f.names) < most and exists (select from batch)
+  ) e
+  where e.bytes_before < max_bytes;
 end $$;
 comment on function kairan.number(int, bigint, pg_snapshot, bigint, timestamptz, int, int, boolean) is
-  'Numbers about `most` committed deliveries and returns them, as far as their payloads have less than `max_bytes`; one row without a seq when there are none. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it. The log went from prev to head. `changed`: something was told of users after the snapshot `seen`. `is_other`: the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false. With tell the other instances are woken.';
+  'Numbers about `most` committed deliveries. The first row says what is known of the log and has no seq; the others are the deliveries, in order, as far as their payloads have less than `max_bytes`, and have nothing but. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it. The log went from prev to head. `changed`: something was told of users after the snapshot `seen`. `is_other`: the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false. With tell the other instances are woken.';
 
 create function kairan.unnumbered()
   returns table (notification_id uuid, channel text, created_at timestamptz, place bigint) language sql stable rows 10
