@@ -33,12 +33,16 @@ export const eventMembers = {
   expiresAt: t.Optional(moment({ description: 'When the notification expires, if it does.' })),
 }
 
-/** The members of a count of unread notifications: see `Count` in inbox/inbox.ts. */
+/** The members of a count of unread and unseen notifications: see `Count` in inbox/inbox.ts. */
 export const countMembers = {
   unread: whole({ minimum: 0 }),
   unreadIsLeast: t.Optional(t.Literal(true, { description: 'There may be more.' })),
+  unseen: whole({ minimum: 0, description: 'How many of the unread ones were not seen, either.' }),
+  unseenIsLeast: t.Optional(t.Literal(true, { description: 'There may be more.' })),
   unreadUntil: t.Optional(
-    moment({ description: 'When the first of the unread notifications expires.' }),
+    moment({
+      description: 'When the first of the unread notifications expires, or a mute ends.',
+    }),
   ),
   cursor: t.String({
     description:
@@ -47,7 +51,7 @@ export const countMembers = {
   revision: t.Optional(
     whole({
       description:
-        'Grows with each change of what is read; absent before the first. Of two counts, the one with the higher revision is newer; with the same revision, the one with the higher cursor.',
+        'Grows with each change of what is seen, read, archived or muted; absent before the first. Of two counts, the one with the higher revision is newer; with the same revision, the one with the higher cursor.',
     }),
   ),
 }

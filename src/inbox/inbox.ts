@@ -17,27 +17,40 @@ export type InboxQuery = {
   /** Only of these types; null for all. */
   types: string[] | null
   unreadOnly: boolean
+  /** Whether it is a page of the archive, and not of what is not archived. */
+  archivedOnly: boolean
 }
 
-/** The notifications to mark: these, all up to a cursor, or all. */
-export type InboxChange = { ids: string[]; read: boolean } | { upTo: Cursor } | { all: true }
+/**
+ * What to change: mark these notifications, all up to a cursor, or all as read; take these into the archive or back; or
+ * take all up to a cursor as seen.
+ */
+export type InboxChange =
+  | { ids: string[]; read: boolean }
+  | { ids: string[]; archived: boolean }
+  | { upTo: Cursor }
+  | { upTo: Cursor; seen: true }
+  | { all: true }
 
 /** The owner of an inbox, and the channels that this user may read now. */
 export type Reader = { userId: string; channels: readonly string[] }
 
 /**
- * A count of unread notifications, and when it was counted. Clients receive counts in answers and on streams in any
+ * A count of unread notifications, of those among them that were not seen, and when it was counted. Clients receive counts in answers and on streams in any
  * order, and add later events to the newest one.
  */
 export type Count = {
   unread: number
   /** Present when there may be more. */
   unreadIsLeast?: true
-  /** When the first of them expires. */
+  /** How many of the unread were not seen, either: those after the last that was. */
+  unseen: number
+  unseenIsLeast?: true
+  /** When the first of them expires, or what the user has muted until then comes back. */
   unreadUntil?: string
   /** The end of the log when it was counted. A stream from here carries what was not counted. */
   head: Cursor
-  /** Grows with each change of what is read; absent before the first. */
+  /** Grows with each change of what is seen, read, archived or muted; absent before the first. */
   revision?: number
   /** The database's clock when it was counted. */
   time: string

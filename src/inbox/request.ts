@@ -7,10 +7,10 @@ import { isUuid } from '../lib/uuid.ts'
 import { parseCursor } from '../log/cursor.ts'
 import type { InboxChange, InboxQuery } from './inbox.ts'
 
-/** Reads `?limit=&before=&type=&unread=`. Throws `bad_request` or `bad_cursor`. */
+/** Reads `?limit=&before=&type=&unread=&archived=`. Throws `bad_request` or `bad_cursor`. */
 export const readInboxQuery = (request: Request): InboxQuery => {
-  const { limit, before, type, unread } = readQuery(request, inboxParameters)
-  return { limit, before, types: type, unreadOnly: unread }
+  const { limit, before, type, unread, archived } = readQuery(request, inboxParameters)
+  return { limit, before, types: type, unreadOnly: unread, archivedOnly: archived }
 }
 
 const isType = (name: string) => nameFaultOf(name, limits.type) === null
@@ -23,6 +23,7 @@ export const inboxParameters = {
   ),
   type: list(isType, limits.filterTypes, `types of 1 to ${limits.type} characters`),
   unread: flag('`true`: only unread notifications.'),
+  archived: flag('`true`: the archive. Its notifications are in no count.'),
 }
 
 /** Reads `{"ids"}` with or without `"read"`, `{"upTo"}` or `{"all": true}`. Throws `bad_request` or `bad_cursor`. */
@@ -43,6 +44,22 @@ export const readInboxChange = (body: Record<string, unknown>): InboxChange => {
 const oneOf = (body: Record<string, unknown>) =>
   'Send one of {"ids": [notification ids]}, {"upTo": "cursor"} and {"all": true}; with ids also "read": false. ' +
   `The body is ${excerpt(body)}.`
+
+/** Reads `{"upTo"}`. Throws `bad_request` or `bad_cursor`. */
+export const readSeen = (body: Record<string, unknown>): InboxChange => {
+  requireMembers(body, ['upTo'])
+  const { upTo } = body
+  if (typeof upTo === 'string') return { seen: true, upTo: parseCursor(upTo) }
+  throw bad(`upTo has to be a cursor: that of a notification or of a page, not ${excerpt(upTo)}.`)
+}
+
+/** Reads `{"ids"}` with or without `"archived"`. Throws `bad_request`. */
+export const readArchive = (body: Record<string, unknown>): InboxChange => {
+  requireMembers(body, ['ids', 'archived'])
+  const { ids, archived = true } = body
+  if (typeof archived === 'boolean') return { ids: idsOf(ids), archived }
+  throw bad(`archived has to be true or false, not ${excerpt(archived)}.`)
+}
 
 /** Reads `{"ids"}`. Throws `bad_request`. */
 export const readReceipt = (body: Record<string, unknown>): string[] => {

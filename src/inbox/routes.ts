@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import type { CallerPlugin } from '../auth/caller-routes.ts'
+import type { Reading } from '../auth/standing.ts'
 import { answer, uncached } from '../http/answer.ts'
 import { createAnswerBudget } from '../http/answer-budget.ts'
 import { readObject } from '../http/body.ts'
@@ -7,9 +8,9 @@ import { userHeader } from '../http/user-header.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
 import { formatInboxCursor } from '../log/cursor.ts'
-import type { AsReader, Count, Inbox } from './inbox.ts'
+import type { AsReader, Count, Inbox, InboxChange } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
-import { readInboxChange, readInboxQuery, readReceipt } from './request.ts'
+import { readArchive, readInboxChange, readInboxQuery, readReceipt, readSeen } from './request.ts'
 import { inboxOperations } from './schema.ts'
 
 type Options = {
@@ -22,8 +23,8 @@ type Options = {
 }
 
 /**
- * The caller's inbox: `GET /notifications` answers with a page of it, `POST /notifications/read` marks
- * notifications, and `POST /notifications/receipts` confirms that notifications have arrived.
+ * The caller's inbox: `GET /notifications` answers with a page of it, `POST /notifications/read`, `/seen` and
+ * `/archive` change it, and `POST /notifications/receipts` confirms that notifications have arrived.
  */
 export const inboxRoutes = (options: Options) => {
   const asReader: AsReader = (reading, work) =>
@@ -34,6 +35,16 @@ export const inboxRoutes = (options: Options) => {
   })
   const readRate = createRate({ perSecond: 50, burst: 250, what: 'pages of the inbox' })
   const rate = createRate({ perSecond: 50, burst: 500, what: 'changes of the inbox' })
+  const change = async (
+    caller: Reading,
+    request: Request,
+    read: (body: Record<string, unknown>) => InboxChange,
+  ) => {
+    const { object } = await readObject(request, maxBytes)
+    const wanted = read(object)
+    const count = await asReader(caller, reader => options.inbox.mark(reader, wanted))
+    return answer(answerOf(count), { headers: headersOf(count, caller.userId) })
+  }
   return new Elysia({ name: 'inbox' })
     .use(options.caller)
     .get(
@@ -59,18 +70,23 @@ export const inboxRoutes = (options: Options) => {
     )
     .post(
       '/notifications/read',
-      async ({ caller, request }) => {
-        const { object } = await readObject(request, maxBytes)
-        const change = readInboxChange(object)
-        const count = await asReader(caller, reader => options.inbox.mark(reader, change))
-        return answer(answerOf(count), { headers: headersOf(count, caller.userId) })
-      },
+      ({ caller, request }) => change(caller, request, readInboxChange),
       {
         caller: { rate },
         parse: 'none',
         detail: inboxOperations['POST /notifications/read'].detail,
       },
     )
+    .post('/notifications/seen', ({ caller, request }) => change(caller, request, readSeen), {
+      caller: { rate },
+      parse: 'none',
+      detail: inboxOperations['POST /notifications/seen'].detail,
+    })
+    .post('/notifications/archive', ({ caller, request }) => change(caller, request, readArchive), {
+      caller: { rate },
+      parse: 'none',
+      detail: inboxOperations['POST /notifications/archive'].detail,
+    })
     .post(
       '/notifications/receipts',
       async ({ caller, request }) => {

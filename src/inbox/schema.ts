@@ -8,6 +8,11 @@ const item = t.Object(
   { additionalProperties: false },
 )
 
+const counted = {
+  description: 'How many notifications are unread and unseen now.',
+  schema: t.Object(countMembers, { additionalProperties: false }),
+}
+
 /** What the routes of the inbox read and answer. */
 export const inboxOperations = {
   'GET /notifications': operation({
@@ -48,12 +53,29 @@ export const inboxOperations = {
         { additionalProperties: false },
       ),
     ]),
-    answers: {
-      200: {
-        description: 'The number of unread notifications.',
-        schema: t.Object(countMembers, { additionalProperties: false }),
-      },
-    },
+    answers: { 200: counted },
+    problems: [400],
+  }),
+  'POST /notifications/seen': operation({
+    tag: 'Inbox',
+    id: 'markSeen',
+    summary: 'Marks all up to a cursor as seen by the caller',
+    body: t.Object(
+      { upTo: t.String({ description: 'A cursor.' }) },
+      { additionalProperties: false },
+    ),
+    answers: { 200: counted },
+    problems: [400],
+  }),
+  'POST /notifications/archive': operation({
+    tag: 'Inbox',
+    id: 'archive',
+    summary: 'Takes notifications of the caller into the archive, or back',
+    body: t.Object(
+      { ids, archived: t.Optional(t.Boolean({ default: true })) },
+      { additionalProperties: false },
+    ),
+    answers: { 200: counted },
     problems: [400],
   }),
   'POST /notifications/receipts': operation({

@@ -45,7 +45,9 @@ export const createInbox = (database: Database): Inbox => {
 
 type Counted = {
   unread: number
+  unseen: number
   is_least: boolean
+  is_unseen_least: boolean
   epoch: string
   head: number
   revision: number
@@ -67,6 +69,7 @@ const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => 
     ${query.types === null ? null : textArray(sql, query.types)},
     ${query.before?.seq ?? Number.MAX_SAFE_INTEGER},
     ${query.unreadOnly},
+    ${query.archivedOnly},
     ${query.limit}
   ) page
   left join lateral (
@@ -87,21 +90,24 @@ const markIn = (sql: Sql, { userId, channels }: Reader, change: InboxChange) => 
   from kairan.mark_inbox(${userId}, ${textArray(sql, channels)}, ${sql.json(inSql(change))}) page`
 
 const counted = (sql: Sql) => sql`
-  page.epoch, page.head, page.unread, page.is_least, page.revision,
+  page.epoch, page.head, page.unread, page.unseen, page.is_least, page.is_unseen_least,
+  page.revision,
   kairan.iso(now()) as time, kairan.iso(page.expires_at) as until`
 
 const inSql = (change: InboxChange) => {
   if ('ids' in change) return change
-  if ('upTo' in change) return { upTo: change.upTo.seq, epoch: change.upTo.epoch }
+  if ('upTo' in change) return { ...change, upTo: change.upTo.seq, epoch: change.upTo.epoch }
   return { all: true, upTo: Number.MAX_SAFE_INTEGER }
 }
 
 const textArray = (sql: Sql, values: readonly string[]) =>
   sql`array(select jsonb_array_elements_text(${sql.json([...values])}))`
 
-const countOf = ({ unread, is_least, until, ...row }: Counted): Count => ({
+const countOf = ({ unread, unseen, until, ...row }: Counted): Count => ({
   unread,
-  ...(is_least ? { unreadIsLeast: true as const } : {}),
+  ...(row.is_least ? { unreadIsLeast: true as const } : {}),
+  unseen,
+  ...(row.is_unseen_least ? { unseenIsLeast: true as const } : {}),
   ...(until === null ? {} : { unreadUntil: until }),
   head: { epoch: row.epoch, seq: row.head },
   ...(row.revision > 0 ? { revision: row.revision } : {}),

@@ -41,6 +41,7 @@ export const createRetention = (options: {
     )
     while (await step(sql => sql`select kairan.prune_inbox() as n`));
     while (await step(sql => sql`select kairan.prune_audit() as n`));
+    while (await step(sql => sql`select kairan.prune_mutes() as n`));
   }
 
   // Jitter, so that instances which were started together take turns.

@@ -1,7 +1,9 @@
 import { isObject, parseObject } from '../lib/json.ts'
 
-/** The `control` event that says what was read, and how much is not. */
-export type InboxControl = { type: 'read' | 'unread'; [key: string]: unknown }
+/** The `control` event that says what was marked, and how much is not. */
+export type InboxControl = { type: (typeof inboxControls)[number]; [key: string]: unknown }
+
+const inboxControls = ['read', 'unread', 'seen', 'archived', 'unarchived'] as const
 
 /** What an instance has to know of a user whose streams may be open here. */
 export type UserChange =
@@ -56,4 +58,4 @@ const isNames = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every(name => typeof name === 'string')
 
 const isInboxControl = (value: unknown): value is InboxControl =>
-  isObject(value) && (value.type === 'read' || value.type === 'unread')
+  isObject(value) && inboxControls.some(type => type === value.type)

@@ -141,10 +141,10 @@ begin
 
         ('routine', '^(publish|try_publish|published_as|examine|publish_row|withdraw)$', 'kairan_publisher', '{EXECUTE}'),
 
-        ('table', '^(notifications|deliveries|presence|confirmations)$', 'kairan_reader', '{SELECT}'),
+        ('table', '^(notifications|deliveries|presence|confirmations|mutes)$', 'kairan_reader', '{SELECT}'),
         -- What kairan.deliveries shows besides the table.
         ('routine', '^unnumbered$', 'kairan_reader', '{EXECUTE}'),
-        ('routine', '^presence_of$', 'kairan_reader', '{EXECUTE}')
+        ('routine', '^(presence_of|is_muted)$', 'kairan_reader', '{EXECUTE}')
     ),
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.

@@ -4,6 +4,7 @@ import audit from './schema/audit.sql' with { type: 'text' }
 import inbox from './schema/inbox.sql' with { type: 'text' }
 import log from './schema/log.sql' with { type: 'text' }
 import members from './schema/members.sql' with { type: 'text' }
+import mutes from './schema/mutes.sql' with { type: 'text' }
 import presence from './schema/presence.sql' with { type: 'text' }
 import publish from './schema/publish.sql' with { type: 'text' }
 import publishRow from './schema/publish-row.sql' with { type: 'text' }
@@ -29,6 +30,7 @@ const schema = [
   withdraw,
   roles,
   members,
+  mutes,
   presence,
   inbox,
   receipts,

@@ -13,7 +13,11 @@ type Step =
   | { do: 'upTo'; pick: number }
   | { do: 'all' }
   | { do: 'role' }
-  | { do: 'expire' | 'delete' | 'redeliver' | 'retain'; pick: number }
+  | { do: 'join' }
+  | { do: 'seen'; pick: number }
+  | { do: 'archive'; picks: number[]; archived: boolean }
+  | { do: 'mute'; types: string[]; channels: string[] }
+  | { do: 'expire' | 'withdraw' | 'delete' | 'redeliver' | 'retain'; pick: number }
 
 const pick = fc.nat(1000)
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -22,9 +26,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('publish' as const),
       channels: fc
-        .subarray([own, everyone, admins, 'user-43'], { minLength: 1 })
+        .subarray([own, everyone, admins, 'org-7', 'user-43'], { minLength: 1 })
         .chain(some => fc.shuffledSubarray(some, { minLength: some.length })),
-      type: fc.constantFrom('a', 'b'),
+      type: fc.constantFrom('a', 'b', 'b.x'),
       count: fc.integer({ min: 1, max: 20 }),
     }),
   },
@@ -36,13 +40,30 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       read: fc.boolean(),
     }),
   },
-  fc.record({ do: fc.constant('upTo' as const), pick }),
-  fc.constantFrom<Step>({ do: 'all' }, { do: 'role' }),
+  fc.record({ do: fc.constantFrom('upTo' as const, 'seen' as const), pick }),
+  fc.constantFrom<Step>({ do: 'all' }, { do: 'role' }, { do: 'join' }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('archive' as const),
+      picks: fc.array(pick, { minLength: 1, maxLength: 5 }),
+      archived: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('mute' as const),
+      types: fc.subarray(['a', 'b.*', 'b', 'b.%', 'c'], { maxLength: 2 }),
+      channels: fc.subarray([everyone, 'org-7'], { maxLength: 1 }),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
       do: fc.constantFrom(
         'expire' as const,
+        'withdraw' as const,
         'delete' as const,
         'redeliver' as const,
         'retain' as const,
@@ -54,9 +75,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 type Row = { seq: number; channel: string; id: string; type: string; expired: boolean }
 
-/** The log, and beside it which of its positions were read, kept one by one. */
+/** The log, and beside it which of its positions were read and archived, kept one by one. */
 const naive = (db: TestDatabase) => {
   const read = new Set<number>()
+  const archived = new Set<number>()
+  let seen = 0
+  let muted = { types: [] as string[], channels: [] as string[] }
   let channels = [own, everyone]
   let floor = 0
   let log: Row[] = []
@@ -73,8 +97,28 @@ const naive = (db: TestDatabase) => {
   const markIn = (change: object) =>
     db.sql`select unread from kairan.mark_inbox('42', ${channels}::text[], ${db.sql.json({ ...change })})`
 
+  const toggle = (name: string) => {
+    channels = channels.includes(name) ? channels.filter(n => n !== name) : [...channels, name]
+  }
+
+  const isMuted = ({ type }: Row) =>
+    muted.types.some(of => (of.endsWith('*') ? type.startsWith(of.slice(0, -1)) : type === of))
+
+  /** What there is to show: each notification once, as its first delivery that can be read. */
+  const visible = () => {
+    const first = new Map<string, Row>()
+    for (const row of log) {
+      const isOpen = channels.includes(row.channel) && !muted.channels.includes(row.channel)
+      if (row.seq > floor && isOpen && !first.has(row.id)) first.set(row.id, row)
+    }
+    return [...first.values()]
+      .filter(row => !row.expired && !isMuted(row))
+      .toSorted((a, b) => b.seq - a.seq)
+  }
+
   return {
-    read,
+    isRead: ({ seq }: Row) => read.has(seq),
+    isSeen: ({ seq }: Row) => seq <= seen,
     async take(step: Step) {
       const { sql } = db
       if (step.do === 'publish') {
@@ -82,7 +126,9 @@ const naive = (db: TestDatabase) => {
           insert into kairan.notifications (channels, payload, type)
           select ${step.channels}::text[], '{}', ${step.type} from generate_series(1, ${step.count}::int)`
       } else if (step.do === 'role') {
-        channels = channels.includes(admins) ? [own, everyone] : [own, everyone, admins]
+        toggle(admins)
+      } else if (step.do === 'join') {
+        toggle('org-7')
       } else if (step.do === 'all') {
         await markIn({ all: true, upTo: 1e15 })
         for (const { seq } of log) read.add(seq)
@@ -90,15 +136,29 @@ const naive = (db: TestDatabase) => {
         const upTo = at(step.pick)?.seq ?? 0
         await markIn({ upTo })
         for (const { seq } of log) if (seq <= upTo) read.add(seq)
-      } else if (step.do === 'mark') {
+      } else if (step.do === 'seen') {
+        const upTo = at(step.pick)?.seq ?? 0
+        await markIn({ seen: true, upTo })
+        seen = Math.max(seen, upTo)
+      } else if (step.do === 'mute') {
+        muted = step
+        const mutes = [
+          ...step.types.map(type => ({ type })),
+          ...step.channels.map(channel => ({ channel })),
+        ]
+        await sql`select kairan.set_mutes('42', ${sql.json(mutes)})`
+      } else if (step.do === 'mark' || step.do === 'archive') {
         const ids = [
           ...new Set(step.picks.map(index => at(index)?.id).filter(id => id !== undefined)),
         ]
-        await markIn({ ids, read: step.read })
+        const isRead = step.do === 'mark'
+        const is = isRead ? step.read : step.archived
+        await markIn(isRead ? { ids, read: is } : { ids, archived: is })
+        const marked = isRead ? read : archived
         for (const { seq, id, channel } of log) {
           if (!ids.includes(id) || !channels.includes(channel)) continue
-          if (step.read) read.add(seq)
-          else read.delete(seq)
+          if (is) marked.add(seq)
+          else marked.delete(seq)
         }
       } else if (step.do === 'retain') {
         const upTo = at(Math.floor(step.pick / 4))?.seq ?? 0
@@ -109,26 +169,19 @@ const naive = (db: TestDatabase) => {
         const id = at(step.pick)?.id ?? null
         if (step.do === 'expire')
           await sql`update kairan.notifications set expires_at = now() where id = ${id}`
+        if (step.do === 'withdraw') await sql`select kairan.withdraw(${id}::uuid)`
         if (step.do === 'delete') await sql`delete from kairan.notifications where id = ${id}`
         if (step.do === 'redeliver') await sql`select kairan.redeliver(${id}::uuid)`
       }
       await sql`select kairan.number()`
       await load()
     },
-    /** What the inbox has to show: each notification once, as its first delivery that can be read. */
-    shown() {
-      const first = new Map<string, Row>()
-      for (const row of log) {
-        if (row.seq > floor && channels.includes(row.channel) && !first.has(row.id))
-          first.set(row.id, row)
-      }
-      return [...first.values()].filter(({ expired }) => !expired).toSorted((a, b) => b.seq - a.seq)
-    },
-    page: async (types: string[] | null, unreadOnly: boolean) => {
+    shown: (ofArchive: boolean) => visible().filter(({ seq }) => archived.has(seq) === ofArchive),
+    page: async (types: string[] | null, unreadOnly: boolean, ofArchive: boolean) => {
       const [page] = await db.sql`
-        select seqs::int[], unread, is_least,
+        select seqs::int[], unread, unseen, is_least, is_unseen_least,
           array(select read @> s from unnest(seqs) with ordinality s (s, n) order by n) as read
-        from kairan.inbox_page('42', ${channels}::text[], ${types}::text[], ${1e15}, ${unreadOnly}, 100)`
+        from kairan.inbox_page('42', ${channels}::text[], ${types}::text[], ${1e15}, ${unreadOnly}, ${ofArchive}, 100)`
       return page
     },
   }
@@ -139,27 +192,35 @@ test('agrees with a naive inbox, whatever is done in whatever order', async () =
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 30 }), async steps => {
       await db.sql`delete from kairan.notifications`
-      await db.sql`truncate kairan.inboxes`
+      await db.sql`truncate kairan.inboxes, kairan.mutes`
       await db.sql`update kairan.log_state set floor = (select head from kairan.log)`
       const oracle = naive(db)
       for (const each of steps) {
         await oracle.take(each)
-        const shown = oracle.shown()
-        const unread = shown.filter(({ seq }) => !oracle.read.has(seq))
-        for (const [types, unreadOnly] of [
-          [null, false],
-          [null, true],
-          [['b'], false],
-          [['a', 'c'], true],
+        const unread = oracle.shown(false).filter(row => !oracle.isRead(row))
+        const unseen = unread.filter(row => !oracle.isSeen(row))
+        for (const [types, unreadOnly, ofArchive] of [
+          [null, false, false],
+          [null, true, false],
+          [['b'], false, false],
+          [['a', 'c'], true, false],
+          [null, false, true],
+          [['b'], true, true],
         ] as const) {
-          const rows = (unreadOnly ? unread : shown)
+          const rows = oracle
+            .shown(ofArchive)
+            .filter(row => !unreadOnly || !oracle.isRead(row))
             .filter(({ type }) => types === null || (types as readonly string[]).includes(type))
             .slice(0, 100)
-          expect(await oracle.page(types === null ? null : [...types], unreadOnly)).toEqual({
+          expect(
+            await oracle.page(types === null ? null : [...types], unreadOnly, ofArchive),
+          ).toEqual({
             seqs: rows.map(({ seq }) => seq),
-            read: rows.map(({ seq }) => oracle.read.has(seq)),
+            read: rows.map(oracle.isRead),
             unread: unread.length,
+            unseen: unseen.length,
             is_least: false,
+            is_unseen_least: false,
           })
         }
       }
@@ -178,7 +239,7 @@ test('stays exact where read and unread alternate, and keeps so many stretches a
   const page = async () => {
     const [row] = await sql`
       select unread, is_least, cardinality(seqs) as found
-      from kairan.inbox_page('42', '{user-42}', null, 1000000, true, 100)`
+      from kairan.inbox_page('42', '{user-42}', null, 1000000, true, false, 100)`
     return row
   }
   const fragments = async (every: number) => {
@@ -224,7 +285,7 @@ test('reads exactly the newest of hundreds of channels, however unevenly they ar
     const pages: number[] = []
     for (let before: number | null = 1_000_000; before !== null; ) {
       const [page]: { seqs: string[]; next: string | null }[] = await sql`
-        select seqs, next from kairan.inbox_page('1', ${channels}, ${given}, ${before}, false, 397)`
+        select seqs, next from kairan.inbox_page('1', ${channels}, ${given}, ${before}, false, false, 397)`
       pages.push(...(page?.seqs ?? []).map(Number))
       before = page?.next == null ? null : Number(page.next)
     }

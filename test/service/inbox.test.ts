@@ -60,6 +60,7 @@ test('shows what the user may read, newest first, as the stream would, with the 
     ],
     next: null,
     unread: 2,
+    unseen: 2,
     cursor: page.notifications[0]?.cursor ?? '',
   })
   expect(text).toContain(
@@ -232,13 +233,20 @@ test('every stream of the user hears of a change, on each instance, with the cou
     expect(revisions).toEqual(revisions.toSorted((a, b) => a - b))
     expect(new Set(revisions).size).toBe(5)
     const counted = { cursor: notifications[0]?.cursor, revision: expect.any(Number) }
-    expect(read).toEqual({ type: 'read', ids: expect.any(Array), unread: 2, ...counted })
+    expect(read).toEqual({ type: 'read', ids: expect.any(Array), unread: 2, unseen: 2, ...counted })
     expect(read?.ids).toHaveLength(2)
     expect(read?.ids).toEqual(expect.arrayContaining([newest?.id, second?.id]))
-    expect(unread).toEqual({ type: 'unread', ids: [second?.id], unread: 3, ...counted })
-    expect(upTo).toEqual({ type: 'read', upTo: second?.cursor, unread: 0, ...counted })
-    expect(back).toEqual({ type: 'unread', ids: [newest?.id], unread: 1, ...counted })
-    expect(all).toEqual({ type: 'read', all: true, upTo: newest?.cursor, unread: 0, ...counted })
+    expect(unread).toEqual({ type: 'unread', ids: [second?.id], unread: 3, unseen: 3, ...counted })
+    expect(upTo).toEqual({ type: 'read', upTo: second?.cursor, unread: 0, unseen: 0, ...counted })
+    expect(back).toEqual({ type: 'unread', ids: [newest?.id], unread: 1, unseen: 1, ...counted })
+    expect(all).toEqual({
+      type: 'read',
+      all: true,
+      upTo: newest?.cursor,
+      unread: 0,
+      unseen: 0,
+      ...counted,
+    })
     expect(client.controls).toHaveLength(6)
     // They are not in the log: nobody resumes from them.
     const told = client.received.filter(({ data }) => data.includes('"unread"'))
@@ -323,6 +331,8 @@ test('counts exactly up to a thousand; beyond, it says so', async () => {
   expect(body).toEqual({
     unread: 1000,
     unreadIsLeast: true,
+    unseen: 1000,
+    unseenIsLeast: true,
     cursor: more.cursor,
     revision: expect.any(Number),
   })

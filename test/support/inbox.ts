@@ -13,7 +13,9 @@ export type Page = {
   }[]
   next: string | null
   unread: number
+  unseen: number
   unreadIsLeast?: true
+  unseenIsLeast?: true
   cursor: string
 }
 

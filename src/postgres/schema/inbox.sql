@@ -1,22 +1,31 @@
--- The inbox: pages of what a user may read, newest first, what of it was read, and how much was not.
+-- The inbox: pages of what a user may read, newest first, what of it was seen, read and archived, and how much was not.
 -- Publishing pays nothing for it: no index, column or trigger of it is on the tables that it writes.
 
 create table kairan.inboxes (
   user_id text primary key,
   read int8multirange not null default '{}',
-  revision bigint not null default 0
+  revision bigint not null default 0,
+  archived int8multirange not null default '{}',
+  seen bigint not null default 0,
+  head bigint not null default 0
 );
 comment on table kairan.inboxes is
-  'What each user has read, of all channels together. A user without a row has read nothing.';
+  'What each user has seen, read and archived, of all channels together. A user without a row has done none of it.';
 comment on column kairan.inboxes.user_id is 'The user''s id, as in the sub of the token.';
 comment on column kairan.inboxes.read is
-  'The positions in the log that count as read. A notification that is read takes those before it too, back to the one before on the user''s channels: so neighbours are one range, and who has read a million has as many ranges as there are unread stretches between them.';
-
+  'The positions in the log that count as read. A notification that is read takes those before it too, if only other users can ever read them: so neighbours are one range, and who has read a million has about as many ranges as there are unread stretches between them.';
 comment on column kairan.inboxes.revision is
-  'Higher with every change of read, also of a row that was removed in between: it tells clients which of two counts is of later. About the microseconds since 1970.';
+  'Higher with every change of this row and of what the user has muted, also when it was removed in between: it tells clients which of two counts is of later. About the microseconds since 1970.';
+comment on column kairan.inboxes.archived is 'The positions that were archived, in the same way: they are in the archive only, and not counted.';
+comment on column kairan.inboxes.seen is 'All up to this position was seen. What was read counts as seen, too.';
+comment on column kairan.inboxes.head is 'Where the log ended at the last change.';
 
-create index inboxes_read_up_to on kairan.inboxes (coalesce(upper(read), 0));
-comment on index kairan.inboxes_read_up_to is 'Finds those whose user has read nothing that is still there.';
+create index inboxes_head on kairan.inboxes (head);
+comment on index kairan.inboxes_head is 'Finds those of which nothing is still there.';
+
+create index numbered_shared on kairan.numbered (seq) where not starts_with(channel, 'user-');
+comment on index kairan.numbered_shared is
+  'Finds the delivery before a position that is not on the own channel of one user: others may come to read it.';
 
 -- Of a thousand channels, a page of each would be a thousand pages for one. So a few of each are read. Where a channel
 -- has more, what the others have below the last one that was read of it may come after those: it is left for later.
@@ -76,6 +85,7 @@ comment on function kairan.inbox_candidates_of(text[], text[], bigint, bigint, i
 create function kairan.inbox_seqs(
   channels text[],
   types text[],
+  muted text[],
   spans int8multirange,
   floor bigint,
   most int,
@@ -148,6 +158,7 @@ begin
       where c.inside and n.id = c.notification_id
         and (n.expires_at is null or n.expires_at > now())
         and (types is null or n.type = any(types))
+        and (muted is null or not coalesce(n.type, '') like any(muted))
         -- On several of the channels it is there once, as the first of its deliveries.
         and (cardinality(n.channels) = 1 or not exists (
           select from kairan.numbered s
@@ -180,24 +191,30 @@ begin
     size := case when inside * 2 >= candidates then least(size * 2, 1024) else 8 end;
   end loop;
 end $$;
-comment on function kairan.inbox_seqs(text[], text[], int8multirange, bigint, int, int) is
-  'The newest `most` positions in `spans` of what these channels show: not expired, of one of `types` unless that is null, each notification once. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came. `expires_at` is when the first of them expires.';
+comment on function kairan.inbox_seqs(text[], text[], text[], int8multirange, bigint, int, int) is
+  'The newest `most` positions in `spans` of what these channels show: not expired, of one of `types` unless that is null, of none of the patterns `muted`, each notification once. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came. `expires_at` is when the first of them expires.';
 
-create function kairan.count_unread(
+create function kairan.count_inbox(
   channels text[],
-  read int8multirange,
+  muted text[],
+  inbox kairan.inboxes,
   log kairan.log,
   out unread int,
+  out unseen int,
   out is_least boolean,
+  out is_unseen_least boolean,
   out expires_at timestamptz
 ) language sql stable as $$
-  select least(cardinality(s.seqs), 1000), s.reached is not null, s.expires_at
+  select least(cardinality(s.seqs), 1000), least(u.unseen, 1000),
+    s.reached is not null, u.unseen > 1000 or coalesce(s.reached > inbox.seen + 1, false), s.expires_at
   from kairan.inbox_seqs(
-    channels, null, int8multirange(int8range(log.floor + 1, log.head + 1)) - read, log.floor, 1001, 5000
+    channels, null, muted, int8multirange(int8range(log.floor + 1, log.head + 1)) - inbox.read - inbox.archived,
+    log.floor, 1001, 5000
   ) s
+  cross join lateral (select count(*)::int as unseen from unnest(s.seqs) q where q > inbox.seen) u
 $$;
-comment on function kairan.count_unread(text[], int8multirange, kairan.log) is
-  'How many notifications on these channels are not read: exactly up to 1000. Beyond, and when more than 5000 deliveries had to be looked at, is_least says that there may be more. From `expires_at` on there are fewer.';
+comment on function kairan.count_inbox(text[], text[], kairan.inboxes, kairan.log) is
+  'How many notifications on these channels are not read, and how many of them are not seen, either: exactly up to 1000. Beyond, and when more than 5000 deliveries had to be looked at, is_least and is_unseen_least say that there may be more. From `expires_at` on there are fewer.';
 
 create function kairan.iso(moment timestamptz) returns text language sql stable as $$
   select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
@@ -210,11 +227,14 @@ create function kairan.inbox_page(
   types text[],
   before bigint,
   unread_only boolean,
+  archived_only boolean,
   most int,
   out epoch text,
   out head bigint,
   out unread int,
+  out unseen int,
   out is_least boolean,
+  out is_unseen_least boolean,
   out expires_at timestamptz,
   out revision bigint,
   out seqs bigint[],
@@ -224,36 +244,79 @@ create function kairan.inbox_page(
 #variable_conflict use_column
 declare
   log kairan.log;
+  inbox kairan.inboxes;
+  muted record;
   spans int8multirange;
 begin
   select * into log from kairan.log;
   inbox_page.epoch := log.epoch;
   inbox_page.head := log.head;
-  select i.read, i.revision into inbox_page.read, inbox_page.revision
-  from kairan.inboxes i where i.user_id = inbox_page.user_id;
-  inbox_page.read := coalesce(inbox_page.read, '{}');
-  inbox_page.revision := coalesce(inbox_page.revision, 0);
-  select c.unread, c.is_least, c.expires_at
-    into inbox_page.unread, inbox_page.is_least, inbox_page.expires_at
-  from kairan.count_unread(inbox_page.channels, inbox_page.read, log) c;
+  inbox := kairan.inbox_of(inbox_page.user_id);
+  inbox_page.revision := inbox.revision;
+  select * into muted from kairan.mutes_of(inbox_page.user_id);
+  inbox_page.channels := kairan.array_without(inbox_page.channels, muted.channels);
+  select c.unread, c.unseen, c.is_least, c.is_unseen_least, least(c.expires_at, muted.until)
+    into inbox_page.unread, inbox_page.unseen, inbox_page.is_least, inbox_page.is_unseen_least, inbox_page.expires_at
+  from kairan.count_inbox(inbox_page.channels, muted.types, inbox, log) c;
 
   spans := int8multirange(int8range(log.floor + 1, greatest(log.floor, least(inbox_page.before - 1, log.head)) + 1));
+  if inbox_page.archived_only then
+    spans := spans * inbox.archived;
+  else
+    spans := spans - inbox.archived;
+  end if;
   if inbox_page.unread_only then
-    spans := spans - inbox_page.read;
+    spans := spans - inbox.read;
   end if;
   select s.seqs, s.reached into inbox_page.seqs, inbox_page.next
-  from kairan.inbox_seqs(inbox_page.channels, inbox_page.types, spans, log.floor, inbox_page.most + 1, 2000) s;
+  from kairan.inbox_seqs(
+    inbox_page.channels, inbox_page.types, muted.types, spans, log.floor, inbox_page.most + 1, 2000
+  ) s;
   if cardinality(inbox_page.seqs) > inbox_page.most then
     inbox_page.seqs := inbox_page.seqs[1:inbox_page.most];
     inbox_page.next := inbox_page.seqs[inbox_page.most];
   end if;
   -- Only what the page needs to know.
-  inbox_page.read := inbox_page.read * int8multirange(
+  inbox_page.read := inbox.read * int8multirange(
     int8range(inbox_page.seqs[cardinality(inbox_page.seqs)], inbox_page.seqs[1], '[]')
   );
 end $$;
-comment on function kairan.inbox_page(text, text[], text[], bigint, boolean, int) is
-  'A page of a user''s inbox below `before`, with how many are unread and where the log ends, all of the caller''s snapshot. `next` is where the next page begins; null when there is none.';
+comment on function kairan.inbox_page(text, text[], text[], bigint, boolean, boolean, int) is
+  'A page of a user''s inbox, or of the archive, below `before`, with how many are unread and unseen and where the log ends, all of the caller''s snapshot. `next` is where the next page begins; null when there is none.';
+
+create function kairan.inbox_of(user_id text) returns kairan.inboxes language plpgsql stable as $$
+#variable_conflict use_column
+declare
+  inbox kairan.inboxes;
+begin
+  select * into inbox from kairan.inboxes i where i.user_id = inbox_of.user_id;
+  if not found then
+    inbox := row(inbox_of.user_id, '{}', 0, '{}', 0, 0);
+  end if;
+  return inbox;
+end $$;
+comment on function kairan.inbox_of(text) is 'What a user has seen, read and archived; of a user without a row, nothing.';
+
+create function kairan.array_without(names text[], removed text[]) returns text[] language sql immutable as $$
+  select case when removed is null then names
+    else array(select n from unnest(names) n where n <> all(removed)) end
+$$;
+comment on function kairan.array_without(text[], text[]) is 'The names that are not among those removed, which may be null.';
+
+create function kairan.with_fewer_stretches(positions int8multirange) returns int8multirange language plpgsql immutable as $$
+declare
+  stretches constant int := (select count(*) from unnest(positions));
+begin
+  if stretches <= 10000 then
+    return positions;
+  end if;
+  return positions + (
+    select int8multirange(int8range(0, max(upper(r))))
+    from (select r from unnest(positions) r order by lower(r) limit stretches - 9000) r
+  );
+end $$;
+comment on function kairan.with_fewer_stretches(int8multirange) is
+  'A limit: of more than 10000 stretches, the oldest become one, with what lies between them.';
 
 create function kairan.mark_inbox(
   user_id text,
@@ -262,7 +325,9 @@ create function kairan.mark_inbox(
   out epoch text,
   out head bigint,
   out unread int,
+  out unseen int,
   out is_least boolean,
+  out is_unseen_least boolean,
   out expires_at timestamptz,
   out revision bigint
 ) language plpgsql
@@ -276,20 +341,21 @@ as $$
 #variable_conflict use_column
 declare
   log kairan.log;
-  before int8multirange;
-  after int8multirange;
+  before kairan.inboxes;
+  after kairan.inboxes;
+  muted record;
+  own constant text := 'user-' || mark_inbox.user_id;
   named int8multirange;
-  stretches int;
   ids uuid[];
   told jsonb;
 begin
   -- One change of a user's at a time. The row may go in between: what is read in it has.
   loop
     insert into kairan.inboxes (user_id) values (mark_inbox.user_id) on conflict do nothing;
-    select i.read, i.revision into before, mark_inbox.revision
-    from kairan.inboxes i where i.user_id = mark_inbox.user_id for update;
+    select * into before from kairan.inboxes i where i.user_id = mark_inbox.user_id for update;
     exit when found;
   end loop;
+  mark_inbox.revision := before.revision;
   select * into log from kairan.log;
   mark_inbox.epoch := log.epoch;
   if change ->> 'epoch' <> log.epoch then
@@ -297,23 +363,26 @@ begin
   end if;
 
   if change ? 'ids' then
-    select range_agg(int8range(coalesce(own.before, 0) + 1, own.seq, '[]')), array_agg(distinct own.notification_id)
+    select range_agg(int8range(coalesce(m.before, 0) + 1, m.seq, '[]')), array_agg(distinct m.notification_id)
       into named, ids
     from (
-      select d.notification_id, d.seq, (
-        -- Of all the user's channels, whatever the role level: what could not be read is not read.
-        select max(b.seq)
-        from unnest(array['user-' || mark_inbox.user_id, 'all-users', 'admin-dashboard']) c (name)
-        cross join lateral (
+      select d.notification_id, d.seq, greatest(
+        (
           select b.seq from kairan.numbered b
-          where (b.channel, b.seq) < (c.name, d.seq) and b.channel >= c.name
+          where (b.channel, b.seq) < (own, d.seq) and b.channel >= own
           order by b.channel desc, b.seq desc limit 1
-        ) b
+        ),
+        -- Also of channels that the user does not read: what is read on another one later was not read now.
+        (
+          select b.seq from kairan.numbered b
+          where b.seq < d.seq and not starts_with(b.channel, 'user-')
+          order by b.seq desc limit 1
+        )
       ) as before
       from (select distinct i::uuid as id from jsonb_array_elements_text(change -> 'ids') i) i
       join kairan.numbered d on d.notification_id = i.id
       where d.channel = any(mark_inbox.channels) and d.seq > log.floor
-    ) own;
+    ) m;
     named := coalesce(named, '{}');
     told := jsonb_build_object('ids', ids);
   else
@@ -324,40 +393,53 @@ begin
     end if;
   end if;
 
-  after := case when change -> 'read' = 'false' then before - named else before + named end
-    + int8multirange(int8range(0, log.floor, '[]'));
-  -- A limit: with more unread stretches than these, the oldest of them count as read.
-  stretches := (select count(*) from unnest(after));
-  if stretches > 10000 then
-    after := after + (
-      select int8multirange(int8range(0, max(upper(r))))
-      from (select r from unnest(after) r order by lower(r) limit stretches - 9000) r
+  after := before;
+  if change ? 'seen' then
+    told := told || '{"type": "seen"}';
+    after.seen := greatest(before.seen, upper(named) - 1);
+  elsif change ? 'archived' then
+    told := told || jsonb_build_object('type', case when change -> 'archived' = 'false' then 'unarchived' else 'archived' end);
+    after.archived := kairan.with_fewer_stretches(
+      case when change -> 'archived' = 'false' then before.archived - named else before.archived + named end
+        + int8multirange(int8range(0, log.floor, '[]'))
+    );
+  else
+    told := told || jsonb_build_object('type', case when change -> 'read' = 'false' then 'unread' else 'read' end);
+    after.read := kairan.with_fewer_stretches(
+      case when change -> 'read' = 'false' then before.read - named else before.read + named end
+        + int8multirange(int8range(0, log.floor, '[]'))
     );
   end if;
 
   -- Where the log ends by now: what was marked may be of after the look above.
   select * into log from kairan.log;
   mark_inbox.head := log.head;
-  select c.unread, c.is_least, c.expires_at into mark_inbox.unread, mark_inbox.is_least, mark_inbox.expires_at
-  from kairan.count_unread(mark_inbox.channels, after, log) c;
-  if after = before then
+  after.head := log.head;
+  select * into muted from kairan.mutes_of(mark_inbox.user_id);
+  select c.unread, c.unseen, c.is_least, c.is_unseen_least, least(c.expires_at, muted.until)
+    into mark_inbox.unread, mark_inbox.unseen, mark_inbox.is_least, mark_inbox.is_unseen_least, mark_inbox.expires_at
+  from kairan.count_inbox(kairan.array_without(mark_inbox.channels, muted.channels), muted.types, after, log) c;
+  if (after.read, after.archived, after.seen) = (before.read, before.archived, before.seen) then
     return;
   end if;
   mark_inbox.revision := greatest(mark_inbox.revision + 1, (extract(epoch from clock_timestamp()) * 1e6)::bigint);
-  update kairan.inboxes i set read = after, revision = mark_inbox.revision where i.user_id = mark_inbox.user_id;
+  update kairan.inboxes i
+  set read = after.read, archived = after.archived, seen = after.seen, head = after.head, revision = mark_inbox.revision
+  where i.user_id = mark_inbox.user_id;
   if named <> '{}' then
     perform kairan.tell(jsonb_build_object('action', 'inbox', 'userId', mark_inbox.user_id, 'control',
       told || jsonb_build_object(
-        'type', case when change -> 'read' = 'false' then 'unread' else 'read' end, 'unread', mark_inbox.unread,
+        'unread', mark_inbox.unread, 'unseen', mark_inbox.unseen,
         'cursor', mark_inbox.epoch || '-0' || mark_inbox.head, 'revision', mark_inbox.revision
       ) || case when mark_inbox.expires_at is not null
         then jsonb_build_object('unreadUntil', kairan.iso(mark_inbox.expires_at)) else '{}'::jsonb
-      end || case when mark_inbox.is_least then '{"unreadIsLeast": true}' else '{}'::jsonb end
+      end || case when mark_inbox.is_least then '{"unreadIsLeast": true}' else '{}'::jsonb
+      end || case when mark_inbox.is_unseen_least then '{"unseenIsLeast": true}' else '{}'::jsonb end
     ));
   end if;
 end $$;
 comment on function kairan.mark_inbox(text, text[], jsonb) is
-  'Marks notifications of a user as read: {"ids": […]} (with "read": false as unread), {"upTo": seq} or {"all": true, "upTo": …}. At commit the user''s streams hear of it, on all instances. With an "epoch" that is not the log''s it does nothing.';
+  'Marks notifications of a user: as read {"ids": […]} (with "read": false as unread), {"upTo": seq} or {"all": true, "upTo": …}; as seen {"seen": true, "upTo": seq}; as archived {"ids": […], "archived": true} (false takes them back). At commit the user''s streams hear of it, on all instances. With an "epoch" that is not the log''s it does nothing.';
 
 create function kairan.prune_inbox(batch int default 1000) returns int language plpgsql as $$
 declare
@@ -369,7 +451,7 @@ begin
   delete from kairan.inboxes i
   using (
     select user_id from kairan.inboxes
-    where coalesce(upper(read), 0) <= low + 1 order by coalesce(upper(read), 0) limit batch
+    where head <= low order by head limit batch
     for update skip locked
   ) late
   where i.user_id = late.user_id;
