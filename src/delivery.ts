@@ -1,6 +1,7 @@
 import type { Standings } from './auth/standing.ts'
 import type { Tickets } from './auth/tickets.ts'
 import type { Config } from './config.ts'
+import { createDecisions } from './follow-up/decisions-store.ts'
 import { createReceipts } from './inbox/receipts-store.ts'
 import type { Report } from './lib/report.ts'
 import { createDispatcher } from './log/dispatcher.ts'
@@ -185,6 +186,12 @@ export const createDelivery = (
     listener.renew()
   })
   const scheduler = createScheduler({ database, everyMs: 500, report })
+  const decisions = createDecisions({
+    database,
+    everyMs: 500,
+    onDecided: metrics.followUpsDecided,
+    report,
+  })
   const retention = createRetention({
     database,
     keepMs: config.retentionMs,
@@ -221,6 +228,7 @@ export const createDelivery = (
       listener.start()
       scout.start()
       scheduler.start()
+      decisions.start()
       retention.start()
       await begun.promise
     },
@@ -229,6 +237,7 @@ export const createDelivery = (
       await presence.stop()
       await retention.stop()
       await scheduler.stop()
+      await decisions.stop()
       await scout.stop()
       await listener.stop()
       await dispatcher.stop()

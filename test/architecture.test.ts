@@ -40,6 +40,7 @@ const floors = [
   'auth',
   'publish',
   'inbox',
+  'follow-up',
   'stream',
   'admin',
   'client',

@@ -10,6 +10,8 @@ export type PublishOptions = {
   /** With the same key it is published once. */
   dedupeKey?: string | undefined
   expiresAt?: Date | string | undefined
+  /** Like `5m`: what a user has not received by then becomes a follow-up. For channels of users. */
+  followUpAfter?: string | undefined
 }
 
 /** `publish` and `publishIn`. The first waits for `ready`, and rejects as that does. */
@@ -36,13 +38,14 @@ export const createPublishing = (options: { publish: Publish; ready(): Promise<v
       how: PublishOptions = {},
     ): Promise<{ id: string }> {
       const { publication } = read(channel, payload, how)
-      const { channels, type, dedupeKey, expiresAt } = publication
+      const { channels, type, dedupeKey, expiresAt, followUpAfter } = publication
       const parameters = [
         JSON.stringify(channels),
         JSON.stringify(payload),
         type,
         dedupeKey,
         expiresAt,
+        followUpAfter,
       ]
       const [row] = await runIn(tx, statement, parameters)
       if (typeof row?.id !== 'string') throw new Error('kairan.publish returned no id')
@@ -57,7 +60,7 @@ const application = ''
 /** All parameters are text, which every driver passes on as it is. */
 const statement = `select kairan.publish(
   array(select c from json_array_elements_text($1::text::json) with ordinality l (c, n) order by n),
-  $2::text::jsonb, $3::text, $4::text, $5::text::timestamptz
+  $2::text::jsonb, $3::text, $4::text, $5::text::timestamptz, follow_up_after => $6::text::interval
 )::text as id`
 
 /** Checks a notification as `POST /notifications` does. Throws `bad_notification`. */

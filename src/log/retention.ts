@@ -32,6 +32,7 @@ export const createRetention = (options: {
     while (await step(sql => sql`select kairan.prune_user_changes() as n`));
     const keep = `${options.keepMs} milliseconds`
     while (await step(sql => sql`select kairan.prune_scheduled(${keep}::text::interval) as n`));
+    while (await step(sql => sql`select kairan.prune_follow_ups(${keep}::text::interval) as n`));
     while (await step(sql => sql`select kairan.prune_batches() as n`));
     // One step of the floor, then what lies below it. First what an instance that died has left.
     if (runs++ % fromStart === 0) pruned = 0

@@ -25,6 +25,8 @@ export type Metrics = {
   live(outcome: 'dispatched' | 'refused'): void
   /** Deliveries expired before they could be sent. */
   expired(deliveries: number): void
+  /** It was decided what has to be followed up: so many follow-ups were made, so many were not needed. */
+  followUpsDecided(made: number, needless: number): void
   /** Spans could not be sent. */
   tracesLost(spans: number): void
   /** Connections took events. An event counts once for each connection. */
@@ -228,6 +230,12 @@ export const createMetrics = (options: {
     'deliveries_expired_total',
     'Deliveries that expired before they were sent.',
   )
+  const followUps = counter(
+    'follow_ups_decided_total',
+    'Notifications with follow_up_after that became due, by outcome: a follow-up was made, or needless.',
+    'outcome',
+    ['made', 'needless'],
+  )
   const delivered = counter(
     'events_delivered_total',
     'Events that streams took, once for each stream.',
@@ -267,6 +275,10 @@ export const createMetrics = (options: {
     dispatched: events => dispatched.inc(events),
     live: outcome => live.inc({ outcome }),
     expired: deliveries => expired.inc(deliveries),
+    followUpsDecided(made, needless) {
+      followUps.inc({ outcome: 'made' }, made)
+      followUps.inc({ outcome: 'needless' }, needless)
+    },
     tracesLost: spans => tracesLost.inc(spans),
     delivered: recipients => delivered.inc(recipients),
     taken({ seq, createdAt }) {

@@ -5,7 +5,7 @@
 do $$
 declare
   groups constant text[] :=
-    array['kairan_owner', 'kairan_service', 'kairan_publisher', 'kairan_reader'];
+    array['kairan_owner', 'kairan_service', 'kairan_publisher', 'kairan_reader', 'kairan_follower'];
   fixed constant text := 'search_path=pg_catalog, pg_temp';
   may_create boolean;
   first_time boolean;
@@ -128,6 +128,7 @@ begin
         ('schema', '^kairan$', 'kairan_service', '{USAGE}'::text[]),
         ('schema', '^kairan$', 'kairan_publisher', '{USAGE}'),
         ('schema', '^kairan$', 'kairan_reader', '{USAGE}'),
+        ('schema', '^kairan$', 'kairan_follower', '{USAGE}'),
 
         ('table', '^(migrations|roles|members)$', 'kairan_service', '{SELECT}'),
         ('table', '^(log_state|locks)$', 'kairan_service', '{SELECT,UPDATE}'),
@@ -144,19 +145,29 @@ begin
         ('table', '^(notifications|deliveries|presence|confirmations|mutes)$', 'kairan_reader', '{SELECT}'),
         -- What kairan.deliveries shows besides the table.
         ('routine', '^unnumbered$', 'kairan_reader', '{EXECUTE}'),
-        ('routine', '^(presence_of|is_muted)$', 'kairan_reader', '{EXECUTE}')
+        ('routine', '^(presence_of|is_muted)$', 'kairan_reader', '{EXECUTE}'),
+
+        ('table', '^follow_ups$', 'kairan_follower', '{SELECT}'),
+        ('routine', '^(take|finish|postpone)_follow_ups?$', 'kairan_follower', '{EXECUTE}')
     ),
     column_rule (short, suffix, grantee, privilege) as (
       -- What a publisher says; `bytes` is for Kairan to count. And `returning id`.
       select 'notifications', format(' (%I)', c), 'kairan_publisher', 'INSERT'
-      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'created_at', 'traceparent']) c
+      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'follow_up_after', 'created_at', 'traceparent']) c
       union all
       select 'scheduled', format(' (%I)', c), 'kairan_publisher', 'INSERT'
-      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'send_at', 'traceparent']) c
+      from unnest(array['id', 'channels', 'payload', 'type', 'dedupe_key', 'expires_at', 'follow_up_after', 'send_at', 'traceparent']) c
       union all
       select 'notifications', format(' (%I)', 'id'), 'kairan_publisher', 'SELECT'
       union all
       select 'scheduled', format(' (%I)', 'id'), 'kairan_publisher', 'SELECT'
+      union all
+      -- What taking a follow-up writes, and what it looks at.
+      select 'follow_ups', format(' (%I)', c), 'kairan_follower', 'UPDATE'
+      from unnest(array['available_at', 'attempts', 'first_taken_at', 'taken_at', 'taken_by', 'finished_at', 'error']) c
+      union all
+      select 'notifications', format(' (%I)', c), 'kairan_follower', 'SELECT'
+      from unnest(array['id', 'expires_at']) c
     ),
     wanted as (
       select o.kind, o.name, p || o.suffix as privilege, to_regrole(r.grantee)::oid as grantee
@@ -180,6 +191,7 @@ begin
         and (o.type is distinct from 'column' or not exists (
           select from object t cross join aclexplode(t.acl) b
           where (t.kind, t.name, t.suffix) = (o.kind, o.name, '') and b.grantee = a.grantee
+            and (t.kind, t.name, b.privilege_type, b.grantee) not in (table wanted)
         ))
     ),
     change as (

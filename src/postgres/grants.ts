@@ -24,4 +24,10 @@ export const grantRoles = async (sql: Sql, begin: string): Promise<string | null
   )
 }
 
-const roles = ['kairan_owner', 'kairan_service', 'kairan_publisher', 'kairan_reader']
+const roles = [
+  'kairan_owner',
+  'kairan_service',
+  'kairan_publisher',
+  'kairan_reader',
+  'kairan_follower',
+]

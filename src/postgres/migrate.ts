@@ -1,6 +1,7 @@
 import { connect, type Sql } from './connect.ts'
 import { grantRoles } from './grants.ts'
 import audit from './schema/audit.sql' with { type: 'text' }
+import followUps from './schema/follow-ups.sql' with { type: 'text' }
 import inbox from './schema/inbox.sql' with { type: 'text' }
 import log from './schema/log.sql' with { type: 'text' }
 import members from './schema/members.sql' with { type: 'text' }
@@ -34,6 +35,7 @@ const schema = [
   presence,
   inbox,
   receipts,
+  followUps,
   audit,
 ].join('\n')
 

@@ -1,4 +1,5 @@
 import { excerpt, storageFaultOf } from '../lib/characters.ts'
+import { parseDuration } from '../lib/duration.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
 import { limits } from '../lib/limits.ts'
@@ -13,6 +14,8 @@ export type Publication = {
   expiresAt: string | null
   /** When it is sent; null for at once. In the same form. */
   sendAt: string | null
+  /** After how long it is followed up if it was not received, as Postgres reads an interval; null for never. */
+  followUpAfter: string | null
   /** The path to its payload in the body of the request. */
   path: string[]
 }
@@ -88,7 +91,16 @@ export const readFormRequest = (form: URLSearchParams, key: string | null): Requ
   }
 }
 
-const members = ['channel', 'channels', 'payload', 'type', 'dedupeKey', 'expiresAt', 'sendAt']
+const members = [
+  'channel',
+  'channels',
+  'payload',
+  'type',
+  'dedupeKey',
+  'expiresAt',
+  'sendAt',
+  'followUpAfter',
+]
 
 const readOne = (
   from: Record<string, unknown>,
@@ -110,6 +122,7 @@ const readOne = (
     dedupeKey: dedupeKey ?? key,
     expiresAt: timeOf(from, 'expiresAt'),
     sendAt: timeOf(from, 'sendAt'),
+    followUpAfter: durationOf(from, 'followUpAfter'),
     path,
   }
 }
@@ -149,6 +162,15 @@ const timeOf = (from: Record<string, unknown>, name: string) => {
   throw bad(
     `${name} has to be a time with its zone, like 2030-01-31T12:00:00Z, not ${excerpt(text)}.`,
   )
+}
+
+const durationOf = (from: Record<string, unknown>, name: string) => {
+  const text = textOf(from, name)
+  if (text === null) return null
+  const ms = parseDuration(text)
+  // SQL has its limits. What it calls a day can have 23 hours, so it gets milliseconds.
+  if (!Number.isNaN(ms)) return `${ms} milliseconds`
+  throw bad(`${name} has to be a time like 90s, 5m, 12h or 7d, not ${excerpt(text)}.`)
 }
 
 const caught = <T>(read: () => T) => {

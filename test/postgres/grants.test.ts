@@ -183,7 +183,7 @@ test('without the right to create roles it says so once, and all works with the 
   expect(notes).toHaveLength(1)
   expect([
     ...(await admin`select rolname from pg_roles where rolname like 'kairan_%'`),
-  ]).toHaveLength(4)
+  ]).toHaveLength(5)
 
   // Databases that are migrated at the same time make the roles once, and all have them.
   const names = ['a', 'b', 'c', 'd']

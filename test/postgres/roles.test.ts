@@ -18,6 +18,7 @@ test('a publisher can publish, and nothing else', async () => {
     'insert notifications.created_at',
     'insert notifications.dedupe_key',
     'insert notifications.expires_at',
+    'insert notifications.follow_up_after',
     'insert notifications.id',
     'insert notifications.payload',
     'insert notifications.traceparent',
@@ -25,6 +26,7 @@ test('a publisher can publish, and nothing else', async () => {
     'insert scheduled.channels',
     'insert scheduled.dedupe_key',
     'insert scheduled.expires_at',
+    'insert scheduled.follow_up_after',
     'insert scheduled.id',
     'insert scheduled.payload',
     'insert scheduled.send_at',
@@ -44,12 +46,39 @@ test('a reader reads notifications, deliveries and who is online, and writes not
     select 'select ' || relname || '.' || attname as right
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
     where c.relnamespace = 'kairan'::regnamespace
-      and c.relname in ('notifications', 'deliveries', 'presence', 'confirmations')`
+      and c.relname in ('notifications', 'deliveries', 'presence', 'confirmations', 'mutes')`
   expect(await rightsOf(db, reader)).toEqual([
+    'execute is_muted',
     'execute presence_of',
     'execute unnumbered',
     ...columns.map(({ right }) => right).toSorted(),
   ])
+})
+
+test('a follower takes and finishes follow-ups, and does nothing else', async () => {
+  await using db = await migrated()
+  await using follower = await login(db, 'kairan_follower')
+  const columns = await db.sql`
+    select 'select ' || relname || '.' || attname as right
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+    where c.relnamespace = 'kairan'::regnamespace and c.relname = 'follow_ups'`
+  expect(await rightsOf(db, follower)).toEqual(
+    [
+      'execute finish_follow_up',
+      'execute postpone_follow_up',
+      'execute take_follow_ups',
+      'select notifications.expires_at',
+      'select notifications.id',
+      ...columns.map(({ right }) => right),
+      'update follow_ups.attempts',
+      'update follow_ups.available_at',
+      'update follow_ups.error',
+      'update follow_ups.finished_at',
+      'update follow_ups.first_taken_at',
+      'update follow_ups.taken_at',
+      'update follow_ups.taken_by',
+    ].toSorted(),
+  )
 })
 
 test('who has none of the roles can do nothing, and neither can PUBLIC', async () => {

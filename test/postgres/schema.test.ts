@@ -41,7 +41,8 @@ test('has the functions of the contract, with the names of their arguments', asy
   const rest =
     'payload jsonb, type text DEFAULT NULL::text, dedupe_key text DEFAULT NULL::text, ' +
     'expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ' +
-    'send_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns uuid'
+    'send_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ' +
+    'follow_up_after interval DEFAULT NULL::interval) returns uuid'
   expect(functions.map(({ signature }) => signature)).toEqual(
     expect.arrayContaining([
       `publish(channel text, ${rest}`,
@@ -51,6 +52,8 @@ test('has the functions of the contract, with the names of their arguments', asy
       'publish_row() returns trigger',
       'reauthorize(user_id text) returns void',
       'disconnect(user_id text) returns void',
+      "take_follow_ups(n integer, give_back_after interval DEFAULT '00:05:00'::interval) returns SETOF kairan.follow_ups",
+      'finish_follow_up(id bigint, error text DEFAULT NULL::text) returns boolean',
       'redeliver(notification_id uuid, channel text DEFAULT NULL::text) returns integer',
     ]),
   )

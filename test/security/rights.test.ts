@@ -11,7 +11,13 @@ import {
 import { login } from '../support/logins.ts'
 import { migrated } from '../support/schema.ts'
 
-const roles = [[], ['kairan_publisher'], ['kairan_reader'], ['kairan_publisher', 'kairan_reader']]
+const roles = [
+  [],
+  ['kairan_publisher'],
+  ['kairan_reader'],
+  ['kairan_follower'],
+  ['kairan_publisher', 'kairan_reader', 'kairan_follower'],
+]
 
 for (const groups of roles) {
   const who = groups.length === 0 ? 'a login without roles' : groups.join(' and ')

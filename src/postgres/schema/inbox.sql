@@ -426,6 +426,9 @@ begin
   update kairan.inboxes i
   set read = after.read, archived = after.archived, seen = after.seen, head = after.head, revision = mark_inbox.revision
   where i.user_id = mark_inbox.user_id;
+  if 'false' not in (coalesce(change ->> 'read', ''), coalesce(change ->> 'archived', '')) then
+    perform kairan.drop_follow_ups(mark_inbox.user_id, named);
+  end if;
   if named <> '{}' then
     perform kairan.tell(jsonb_build_object('action', 'inbox', 'userId', mark_inbox.user_id, 'control',
       told || jsonb_build_object(

@@ -128,7 +128,8 @@ begin
       state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before
     from (
       (
-        select n.place, n.channels as names, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
+        select n.place, n.channels as names, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes,
+          n.follow_up_after
         from kairan.notifications n
         where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
           and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
@@ -138,7 +139,8 @@ begin
       (
         select n.* from unnest(ended) e (xid)
         cross join lateral (
-          select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
+          select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes,
+            n.follow_up_after
           from kairan.notifications n
           -- As rows: for "n.xid = …" the planner may walk along all places, as those are the order that is wanted.
           where (n.xid, n.place) > (e.xid, coalesce(state.reached, -1)) and n.xid <= e.xid
@@ -148,7 +150,8 @@ begin
       )
       union all
       (
-        select r.place, r.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes
+        -- What is delivered again waits for its follow-up, or has had it.
+        select r.place, r.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes, null
         from (
           (
             select r.place, r.channels, r.notification_id from kairan.redeliveries r
@@ -196,6 +199,14 @@ begin
     select f.seq_before + generate_series(1, cardinality(f.names)), f.id, unnest(f.names), f.type, f.created_at,
       case when f.expires_at = '-infinity' then 'f' else 'p' end::"char", case when f.expires_at = '-infinity' then 'withdrawn' end
     from fresh f where f.up_to - cardinality(f.names) < most and exists (select from batch)
+  ),
+  waiting as (
+    insert into kairan.follow_up_due (notification_id, user_id, seq, due_at)
+    select f.id, substr(c.name, 6), f.seq_before + c.n, clock_timestamp() + f.follow_up_after
+    from fresh f cross join unnest(f.names) with ordinality c (name, n)
+    where f.follow_up_after is not null and f.expires_at is distinct from '-infinity' and c.name like 'user-%'
+      and f.up_to - cardinality(f.names) < most and exists (select from batch)
+    on conflict do nothing
   ),
   told as materialized (
     select pg_notify('kairan_log', b.head::text) from batch b where tell and b.head > state.head
@@ -400,14 +411,15 @@ begin
     where b.done is null
   ),
   looked as materialized (
-    select n.place, n.id, n.channels, n.type, n.created_at
+    select n.place, n.id, n.channels, n.type, n.created_at, n.expires_at, n.follow_up_after
     from state s
     cross join lateral (
       select * from kairan.notifications n where n.place > s.reached order by n.place limit most
     ) n
   ),
   placed as materialized (
-    select s.head + row_number() over (order by l.place, c.o) as seq, l.id, c.name as channel, l.type, l.created_at
+    select s.head + row_number() over (order by l.place, c.o) as seq, l.id, c.name as channel, l.type, l.created_at,
+      l.expires_at, l.follow_up_after
     from state s
     cross join looked l
     cross join lateral unnest(l.channels) with ordinality c (name, o)
@@ -424,6 +436,14 @@ begin
     cross join (select count(*) = most as more, max(place) as reached from looked) l
     on conflict do nothing
     returning 1
+  ),
+  waiting as (
+    insert into kairan.follow_up_due (notification_id, user_id, seq, due_at)
+    select p.id, substr(p.channel, 6), p.seq, clock_timestamp() + p.follow_up_after
+    from placed p
+    where p.follow_up_after is not null and p.expires_at is distinct from '-infinity' and p.channel like 'user-%'
+      and exists (select from batch)
+    on conflict do nothing
   ),
   until as (
     -- What it numbered is not to be numbered again by the id of its transaction.

@@ -59,6 +59,7 @@ begin
     and (new.dedupe_key is null
       or pg_catalog.char_length(new.dedupe_key) operator(pg_catalog.<=) 200 and new.dedupe_key operator(pg_catalog.<>) '')
     and (new.traceparent is null or pg_catalog.octet_length(new.traceparent) operator(pg_catalog.=) 55)
+    and new.follow_up_after is null
     and new.created_at operator(pg_catalog.>=) '1970-01-01Z'
     and new.created_at operator(pg_catalog.<=) (pg_catalog.now() operator(pg_catalog.+) interval '1 day')
   then
@@ -89,7 +90,7 @@ end $$;
 comment on function kairan.check_notification() is
   'Trigger: refuses a notification that no stream could carry, and says why; wakes an instance.';
 
-create trigger check_notification before insert or update of channels, payload, type, dedupe_key on kairan.notifications
+create trigger check_notification before insert or update of channels, payload, type, dedupe_key, follow_up_after on kairan.notifications
   for each row execute function kairan.check_notification();
 comment on trigger check_notification on kairan.notifications is 'Refuses a notification that no stream could carry.';
 
@@ -149,6 +150,19 @@ begin
       using errcode = 'invalid_parameter_value', hint = 'Leave it null, or hash a longer one.';
   end if;
 
+  if examined.follow_up_after is not null then
+    if not examined.follow_up_after between interval '1 second' and interval '30 days' then
+      raise exception 'kairan: follow_up_after is %, not 1 second to 30 days', examined.follow_up_after
+        using errcode = 'invalid_parameter_value', hint = 'Leave it null, or name a time like interval ''5 minutes''.';
+    end if;
+    select c into bad from unnest(examined.channels) c where c not like 'user-%' limit 1;
+    if found then
+      raise exception 'kairan: there are no follow-ups on the channel "%"', bad
+        using errcode = 'invalid_parameter_value',
+              hint = 'Only what is on channels of users can be followed up: publish it on user-{user id}, or leave follow_up_after out.';
+    end if;
+  end if;
+
   -- Retention goes by it, and streams say it: one from the far future would keep all that follows for ever.
   if examined.created_at not between '1970-01-01Z' and now() + interval '1 day' then
     raise exception 'kairan: created_at lies before 1970 or in the future: %', examined.created_at
@@ -183,7 +197,8 @@ create function kairan.publish(
   type text default null,
   dedupe_key text default null,
   expires_at timestamptz default null,
-  send_at timestamptz default null
+  send_at timestamptz default null,
+  follow_up_after interval default null
 ) returns uuid language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -198,8 +213,11 @@ begin
         return result;
       end if;
     end if;
-    insert into kairan.scheduled (channels, payload, type, dedupe_key, expires_at, send_at)
-    values (publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at, publish.send_at)
+    insert into kairan.scheduled (channels, payload, type, dedupe_key, expires_at, send_at, follow_up_after)
+    values (
+      publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at, publish.send_at,
+      publish.follow_up_after
+    )
     on conflict do nothing
     returning id into result;
     if not found then
@@ -210,8 +228,8 @@ begin
     return result;
   end if;
   if publish.dedupe_key is null then
-    insert into kairan.notifications (channels, payload, type, expires_at)
-    values (publish.channels, publish.payload, publish.type, publish.expires_at)
+    insert into kairan.notifications (channels, payload, type, expires_at, follow_up_after)
+    values (publish.channels, publish.payload, publish.type, publish.expires_at, publish.follow_up_after)
     returning id into result;
     return result;
   end if;
@@ -223,8 +241,10 @@ begin
       'role:' || current_user, publish.dedupe_key, publish.channels, publish.payload, publish.type
     );
     exit when result is not null;
-    insert into kairan.notifications (channels, payload, type, dedupe_key, expires_at)
-    values (publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at)
+    insert into kairan.notifications (channels, payload, type, dedupe_key, expires_at, follow_up_after)
+    values (
+      publish.channels, publish.payload, publish.type, publish.dedupe_key, publish.expires_at, publish.follow_up_after
+    )
     on conflict do nothing -- To name the key here would need the right to read everybody's.
     returning id into result;
     exit when found;
@@ -236,7 +256,7 @@ begin
   end loop;
   return result;
 end $$;
-comment on function kairan.publish(text[], jsonb, text, text, timestamptz, timestamptz) is
+comment on function kairan.publish(text[], jsonb, text, text, timestamptz, timestamptz, interval) is
   'Publishes one notification on several channels, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that you used before, the id of that time. Raises when it can''t be sent, and when the key was used for another notification.';
 
 create function kairan.published_as(publisher text, dedupe_key text, channels text[], payload jsonb, type text)
@@ -283,11 +303,12 @@ create function kairan.publish(
   type text default null,
   dedupe_key text default null,
   expires_at timestamptz default null,
-  send_at timestamptz default null
+  send_at timestamptz default null,
+  follow_up_after interval default null
 ) returns uuid language sql as $$
-  select kairan.publish(array[channel], payload, type, dedupe_key, expires_at, send_at)
+  select kairan.publish(array[channel], payload, type, dedupe_key, expires_at, send_at, follow_up_after)
 $$;
-comment on function kairan.publish(text, jsonb, text, text, timestamptz, timestamptz) is
+comment on function kairan.publish(text, jsonb, text, text, timestamptz, timestamptz, interval) is
   'Publishes a notification on a channel, in your transaction: it goes out at commit, and never if you roll back. Returns its id; with a dedupe_key that you used before, the id of that time. Raises when it can''t be sent, and when the key was used for another notification.';
 
 create function kairan.try_publish(
@@ -296,19 +317,20 @@ create function kairan.try_publish(
   type text default null,
   dedupe_key text default null,
   expires_at timestamptz default null,
-  send_at timestamptz default null
+  send_at timestamptz default null,
+  follow_up_after interval default null
 ) returns uuid language plpgsql as $$
 declare
   reason text;
   advice text;
 begin
-  return kairan.publish(channels, payload, type, dedupe_key, expires_at, send_at);
+  return kairan.publish(channels, payload, type, dedupe_key, expires_at, send_at, follow_up_after);
 exception when others then
   get stacked diagnostics reason = message_text, advice = pg_exception_hint;
   raise warning '%', reason using hint = advice, errcode = sqlstate;
   return null;
 end $$;
-comment on function kairan.try_publish(text[], jsonb, text, text, timestamptz, timestamptz) is
+comment on function kairan.try_publish(text[], jsonb, text, text, timestamptz, timestamptz, interval) is
   'Like kairan.publish, but never raises: a warning, and null. For triggers on tables whose writes must not fail.';
 
 create function kairan.try_publish(
@@ -317,11 +339,12 @@ create function kairan.try_publish(
   type text default null,
   dedupe_key text default null,
   expires_at timestamptz default null,
-  send_at timestamptz default null
+  send_at timestamptz default null,
+  follow_up_after interval default null
 ) returns uuid language sql as $$
-  select kairan.try_publish(array[channel], payload, type, dedupe_key, expires_at, send_at)
+  select kairan.try_publish(array[channel], payload, type, dedupe_key, expires_at, send_at, follow_up_after)
 $$;
-comment on function kairan.try_publish(text, jsonb, text, text, timestamptz, timestamptz) is
+comment on function kairan.try_publish(text, jsonb, text, text, timestamptz, timestamptz, interval) is
   'Like kairan.publish, but never raises: a warning, and null. For triggers on tables whose writes must not fail.';
 
 -- Publishing over HTTP: many notifications in one statement, each with its own result.
@@ -359,10 +382,12 @@ begin
           exit when repeated;
         end if;
         if (item ->> 'sendAt')::timestamptz > clock_timestamp() then
-          insert into kairan.scheduled as s (channels, payload, type, dedupe_key, expires_at, send_at, publisher)
+          insert into kairan.scheduled as s (
+            channels, payload, type, dedupe_key, expires_at, send_at, follow_up_after, publisher
+          )
           values (
             item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz,
-            (item ->> 'sendAt')::timestamptz, publish_items.publisher
+            (item ->> 'sendAt')::timestamptz, (item ->> 'followUpAfter')::interval, publish_items.publisher
           )
           on conflict do nothing
           returning s.id into id;
@@ -370,10 +395,12 @@ begin
           exit when found;
           continue;
         end if;
-        insert into kairan.notifications as n (channels, payload, type, dedupe_key, expires_at, publisher)
+        insert into kairan.notifications as n (
+          channels, payload, type, dedupe_key, expires_at, follow_up_after, publisher
+        )
         values (
           item_channels, item_payload, item ->> 'type', item ->> 'dedupeKey', (item ->> 'expiresAt')::timestamptz,
-          case when item ->> 'dedupeKey' is not null then publish_items.publisher end
+          (item ->> 'followUpAfter')::interval, case when item ->> 'dedupeKey' is not null then publish_items.publisher end
         )
         on conflict (publisher, dedupe_key) where dedupe_key is not null do nothing
         returning n.id into id;
@@ -394,4 +421,4 @@ begin
   end loop;
 end $$;
 comment on function kairan.publish_items(jsonb, jsonb, text) is
-  'Publishes each of items ({channels, type, dedupeKey, expiresAt, sendAt, path}), with the payload that lies at its path in body; so a payload goes from the request to the table as text, and its numbers keep all their digits. Returns for each its id and whether its dedupeKey was used before, or what is wrong with it.';
+  'Publishes each of items ({channels, type, dedupeKey, expiresAt, sendAt, followUpAfter, path}), with the payload that lies at its path in body; so a payload goes from the request to the table as text, and its numbers keep all their digits. Returns for each its id and whether its dedupeKey was used before, or what is wrong with it.';

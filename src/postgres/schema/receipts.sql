@@ -5,7 +5,7 @@ create table kairan.receipts (
   user_id text not null,
   since bigint not null,
   seq bigint not null,
-  confirmed_at timestamptz not null default now(),
+  confirmed_at timestamptz not null default clock_timestamp(),
   primary key (channel, user_id, seq, since)
 );
 comment on table kairan.receipts is
@@ -58,6 +58,8 @@ insert into kairan.locks (name, purpose) values ('unconfirmed', 'brings what str
 
 create function kairan.record_unconfirmed(items jsonb) returns void language plpgsql
   set lock_timeout = 2500 as $$
+declare
+  news kairan.receipts[];
 begin
   -- One at a time: of two that each bring a half of a pair, neither would see the other's.
   perform from kairan.locks where name = 'unconfirmed' for update;
@@ -118,18 +120,35 @@ begin
     )
     union all
     select 'user-' || p.user_id, p.user_id, s - 1, s from pairs p, unnest(p.pending) s where s <= p.cursor
-  ),
+  )
+  select array_agg((p.channel, p.user_id, p.since, p.seq, null)::kairan.receipts) into news from proven p;
+  if news is null then
+    return;
+  end if;
+
+  -- Before the time of the receipts is taken: a follow-up is only made of what has a later receipt, or none.
+  delete from kairan.follow_up_due f
+  using (
+    select o.notification_id, o.user_id
+    from unnest(news) p
+    join kairan.follow_up_due o on o.user_id = p.user_id and o.seq > p.since and o.seq <= p.seq
+    where p.channel = 'user-' || p.user_id
+    for update of o skip locked
+  ) received
+  where f.notification_id = received.notification_id and f.user_id = received.user_id;
+
+  with
   -- A client that reconnects goes on where it was: of one hour there is one row, not one for each reconnect.
   continued as (
     delete from kairan.receipts r
-    using (select distinct channel, user_id, since from proven) p
+    using (select distinct channel, user_id, since from unnest(news)) p
     where r.channel = p.channel and r.user_id = p.user_id and r.seq = p.since
       and r.confirmed_at >= date_trunc('hour', now())
     returning r.channel, r.user_id, r.since, r.seq
   )
   insert into kairan.receipts (channel, user_id, since, seq)
   select p.channel, p.user_id, least(p.since, min(c.since)), p.seq
-  from proven p
+  from unnest(news) p
   left join continued c on c.channel = p.channel and c.user_id = p.user_id and c.seq = p.since
   group by p.channel, p.user_id, p.since, p.seq
   on conflict do nothing;
@@ -137,13 +156,28 @@ end $$;
 comment on function kairan.record_unconfirmed(jsonb) is
   'Records what streams that ended had taken ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
 
-create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language sql as $$
+create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  own text := 'user-' || confirm.user_id;
+begin
+  -- Before the time of the receipts is taken: see kairan.record_unconfirmed.
+  if own = any(channels) then
+    delete from kairan.follow_up_due f
+    using (
+      select o.notification_id
+      from (select distinct i::uuid as id from jsonb_array_elements_text(ids) i) i
+      join kairan.follow_up_due o on o.notification_id = i.id and o.user_id = confirm.user_id
+      for update of o skip locked
+    ) received
+    where f.notification_id = received.notification_id and f.user_id = confirm.user_id;
+  end if;
   insert into kairan.receipts (channel, user_id, since, seq)
   select d.channel, confirm.user_id, d.seq - 1, d.seq
   from (select distinct i::uuid as id from jsonb_array_elements_text(ids) i) i
   join kairan.numbered d on d.notification_id = i.id
   where d.channel = any(channels)
-  on conflict do nothing
-$$;
+  on conflict do nothing;
+end $$;
 comment on function kairan.confirm(text, text[], jsonb) is
   'Confirms that a user has these notifications, as far as they are on these channels.';

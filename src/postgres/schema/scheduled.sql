@@ -15,6 +15,7 @@ create table kairan.scheduled (
   type text,
   dedupe_key text,
   expires_at timestamptz,
+  follow_up_after interval,
   send_at timestamptz not null,
   created_at timestamptz not null default clock_timestamp(),
   traceparent text default nullif(pg_catalog.current_setting('kairan.traceparent', true), ''),
@@ -29,6 +30,7 @@ comment on column kairan.scheduled.payload is 'As in kairan.notifications.';
 comment on column kairan.scheduled.type is 'As in kairan.notifications.';
 comment on column kairan.scheduled.dedupe_key is 'As in kairan.notifications. Of several with the same key, one is sent.';
 comment on column kairan.scheduled.expires_at is 'As in kairan.notifications.';
+comment on column kairan.scheduled.follow_up_after is 'As in kairan.notifications: counted from when it was sent.';
 comment on column kairan.scheduled.send_at is 'When it is sent: within a second from then on.';
 comment on column kairan.scheduled.created_at is 'When it was scheduled.';
 comment on column kairan.scheduled.traceparent is 'As in kairan.notifications.';
@@ -53,6 +55,7 @@ begin
   examined.payload := new.payload;
   examined.type := new.type;
   examined.dedupe_key := new.dedupe_key;
+  examined.follow_up_after := new.follow_up_after;
   examined.created_at := now();
   examined.bytes := octet_length(new.payload::text);
   new.channels := kairan.examine(examined);
@@ -62,7 +65,7 @@ begin
   return new;
 end $$;
 comment on function kairan.check_scheduled() is 'Trigger: refuses a notification that could not be published.';
-create trigger check_scheduled before insert or update of channels, payload, type, dedupe_key on kairan.scheduled
+create trigger check_scheduled before insert or update of channels, payload, type, dedupe_key, follow_up_after on kairan.scheduled
   for each row execute function kairan.check_scheduled();
 comment on trigger check_scheduled on kairan.scheduled is 'Refuses a notification that could not be published.';
 
@@ -86,8 +89,10 @@ begin
     delete from kairan.scheduled s using due d where s.id = d.id returning s.*
   ),
   made as (
-    insert into kairan.notifications (id, channels, payload, type, dedupe_key, expires_at, traceparent, publisher)
-    select t.id, t.channels, t.payload, t.type, t.dedupe_key, t.expires_at, t.traceparent,
+    insert into kairan.notifications (
+      id, channels, payload, type, dedupe_key, expires_at, follow_up_after, traceparent, publisher
+    )
+    select t.id, t.channels, t.payload, t.type, t.dedupe_key, t.expires_at, t.follow_up_after, t.traceparent,
       case when t.dedupe_key is not null then t.publisher end
     from taken t order by t.send_at, t.id
     on conflict do nothing
@@ -110,10 +115,12 @@ exception when others then
       continue;
     end if;
     begin
-      insert into kairan.notifications (id, channels, payload, type, dedupe_key, expires_at, traceparent, publisher)
+      insert into kairan.notifications (
+        id, channels, payload, type, dedupe_key, expires_at, follow_up_after, traceparent, publisher
+      )
       values (
-        item.id, item.channels, item.payload, item.type, item.dedupe_key, item.expires_at, item.traceparent,
-        case when item.dedupe_key is not null then item.publisher end
+        item.id, item.channels, item.payload, item.type, item.dedupe_key, item.expires_at, item.follow_up_after,
+        item.traceparent, case when item.dedupe_key is not null then item.publisher end
       )
       on conflict do nothing;
       delete from kairan.scheduled s where s.id = item.id;

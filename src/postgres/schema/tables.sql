@@ -16,6 +16,7 @@ create table kairan.notifications (
   type text,
   dedupe_key text,
   expires_at timestamptz,
+  follow_up_after interval,
   created_at timestamptz not null default clock_timestamp(),
   bytes int not null,
   -- Without the setting it is null, and null takes no room in a row.
@@ -37,6 +38,7 @@ comment on column kairan.notifications.payload is 'A JSON object of at most MAX_
 comment on column kairan.notifications.type is 'What happened, for example order.shipped. At most 200 characters.';
 comment on column kairan.notifications.dedupe_key is 'At most one notification of the same publisher is kept with this key: a repeated publish returns the first one''s id. At most 200 characters.';
 comment on column kairan.notifications.expires_at is 'From then on it is not sent any more: its pending deliveries become failed, with the error "expired". -infinity: it was withdrawn, see kairan.withdraw.';
+comment on column kairan.notifications.follow_up_after is 'If a user whose channel it is on has not received it by then, counted from when it is numbered, it becomes a row of kairan.follow_ups. 1 second to 30 days; for user- channels only.';
 comment on column kairan.notifications.created_at is 'When it was published; its place in the order is the seq of its deliveries.';
 comment on column kairan.notifications.bytes is 'The size of the payload''s text, filled in by a trigger. Whoever reads the log takes as many at once as fit into its memory.';
 comment on column kairan.notifications.traceparent is

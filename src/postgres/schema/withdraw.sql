@@ -12,6 +12,8 @@ begin
   end if;
   -- The deliveries first, as kairan.prune does. While they are locked, it leaves the notification, too.
   perform from kairan.numbered d where d.notification_id = withdraw.notification_id order by d.seq for update;
+  -- Before what it depends on: kairan.decide_follow_ups has this row locked, or finds it gone.
+  delete from kairan.follow_up_due f where f.notification_id = withdraw.notification_id;
   update kairan.notifications n set expires_at = '-infinity'
   where n.id = withdraw.notification_id and n.expires_at is distinct from '-infinity'
   returning n.channels into named;
@@ -20,6 +22,14 @@ begin
   end if;
   update kairan.numbered d set status = 'f', error = 'withdrawn'
   where d.notification_id = withdraw.notification_id and d.status = 'p';
+  -- What somebody is just taking is looked at again when it is given back: see kairan.take_follow_ups.
+  update kairan.follow_ups f set finished_at = clock_timestamp(), error = 'withdrawn'
+  from (
+    select o.id from kairan.follow_ups o
+    where o.notification_id = withdraw.notification_id and o.finished_at is null
+    for update skip locked
+  ) late
+  where f.id = late.id;
   -- Read by every instance before the events that are committed later.
   perform kairan.tell(jsonb_build_object('action', 'withdrawn', 'id', withdraw.notification_id, 'channels', named));
   return true;
