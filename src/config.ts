@@ -127,6 +127,8 @@ const readAll = (read: SettingReader, signsIn: boolean) => ({
   maxEventBytes: read.integer('MAX_EVENT_BYTES', 65_536, 100, 16 * 1024 * 1024),
   livePath: read.onOff('LIVE_PATH', 'on'),
   retentionMs: read.duration('RETENTION', '7d'),
+  webhookUrl: read.webhookUrl('WEBHOOK_URL'),
+  webhookSecrets: read.webhookSecrets('WEBHOOK_SECRET', 'WEBHOOK_URL'),
   drainMs: read.integer('DRAIN_MS', 10_000, 0, 3_600_000),
   otelExporterOtlpEndpoint: read.httpUrl('OTEL_EXPORTER_OTLP_ENDPOINT'),
   otelServiceName: read.text('OTEL_SERVICE_NAME', 'kairan'),

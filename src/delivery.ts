@@ -2,8 +2,11 @@ import type { Standings } from './auth/standing.ts'
 import type { Tickets } from './auth/tickets.ts'
 import type { Config } from './config.ts'
 import { createDecisions } from './follow-up/decisions-store.ts'
+import { createPost } from './follow-up/webhook.ts'
+import { createWebhooks } from './follow-up/webhooks-store.ts'
 import { createReceipts } from './inbox/receipts-store.ts'
 import type { Report } from './lib/report.ts'
+import { version } from './lib/version.ts'
 import { createDispatcher } from './log/dispatcher.ts'
 import type { Event } from './log/event.ts'
 import { createListener } from './log/listener.ts'
@@ -186,10 +189,29 @@ export const createDelivery = (
     listener.renew()
   })
   const scheduler = createScheduler({ database, everyMs: 500, report })
+  const webhooks =
+    config.webhookUrl === null
+      ? null
+      : createWebhooks({
+          database,
+          post: createPost({
+            url: config.webhookUrl,
+            secrets: config.webhookSecrets,
+            timeoutMs: 10_000,
+            version,
+          }),
+          atOnce: 20,
+          everyMs: 1000,
+          onOutcome: metrics.webhook,
+          report,
+        })
   const decisions = createDecisions({
     database,
     everyMs: 500,
-    onDecided: metrics.followUpsDecided,
+    onDecided(made, needless) {
+      metrics.followUpsDecided(made, needless)
+      if (made > 0) webhooks?.wake()
+    },
     report,
   })
   const retention = createRetention({
@@ -229,6 +251,7 @@ export const createDelivery = (
       scout.start()
       scheduler.start()
       decisions.start()
+      webhooks?.start()
       retention.start()
       await begun.promise
     },
@@ -238,6 +261,7 @@ export const createDelivery = (
       await retention.stop()
       await scheduler.stop()
       await decisions.stop()
+      await webhooks?.stop()
       await scout.stop()
       await listener.stop()
       await dispatcher.stop()

@@ -11,6 +11,7 @@ import { createTickets } from './auth/tickets.ts'
 import { createTicketStore } from './auth/tickets-store.ts'
 import type { Config } from './config.ts'
 import { createDelivery } from './delivery.ts'
+import { countFollowUps } from './follow-up/counts-store.ts'
 import { createApp, type Routes } from './http/server.ts'
 import { KairanError } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
@@ -55,6 +56,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     version,
     worker: options.worker?.number,
     queueUsage: () => queueUsage(databases.shared),
+    followUps: () => countFollowUps(databases.shared),
     databaseAheadMs: () => clock.aheadMs,
   })
   const traces = createTraces({

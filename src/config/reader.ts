@@ -5,7 +5,14 @@ import { parseDuration } from '../lib/duration.ts'
 import { messageOf } from '../lib/errors.ts'
 import { parseNatsUrl } from '../lib/nats-url.ts'
 import { parsePostgresUrl } from '../lib/postgres-url.ts'
-import { dots, hideNatsSecrets, hidePostgresSecrets, hideUrlSecrets } from './redact.ts'
+import { parseWebhookSecret } from '../lib/webhook-secret.ts'
+import {
+  dots,
+  hideNatsSecrets,
+  hidePostgresSecrets,
+  hideUrlPath,
+  hideUrlSecrets,
+} from './redact.ts'
 
 export type Environment = Record<string, string | undefined>
 
@@ -109,6 +116,33 @@ export const createReader = (env: Environment, problems: string[], shown: ShownS
       if (value === undefined) return show(name, null)
       if (!isHttpUrl(value)) problems.push(`${name} is not a URL like http://otel-collector:4318.`)
       return show(name, value, hideUrlSecrets(value))
+    },
+    /** A URL to which something is posted. Its path may be secret. */
+    webhookUrl(name: string) {
+      const value = get(name)
+      if (value === undefined) return show(name, null)
+      const url = isHttpUrl(value) ? URL.parse(value) : null
+      if (!url || url.hash) problems.push(`${name} is not a URL like https://example.com/kairan.`)
+      else if (url.username || url.password)
+        problems.push(`${name} has a password in it, which is not sent: verify the signature.`)
+      return show(name, value, hideUrlPath(value))
+    },
+    /** The secrets of Standard Webhooks, with commas between them during a rotation. Needed with `url`. */
+    webhookSecrets(name: string, url: string) {
+      const secrets = split(name)
+      if (secrets.length === 0 && get(url) !== undefined) {
+        problems.push(
+          `${name} is missing: set it to whsec_ and the base64 of 24 to 64 random bytes, for example from ` +
+            '`echo whsec_$(openssl rand -base64 32)`.',
+        )
+      }
+      for (const [index, secret] of secrets.entries()) {
+        if (parseWebhookSecret(secret) !== null) continue
+        problems.push(
+          `${name} (number ${index + 1}) is not whsec_ and the base64 of 24 to 64 bytes (Standard Webhooks).`,
+        )
+      }
+      return show(name, secrets, secrets.map(() => dots).join(', '), secrets.length > 0)
     },
     /** Whoever can change its answer can sign in as any user, so plain http is for this machine only. */
     secureUrl(name: string) {

@@ -20,6 +20,10 @@ export const hideNatsSecrets = (url: string) =>
 
 const harmlessToNats = new Set(['credentials', 'sslrootcert', 'sslcert', 'sslkey'])
 
+/** The origin of a URL of http or https: all else may be a key. */
+export const hideUrlPath = (url: string) =>
+  hideUrlSecrets(url).replace(/^([a-z]+:\/\/[^/?#]*)\/.+$/is, `$1/${shortDots}`)
+
 /**
  * A URL of Postgres without its password, and without the values of the parameters that are not known to be
  * harmless. Not by URL: it may have several hosts, and a # in its password.

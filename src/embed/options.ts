@@ -32,6 +32,8 @@ export const settingOf: { [Name in keyof Required<Settings>]: string } = {
   maxEventBytes: 'MAX_EVENT_BYTES',
   livePath: 'LIVE_PATH',
   retention: 'RETENTION',
+  webhookUrl: 'WEBHOOK_URL',
+  webhookSecret: 'WEBHOOK_SECRET',
   drainMs: 'DRAIN_MS',
   otelExporterOtlpEndpoint: 'OTEL_EXPORTER_OTLP_ENDPOINT',
   otelServiceName: 'OTEL_SERVICE_NAME',

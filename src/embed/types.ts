@@ -40,6 +40,10 @@ export type Settings = {
   livePath?: boolean | undefined
   /** A time like `12h` or `7d`. */
   retention?: string | undefined
+  /** Where follow-ups are posted. */
+  webhookUrl?: string | undefined
+  /** `whsec_…`; several during a rotation. Needed with `webhookUrl`. */
+  webhookSecret?: string | readonly string[] | undefined
   drainMs?: number | undefined
   otelExporterOtlpEndpoint?: string | undefined
   otelServiceName?: string | undefined

@@ -27,6 +27,8 @@ export type Metrics = {
   expired(deliveries: number): void
   /** It was decided what has to be followed up: so many follow-ups were made, so many were not needed. */
   followUpsDecided(made: number, needless: number): void
+  /** A follow-up was posted to WEBHOOK_URL. */
+  webhook(outcome: 'sent' | 'failed' | 'given_up'): void
   /** Spans could not be sent. */
   tracesLost(spans: number): void
   /** Connections took events. An event counts once for each connection. */
@@ -106,6 +108,8 @@ export const createMetrics = (options: {
   worker?: number | undefined
   /** How full the NOTIFY queue of Postgres is, from 0 to 1. At 1, Postgres refuses commits. */
   queueUsage(): Promise<number>
+  /** How many follow-ups there are in each state. */
+  followUps(): Promise<Record<string, number>>
   /** By how much the clock of Postgres is ahead of this process's; null while that is unknown. */
   databaseAheadMs(): number | null
 }): Metrics => {
@@ -166,6 +170,18 @@ export const createMetrics = (options: {
     'How full the NOTIFY queue of Postgres is. At 1, Postgres refuses commits.',
     options.queueUsage,
   )
+  new Gauge({
+    name: 'kairan_follow_ups',
+    help: 'Follow-ups in the database by state, up to 10000 each. Finished ones are removed after RETENTION.',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      this.reset()
+      // Left out while they are unknown.
+      const counts = await options.followUps().catch(() => ({}))
+      for (const [state, count] of Object.entries(counts)) this.set({ state }, count)
+    },
+  })
   gauge('database_clock_ahead_seconds', 'By how much the clock of Postgres is ahead.', () => {
     const aheadMs = options.databaseAheadMs()
     if (aheadMs === null) throw new Error('Postgres was not asked yet')
@@ -236,6 +252,12 @@ export const createMetrics = (options: {
     'outcome',
     ['made', 'needless'],
   )
+  const webhooks = counter(
+    'webhooks_total',
+    'Follow-ups that were posted to WEBHOOK_URL, by outcome. One that failed is posted again.',
+    'outcome',
+    ['sent', 'failed', 'given_up'],
+  )
   const delivered = counter(
     'events_delivered_total',
     'Events that streams took, once for each stream.',
@@ -279,6 +301,7 @@ export const createMetrics = (options: {
       followUps.inc({ outcome: 'made' }, made)
       followUps.inc({ outcome: 'needless' }, needless)
     },
+    webhook: outcome => webhooks.inc({ outcome }),
     tracesLost: spans => tracesLost.inc(spans),
     delivered: recipients => delivered.inc(recipients),
     taken({ seq, createdAt }) {

@@ -10,6 +10,7 @@ import { description } from '../support/description.ts'
 const metrics = createMetrics({
   version: '0',
   queueUsage: async () => 0,
+  followUps: async () => ({}),
   databaseAheadMs: () => 0,
 })
 metrics.watch(() => ({
