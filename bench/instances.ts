@@ -65,9 +65,13 @@ for (const relay of relays) {
   const rows: string[][] = []
   for (const instances of numbers(values.idle)) {
     const idle = await idleInstances(instances, relay, Number(values.streams))
-    rows.push([`${instances}`, ms(idle.postgresMs), ms(idle.instancesMs), ms(idle.natsMs)])
+    rows.push([
+      ...[`${instances}`, ms(idle.postgresMs), ms(idle.instancesMs), ms(idle.natsMs)],
+      ...[`${ms(idle.openPostgresMs)}`, `${ms(idle.openInstanceMs)}`],
+    ])
   }
   if (rows.length === 0) continue
   console.log(`\nIdle, ${values.streams} streams each, relay: ${relay}. CPU, milliseconds a second`)
-  printTable(['instances', 'Postgres', 'each instance', 'NATS'], rows)
+  const opening = ['to open one: Postgres', 'instance']
+  printTable(['instances', 'Postgres', 'each instance', 'NATS', ...opening], rows)
 }

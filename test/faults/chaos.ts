@@ -1,9 +1,11 @@
 import postgres from 'postgres'
 import { cluster as startCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { nats } from '../support/nats.ts'
 import { isReady } from '../support/process.ts'
-import { faults, type World } from './faults.ts'
+import { faults, natsFaults, type World } from './faults.ts'
 import { startInstance } from './instance.ts'
+import { type Liar, startLiar } from './liar.ts'
 import { createPublisher } from './publisher.ts'
 import { createRandom } from './random.ts'
 import { createReader, type Reader } from './reader.ts'
@@ -21,6 +23,8 @@ export type Outcome = {
   gaps: number
   connects: number
   faults: Record<string, number>
+  /** How often somebody with the credentials of NATS told each lie. */
+  lies: Record<string, number>
 }
 
 const users = 12
@@ -38,6 +42,8 @@ export const chaos = async (options: {
   report(line: string): void
   /** How long a reader may need to get the rest, once everything is mended. */
   settleMs?: number
+  /** What carries batches; `nats` is restarted, frozen and lied on. Postgres by default. */
+  relay?: 'postgres' | 'nats'
 }): Promise<Outcome> => {
   const random = createRandom(options.seed)
   await using cluster = await startCluster()
@@ -46,10 +52,15 @@ export const chaos = async (options: {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   if ((await migrating.exited) !== 0) throw new Error('The schema could not be made')
-  await using one = await startInstance(options.source, cluster.url, {})
-  await using two = await startInstance(options.source, cluster.url, {})
-  await using three = await startInstance(options.source, cluster.url, { QUEUE_BYTES: '100000' })
-  const instances = [one, two, three]
+  await using stack = new AsyncDisposableStack()
+  const server = options.relay === 'nats' ? stack.use(await nats()) : null
+  const env: Record<string, string> = server ? { RELAY_URL: server.url } : {}
+  const instances = [
+    stack.use(await startInstance(options.source, cluster.url, env)),
+    stack.use(await startInstance(options.source, cluster.url, env)),
+    stack.use(await startInstance(options.source, cluster.url, { ...env, QUEUE_BYTES: '100000' })),
+    stack.use(await startInstance(options.source, cluster.url, env)),
+  ]
   await eventually(() => Promise.all(instances.map(({ url }) => isReady(url))).then(all))
 
   const urls = instances.map(({ url }) => url)
@@ -69,7 +80,8 @@ export const chaos = async (options: {
   const reading = readers.map(reader => reader.run())
   const publishing = publishers.map(publisher => publisher.run())
 
-  const done = await breakThings({ cluster, instances, random }, options)
+  const liar: Liar | null = server ? stack.use(startLiar(server.url, seeded())) : null
+  const done = await breakThings({ cluster, instances, random, nats: server }, options)
   for (const publisher of publishers) publisher.stop()
   await Promise.all(publishing)
   for (const reader of readers) reader.rest()
@@ -83,6 +95,7 @@ export const chaos = async (options: {
     delivered: readers.reduce((sum, { seen }) => sum + seen.length, 0),
     connects: readers.reduce((sum, { connects }) => sum + connects, 0),
     faults: done,
+    lies: liar?.told ?? {},
     ...compare(rows, readers),
   }
 }
@@ -93,13 +106,14 @@ const breakThings = async (
   { seconds, report }: { seconds: number; report(line: string): void },
 ) => {
   const done: Record<string, number> = {}
+  const known = world.nats ? { ...faults, ...natsFaults } : faults
   const start = Date.now()
   while (Date.now() < start + seconds * 1000) {
     await Bun.sleep(world.random.between(200, 1500))
-    const name = world.random.pick(Object.keys(faults))
+    const name = world.random.pick(Object.keys(known))
     report(`${((Date.now() - start) / 1000).toFixed(1)} s: ${name}`)
     try {
-      await faults[name]?.(world)
+      await known[name]?.(world)
       done[name] = (done[name] ?? 0) + 1
     } catch (error) {
       report(`  not possible now: ${error instanceof Error ? error.message : error}`)

@@ -1,9 +1,16 @@
 import postgres from 'postgres'
 import type { Cluster } from '../support/cluster.ts'
+import type { TestNats } from '../support/nats.ts'
 import type { Instance } from './instance.ts'
 import type { Random } from './random.ts'
 
-export type World = { cluster: Cluster; instances: Instance[]; random: Random }
+export type World = {
+  cluster: Cluster
+  instances: Instance[]
+  random: Random
+  /** The relay, unless Postgres is. */
+  nats: TestNats | null
+}
 
 /** Each does its harm and mends it before it resolves. */
 export const faults: Record<string, (world: World) => Promise<void>> = {
@@ -51,6 +58,21 @@ export const faults: Record<string, (world: World) => Promise<void>> = {
     proxy.cut()
     await Bun.sleep(random.between(500, 8000))
     proxy.heal()
+  },
+}
+
+/** What can happen to NATS, besides. */
+export const natsFaults: typeof faults = {
+  async 'NATS restarted'({ nats, random }) {
+    await nats?.kill()
+    await Bun.sleep(random.between(0, 3000))
+    await nats?.start()
+  },
+
+  async 'NATS frozen'({ nats, random }) {
+    nats?.signal('SIGSTOP')
+    await Bun.sleep(random.between(500, 6000))
+    nats?.signal('SIGCONT')
   },
 }
 

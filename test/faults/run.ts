@@ -1,6 +1,7 @@
 /**
  * Breaks things for as long as one likes: `bun run test:faults --seconds 600 --seed 7`. The choices of a
- * seed are repeatable; what the machine makes of them is not. `--mistake NAME` plants one.
+ * seed are repeatable; what the machine makes of them is not. `--mistake NAME` plants one. `--relay nats` breaks NATS,
+ * too, and lies.
  */
 import { parseArgs } from 'node:util'
 import { chaos } from './chaos.ts'
@@ -11,6 +12,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     mistake: { type: 'string' },
+    relay: { type: 'string', default: 'postgres' },
   },
 })
 
@@ -20,10 +22,12 @@ const outcome = await chaos({
   seconds: Number(values.seconds),
   seed: Number(values.seed),
   source: source.path,
+  relay: values.relay === 'nats' ? 'nats' : 'postgres',
   report: console.log,
 })
-const { faults, ...counts } = outcome
+const { faults, lies, ...counts } = outcome
 console.table(faults)
+if (Object.keys(lies).length > 0) console.table(lies)
 console.table(counts)
 const { missed, duplicated, outOfOrder, ghosts, gaps } = outcome
 const wrong = missed + duplicated + outOfOrder + ghosts + gaps

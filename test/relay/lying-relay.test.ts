@@ -46,7 +46,7 @@ for (const lie of lies) {
     const receiving = relay.receive(message => heard.push(Buffer.from(message).toString('latin1')))
     await relay.send(Buffer.from('a message'))
     await eventually(() => arrives[lie](heard, 'a message'))
-    expect(relay.told[lie]).toBe(1)
+    expect(relay.lies.told[lie]).toBe(1)
     await receiving.stop()
   })
 }

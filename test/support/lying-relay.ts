@@ -13,86 +13,95 @@ export const lies: readonly Lie[] = [
   'forge',
 ]
 
-export type LyingRelay = Relay & {
-  /** How often it told each lie. */
-  readonly told: Record<Lie, number>
-  /** From 0, the truth, to 1, nothing but lies. */
-  share: number
+export type LieOptions = {
+  /** From 0, the truth, to 1, nothing but lies; 0.5 by default. */
+  share?: number
+  /** Which lies are told; all by default, but for `forge` where there is none. */
+  only?: readonly Lie[]
+  random?: () => number
+  /** What arrives in the place of a message: where the test knows what is in it, for example another epoch. */
+  forge?: (message: Uint8Array) => Uint8Array
 }
 
-/**
- * A relay that does all that one may do: it loses, repeats, delays (and so reorders), changes and cuts messages, and
- * sends old ones again. Each receiver is lied to in its own way. What `forge` makes of a message arrives in its place:
- * pass it where the test knows what is in a message, for example to send another epoch.
- */
-export const lyingRelay = (
-  relay: Relay,
-  options: {
-    share?: number
-    /** Which lies it tells; all by default, but for `forge` where there is none. */
-    only?: readonly Lie[]
-    random?: () => number
-    forge?: (message: Uint8Array) => Uint8Array
-  } = {},
-): LyingRelay => {
+/** Tells lies, and counts them. Each mouth tells its own, with its own memory of old messages. */
+export const createLies = (options: LieOptions = {}) => {
   const random = options.random ?? Math.random
   const known = options.only ?? lies.filter(lie => lie !== 'forge' || options.forge)
   const told = { drop: 0, repeat: 0, delay: 0, corrupt: 0, truncate: 0, old: 0, forge: 0 }
   const below = (most: number) => Math.floor(random() * most)
 
-  const lying: LyingRelay = {
-    told,
-    share: options.share ?? 0.5,
+  const mouth = (say: (message: Uint8Array) => void) => {
+    const kept: Uint8Array[] = []
+    const timers = new Set<ReturnType<typeof setTimeout>>()
+    const later = (message: Uint8Array) => {
+      const timer = setTimeout(() => {
+        timers.delete(timer)
+        say(message)
+      }, below(500))
+      timers.add(timer)
+    }
+    /** What is said at once instead of the message. */
+    const lie: Record<Lie, (message: Uint8Array) => Uint8Array[]> = {
+      drop: () => [],
+      repeat(message) {
+        later(message)
+        return [message, message]
+      },
+      delay(message) {
+        later(message)
+        return []
+      },
+      corrupt(message) {
+        const changed = message.slice()
+        const at = below(changed.length)
+        changed[at] = (changed[at] ?? 0) ^ (1 << below(8))
+        return [changed]
+      },
+      truncate: message => [message.slice(0, below(message.length))],
+      old: message => [kept[below(kept.length)] ?? message, message],
+      forge: message => [options.forge?.(message) ?? message],
+    }
+    return {
+      hear(message: Uint8Array) {
+        kept.push(message.slice())
+        if (kept.length > 100) kept.shift()
+        const chosen = random() < self.share ? known[below(known.length)] : undefined
+        if (chosen) told[chosen]++
+        for (const saying of chosen ? lie[chosen](message) : [message]) say(saying)
+      },
+      /** Says nothing any more of what was delayed. */
+      stop() {
+        for (const timer of timers) clearTimeout(timer)
+      },
+    }
+  }
+  const self = { told, share: options.share ?? 0.5, mouth }
+  return self
+}
+
+/**
+ * A relay that does all that one may do: it loses, repeats, delays (and so reorders), changes and cuts messages, and
+ * sends old ones again. Each receiver is lied to in its own way.
+ */
+export const lyingRelay = (relay: Relay, options: LieOptions = {}) => {
+  const told = createLies(options)
+  const lying: Relay = {
     get maxBytes() {
       return relay.maxBytes
     },
     send: message => relay.send(message),
     receive(onMessage) {
-      const kept: Uint8Array[] = []
-      const timers = new Set<ReturnType<typeof setTimeout>>()
-      const later = (message: Uint8Array) => {
-        const timer = setTimeout(() => {
-          timers.delete(timer)
-          onMessage(message)
-        }, below(500))
-        timers.add(timer)
-      }
-      /** What arrives now instead of the message. */
-      const lie: Record<Lie, (message: Uint8Array) => Uint8Array[]> = {
-        drop: () => [],
-        repeat(message) {
-          later(message)
-          return [message, message]
-        },
-        delay(message) {
-          later(message)
-          return []
-        },
-        corrupt(message) {
-          const changed = message.slice()
-          const at = below(changed.length)
-          changed[at] = (changed[at] ?? 0) ^ (1 << below(8))
-          return [changed]
-        },
-        truncate: message => [message.slice(0, below(message.length))],
-        old: message => [kept[below(kept.length)] ?? message, message],
-        forge: message => [options.forge?.(message) ?? message],
-      }
-      const receiving = relay.receive(message => {
-        kept.push(message.slice())
-        if (kept.length > 100) kept.shift()
-        const chosen = random() < lying.share ? known[below(known.length)] : undefined
-        if (chosen) told[chosen]++
-        for (const arriving of chosen ? lie[chosen](message) : [message]) onMessage(arriving)
-      })
+      const mouth = told.mouth(onMessage)
+      const receiving = relay.receive(mouth.hear)
       return {
         isUp: receiving.isUp,
         async stop() {
-          for (const timer of timers) clearTimeout(timer)
+          mouth.stop()
           await receiving.stop()
         },
       }
     },
   }
-  return lying
+  /** `lies` counts them, and its `share` can be changed. */
+  return Object.assign(lying, { lies: told })
 }
