@@ -7,12 +7,7 @@ import { isUuid } from '../lib/uuid.ts'
 import type { AuditPage, DeliveryFilter, Status, StreamFilter } from './admin.ts'
 
 /** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
-export const readStreamFilter = (request: Request): StreamFilter =>
-  readQuery(request, {
-    user: optional(isUserId, userId),
-    before: position(optional(isStreamPosition, next)),
-    limit,
-  })
+export const readStreamFilter = (request: Request): StreamFilter => readQuery(request, streamFilter)
 
 /** Reads the query of `GET /admin/deliveries`. Throws `bad_request`. */
 export const readDeliveryFilter = (request: Request): DeliveryFilter =>
@@ -33,23 +28,13 @@ export const readRedelivery = (body: Record<string, unknown>): Redelivery =>
       })
 
 /** Reads the query of `GET /admin/explain`. Throws `bad_request`. */
-export const readQuestion = (request: Request) =>
-  readQuery(request, {
-    notification: required(isUuid, notificationId),
-    user: required(isUserId, userId),
-  })
+export const readQuestion = (request: Request) => readQuery(request, question)
 
 /** Reads the query of `GET /admin/presence`. Throws `bad_request`. */
-export const readOnlinePage = (request: Request) =>
-  readQuery(request, {
-    channel: optional(isChannel, channelName),
-    after: position(optional(isUserId, next)),
-    limit,
-  })
+export const readOnlinePage = (request: Request) => readQuery(request, onlinePage)
 
 /** Reads the query of `GET /admin/audit`. Throws `bad_request`. */
-export const readAuditPage = (request: Request): AuditPage =>
-  readQuery(request, { before: position(optional(isSeq, next)), limit })
+export const readAuditPage = (request: Request): AuditPage => readQuery(request, auditPage)
 
 /** Reads the body of `POST /admin/disconnect`. Throws `bad_request`. */
 export const readDisconnect = (body: Record<string, unknown>) =>
@@ -72,7 +57,31 @@ const next = 'the `next` of an earlier answer'
 
 const limit = wholeNumber(1, limits.rows, 50)
 
-const deliveryFilter = {
+/** What `GET /admin/streams` is asked for. */
+export const streamFilter = {
+  user: optional(isUserId, userId),
+  before: position(optional(isStreamPosition, next)),
+  limit,
+}
+
+/** What `GET /admin/explain` is asked for. */
+export const question = {
+  notification: required(isUuid, notificationId),
+  user: required(isUserId, userId),
+}
+
+/** What `GET /admin/presence` is asked for. */
+export const onlinePage = {
+  channel: optional(isChannel, channelName),
+  after: position(optional(isUserId, next)),
+  limit,
+}
+
+/** What `GET /admin/audit` is asked for. */
+export const auditPage = { before: position(optional(isSeq, next)), limit }
+
+/** Which deliveries are asked for or redelivered. */
+export const deliveryFilter = {
   channel: optional(isChannel, channelName),
   type: optional(isType, `a type of 1 to ${limits.type} characters`),
   status: optional(isStatus, 'pending, delivered or failed'),

@@ -19,6 +19,7 @@ import {
   readRedelivery,
   readStreamFilter,
 } from './request.ts'
+import { adminOperations } from './schema.ts'
 
 /**
  * The API of the dashboard, for users of the admin role level. `GET /admin/…` reads; `POST /admin/…` changes
@@ -58,43 +59,75 @@ export const adminRoutes = (options: {
       if ((await rightsOrUnavailable(options.readableOf(byName(userId)))).includes(admins)) return
       throw new KairanError('admin_only', 'Only users of the admin role level may do this.')
     })
-    .get('/me', ({ caller: { userId } }) => answer({ userId, isReadOnly: options.isReadOnly }))
-    .get('/overview', async () => answer(await store.overview()))
-    .get('/streams', async ({ request }) => answer(await store.streams(readStreamFilter(request))))
-    .get('/presence', async ({ request }) => {
-      const { after, channel, limit } = readOnlinePage(request)
-      return answer(await store.online(channel, after ?? '', limit))
-    })
-    .get('/deliveries', async ({ request }) =>
-      answer(await store.deliveries(readDeliveryFilter(request))),
+    .get(
+      '/me',
+      ({ caller: { userId } }) => answer({ userId, isReadOnly: options.isReadOnly }),
+      describe('/admin/me'),
     )
-    .get('/deliveries/count', async ({ request }) =>
-      answer(await store.count(readDeliveryFilter(request))),
+    .get('/overview', async () => answer(await store.overview()), describe('/admin/overview'))
+    .get(
+      '/streams',
+      async ({ request }) => answer(await store.streams(readStreamFilter(request))),
+      describe('/admin/streams'),
     )
-    .get('/notifications/:id', async ({ params: { id } }) => {
-      const found = isUuid(id) ? await store.notification(id) : null
-      if (found) return answer(found)
-      throw new KairanError('not_found', 'This notification does not exist, or was removed.')
-    })
-    .get('/explain', async ({ request }) => {
-      const { notification, user } = readQuestion(request)
-      const facts = await store.explain(notification, user)
-      const addressed = facts.deliveries.map(({ channel }) => channel)
-      const readable = await rightsOrUnavailable(options.readableOf(byName(user), addressed))
-      return answer(explain(facts, user, readable))
-    })
-    .get('/audit', async ({ request }) => answer(await store.audit(readAuditPage(request))))
-    .get('/system', async () => {
-      const { version, settings } = options
-      const [system, { instances }] = await Promise.all([store.system(), store.overview()])
-      return answer({
-        version,
-        bun: Bun.version,
-        settings,
-        ...system,
-        problems: problemsOf(instances),
-      })
-    })
+    .get(
+      '/presence',
+      async ({ request }) => {
+        const { after, channel, limit } = readOnlinePage(request)
+        return answer(await store.online(channel, after ?? '', limit))
+      },
+      describe('/admin/presence'),
+    )
+    .get(
+      '/deliveries',
+      async ({ request }) => answer(await store.deliveries(readDeliveryFilter(request))),
+      describe('/admin/deliveries'),
+    )
+    .get(
+      '/deliveries/count',
+      async ({ request }) => answer(await store.count(readDeliveryFilter(request))),
+      describe('/admin/deliveries/count'),
+    )
+    .get(
+      '/notifications/:id',
+      async ({ params: { id } }) => {
+        const found = isUuid(id) ? await store.notification(id) : null
+        if (found) return answer(found)
+        throw new KairanError('not_found', 'This notification does not exist, or was removed.')
+      },
+      describe('/admin/notifications/:id'),
+    )
+    .get(
+      '/explain',
+      async ({ request }) => {
+        const { notification, user } = readQuestion(request)
+        const facts = await store.explain(notification, user)
+        const addressed = facts.deliveries.map(({ channel }) => channel)
+        const readable = await rightsOrUnavailable(options.readableOf(byName(user), addressed))
+        return answer(explain(facts, user, readable))
+      },
+      describe('/admin/explain'),
+    )
+    .get(
+      '/audit',
+      async ({ request }) => answer(await store.audit(readAuditPage(request))),
+      describe('/admin/audit'),
+    )
+    .get(
+      '/system',
+      async () => {
+        const { version, settings } = options
+        const [system, { instances }] = await Promise.all([store.system(), store.overview()])
+        return answer({
+          version,
+          bun: Bun.version,
+          settings,
+          ...system,
+          problems: problemsOf(instances),
+        })
+      },
+      describe('/admin/system'),
+    )
     .post(
       '/disconnect',
       async ({ request, caller }) => {
@@ -156,6 +189,10 @@ const problemsOf = (instances: Instance[]): InstanceProblem[] =>
 
 /** A user without what a token adds. */
 const byName = (userId: string): Reading => ({ userId, subscribes: [] })
+
+type Described = keyof typeof adminOperations extends `GET ${infer Path}` ? Path : never
+
+const describe = (path: Described) => ({ detail: adminOperations[`GET ${path}`].detail })
 
 const raw = { parse: 'none' } as const
 

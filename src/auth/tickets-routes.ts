@@ -6,6 +6,7 @@ import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { CallerPlugin } from './caller-routes.ts'
 import { isChannel } from './channels.ts'
+import { ticketOperations } from './schema.ts'
 import type { Tickets } from './tickets.ts'
 
 /** `POST /notifications/tickets`: issues a one-time ticket for a stream of the caller, which is sent as `?ticket=`. */
@@ -15,16 +16,23 @@ export const ticketRoute = (options: { caller: CallerPlugin; tickets: Tickets })
     '/notifications/tickets',
     async ({ caller, request }) => {
       const { object } = await readOptionalObject(request, 65_536)
-      const channels = channelsOf(object)
+      const channels = readChannels(object)
       const { ticket, expiresAt } = await options.tickets.issue(caller, channels)
       return answer({ ticket, expiresAt: expiresAt.toISOString() }, { status: 201 })
     },
-    { caller: { rate }, parse: 'none' },
+    {
+      caller: { rate },
+      parse: 'none',
+      detail: ticketOperations['POST /notifications/tickets'].detail,
+    },
   )
 }
 
-/** Whether the user may read them is decided when the stream opens, by the permissions of that moment. */
-const channelsOf = (body: Record<string, unknown>) => {
+/**
+ * Reads `{"channels"}`, if there are any. Whether the user may read them is decided when the stream opens, by the
+ * permissions of that moment. Throws `bad_request` and `bad_channels`.
+ */
+export const readChannels = (body: Record<string, unknown>) => {
   requireMembers(body, ['channels'])
   const { channels = null } = body
   if (channels === null) return null

@@ -1,8 +1,9 @@
 import { Elysia } from 'elysia'
 import { smallBundle } from './bundle.ts' with { type: 'macro' }
+import { type ClientFile, clientOperations } from './service-schema.ts'
 
 /** The files that browsers import. They are bundled when this file is compiled: the binary has no source. */
-const files = {
+const files: Record<ClientFile, string> = {
   '/client.js': smallBundle('../client/index.ts'),
   '/client/element.js': smallBundle('../client/element.ts'),
   '/client/inbox.js': smallBundle('../client/inbox.ts'),
@@ -12,7 +13,8 @@ const files = {
 }
 
 /**
- * `GET /client.js`, the browser client, and below `/client/` what is built on it, as ES modules. Pages of any origin may import them: nothing in them is secret.
+ * `GET /client.js`, the browser client, and below `/client/` what is built on it, as ES modules. Pages of any origin may
+ * import them: nothing in them is secret.
  */
 export const clientRoutes = () => {
   const app = new Elysia({ name: 'client' })
@@ -27,13 +29,14 @@ export const clientRoutes = () => {
       'cross-origin-resource-policy': 'cross-origin',
       'x-content-type-options': 'nosniff',
     }
-    app.get(path, ({ request }) => {
+    const answer = ({ request }: { request: Request }) => {
       const known = request.headers.get('if-none-match')?.split(/, */) ?? []
       const isFresh = known.some(tag => tag.replace(/^W\//, '') === etag)
       return isFresh
         ? new Response(null, { status: 304, headers })
         : new Response(text, { headers })
-    })
+    }
+    app.get(path, answer, { detail: clientOperations[`GET ${path}`]?.detail ?? {} })
   }
   return app
 }

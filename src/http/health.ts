@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import { answer } from './answer.ts'
+import { otherReason, publicReasons, serviceOperations } from './service-schema.ts'
 
 /**
  * `GET /livez` says that the process answers. It does not depend on the database, because a restart would not
@@ -10,22 +11,21 @@ import { answer } from './answer.ts'
  */
 export const healthRoutes = (reasons: () => string[]) =>
   new Elysia({ name: 'health' })
-    .get('/livez', () => answer({ status: 'ok' }))
-    .get('/readyz', () => {
-      const problems = reasons().map(publicReason)
-      return problems.length === 0
-        ? answer({ status: 'ok' })
-        : answer({ status: 'unavailable', reasons: problems }, { status: 503 })
+    .get('/livez', () => answer({ status: 'ok' }), {
+      detail: serviceOperations['GET /livez'].detail,
     })
+    .get(
+      '/readyz',
+      () => {
+        const problems = reasons().map(publicReason)
+        return problems.length === 0
+          ? answer({ status: 'ok' })
+          : answer({ status: 'unavailable', reasons: problems }, { status: 503 })
+      },
+      { detail: serviceOperations['GET /readyz'].detail },
+    )
 
 const publicReason = (reason: string) => {
   const [part = ''] = reason.split(':')
-  return words[part] ?? 'not ready'
-}
-
-const words: Record<string, string> = {
-  starting: 'starting',
-  draining: 'draining',
-  database: 'database: the log can not be used now',
-  listen: 'listen: no NOTIFY arrives',
+  return publicReasons[part] ?? otherReason
 }

@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import { createDocument } from './openapi/document.ts'
 import { renderDocument } from './openapi/page.ts'
 import type { Operations } from './operation.ts'
+import { serviceOperations } from './service-schema.ts'
 
 /**
  * `GET /openapi.json` is the API in OpenAPI 3.2, the first version that can describe a stream. `GET /openapi` is the
@@ -14,8 +15,12 @@ export const openapiRoutes = (
   const document = createDocument(operations, facts)
   const page = renderDocument(document)
   return new Elysia({ name: 'openapi' })
-    .get('/openapi.json', () => Response.json(document))
-    .get('/openapi', () => new Response(page, { headers: pageHeaders }))
+    .get('/openapi.json', () => Response.json(document), {
+      detail: serviceOperations['GET /openapi.json'].detail,
+    })
+    .get('/openapi', () => new Response(page, { headers: pageHeaders }), {
+      detail: serviceOperations['GET /openapi'].detail,
+    })
 }
 
 const pageHeaders = {

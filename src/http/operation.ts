@@ -1,6 +1,5 @@
 import type { CreateEden } from 'elysia'
 import type { Problem } from './problem.ts'
-import type { Parameters } from './query.ts'
 import type { Schema, Static, TSchema } from './schema.ts'
 
 /** What a route reads and answers. */
@@ -10,7 +9,8 @@ export type OperationFacts = {
   id: string
   summary: string
   description?: string
-  query?: Parameters
+  /** How each parameter of the query is described; readers of `query.ts` say it themselves. */
+  query?: Queried
   /** Parts of the path, without `:`. */
   params?: Record<string, Schema<string>>
   headers?: Record<string, Schema<string>>
@@ -24,7 +24,11 @@ export type OperationFacts = {
   problems?: readonly number[]
   /** Whether anybody may ask. */
   isPublic?: true
+  /** How a caller may be identified, where it is not as everywhere. */
+  security?: readonly string[]
 }
+
+type Described = { schema: TSchema; isRequired?: boolean }
 
 /** An answer: JSON of a schema, unless it has another `type`; without a schema it has no body. */
 export type Answer = { description: string; schema?: TSchema; type?: string; item?: TSchema }
@@ -48,14 +52,14 @@ export const operation = <const Facts extends OperationFacts>(
 ): Operation<RouteOf<Facts>> => ({ detail: detailOf(facts) })
 
 const detailOf = (facts: OperationFacts) => {
-  const { tag, id, summary, description, isPublic } = facts
+  const { tag, id, summary, description, isPublic, security = isPublic && [] } = facts
   const parameters = parametersOf(facts)
   return {
     tags: [tag],
     operationId: id,
     summary,
     ...(description !== undefined && { description }),
-    ...(isPublic && { security: [] }),
+    ...(security && { security: security.map(name => ({ [name]: [] })) }),
     ...(parameters.length > 0 && { parameters }),
     ...(facts.body && { requestBody: bodyOf(facts) }),
     responses: responsesOf(facts),
@@ -117,7 +121,7 @@ type RouteOf<Facts extends OperationFacts> = {
   body: Facts extends { body: infer Body extends TSchema }
     ? Static<Body> | (Facts extends { hasOptionalBody: true } ? undefined : never)
     : unknown
-  query: Facts extends { query: infer Query extends Parameters } ? Sent<Query> : unknown
+  query: Facts extends { query: infer Query extends Queried } ? Sent<Query> : unknown
   params: Facts extends { params: infer Params } ? { [Name in keyof Params]: string } : unknown
   headers: unknown
   response: Answered<Facts['answers']> & { [Status in ProblemStatus]: Problem }
@@ -125,9 +129,9 @@ type RouteOf<Facts extends OperationFacts> = {
 
 type ProblemStatus = 400 | 401 | 403 | 404 | 429 | 503
 
-type Sent<Query extends Parameters> = {
-  [Name in keyof Query]?: Query[Name]['schema']['static']
-}
+type Queried = Readonly<Record<string, Described>>
+
+type Sent<Query extends Queried> = { [Name in keyof Query]?: Static<Query[Name]['schema']> }
 
 type Answered<Answers extends Readonly<Record<number, Answer>>> = {
   [Status in keyof Answers]: Answers[Status] extends { schema: infer Schema extends TSchema }

@@ -8,11 +8,15 @@ export const channel = t.String({
   $id: 'Channel',
   description:
     "`user-{id}`, `all-users`, `admin-dashboard`, or a name of the application's own without spaces, commas and `*`.",
+  pattern: '^[^\\u0000-\\u0020\\u007f,*]+$',
   maxLength: limits.channel,
 })
 
 /** The ids of notifications that a request is about. */
 export const ids = t.Array(uuid(), { maxItems: limits.ids })
+
+/** Where a page, or what was seen, ended. */
+export const cursor = t.String({ pattern: '^[0-9a-z]{1,16}-[0-9]{1,17}$' })
 
 /** A payload as clients get it: with `metadata`. */
 const payload = t.Unsafe<

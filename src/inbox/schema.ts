@@ -1,6 +1,6 @@
 import { operation } from '../http/operation.ts'
 import { orNull, t } from '../http/schema.ts'
-import { countMembers, eventMembers, ids } from '../http/shapes.ts'
+import { countMembers, cursor, eventMembers, ids } from '../http/shapes.ts'
 import { inboxParameters } from './request.ts'
 
 const item = t.Object(
@@ -45,7 +45,7 @@ export const inboxOperations = {
         { additionalProperties: false },
       ),
       t.Object(
-        { upTo: t.String({ description: 'A cursor.' }), read: t.Optional(t.Literal(true)) },
+        { upTo: cursor, read: t.Optional(t.Literal(true)) },
         { additionalProperties: false },
       ),
       t.Object(
@@ -60,10 +60,7 @@ export const inboxOperations = {
     tag: 'Inbox',
     id: 'markSeen',
     summary: 'Marks all up to a cursor as seen by the caller',
-    body: t.Object(
-      { upTo: t.String({ description: 'A cursor.' }) },
-      { additionalProperties: false },
-    ),
+    body: t.Object({ upTo: cursor }, { additionalProperties: false }),
     answers: { 200: counted },
     problems: [400],
   }),

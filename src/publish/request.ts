@@ -4,6 +4,7 @@ import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
 import { limits } from '../lib/limits.ts'
 import { parseTime } from '../lib/time.ts'
+import { publicationMembers as members } from './schema.ts'
 
 /** A notification that a request wants to publish. */
 export type Publication = {
@@ -90,17 +91,6 @@ export const readFormRequest = (form: URLSearchParams, key: string | null): Requ
     body: payload || 'null',
   }
 }
-
-const members = [
-  'channel',
-  'channels',
-  'payload',
-  'type',
-  'dedupeKey',
-  'expiresAt',
-  'sendAt',
-  'followUpAfter',
-]
 
 const readOne = (
   from: Record<string, unknown>,

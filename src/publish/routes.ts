@@ -17,6 +17,7 @@ import {
   readFormRequest,
   readJsonRequest,
 } from './request.ts'
+import { publishOperations } from './schema.ts'
 
 /**
  * `POST /notifications`: publishes one notification, or a batch with a result for each. SQL checks payloads and
@@ -63,7 +64,11 @@ export const publishRoute = (options: {
       return answer({ id: result.id }, { status: statusOf(result) })
     },
     // Its rate counts notifications, which are known later.
-    { caller: { rate: null }, parse: 'none' },
+    {
+      caller: { rate: null },
+      parse: 'none',
+      detail: publishOperations['POST /notifications'].detail,
+    },
   )
 }
 

@@ -6,6 +6,7 @@ import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
 import { isUuid } from '../lib/uuid.ts'
+import { publishOperations } from './schema.ts'
 
 /** What the route needs of stored notifications. Both throw `unavailable`. */
 export type Withdraw = {
@@ -42,7 +43,11 @@ export const withdrawRoute = (options: {
       })
       return new Response(null, { status: 204, headers: uncached })
     },
-    { caller: { rate }, parse: 'none' },
+    {
+      caller: { rate },
+      parse: 'none',
+      detail: publishOperations['DELETE /notifications/:id'].detail,
+    },
   )
 }
 

@@ -10,10 +10,11 @@ import { createRate } from '../lib/rate-limit.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { ChannelChange } from './choice.ts'
 import type { ChangeElsewhere } from './presence.ts'
+import { changeMembers, streamOperations } from './schema.ts'
 import { type Streams, streamNotFound } from './streams.ts'
 
 /**
- * `POST /notifications/stream/{id}/channels`: adds and removes channels of an open stream of the caller, on any
+ * `POST /notifications/stream/{streamId}/channels`: adds and removes channels of an open stream of the caller, on any
  * instance, and answers with the channels that it carries then.
  */
 export const streamChannelsRoute = (options: {
@@ -35,23 +36,28 @@ export const streamChannelsRoute = (options: {
   }
 
   return new Elysia({ name: 'stream-channels' }).use(options.caller).post(
-    '/notifications/stream/:id/channels',
-    async ({ caller, params: { id }, request }) => {
+    '/notifications/stream/:streamId/channels',
+    async ({ caller, params: { streamId }, request }) => {
       const { object } = await readObject(request, maxBytes)
       const change = readChange(object, maxChannels)
-      if (!isUuid(id)) throw streamNotFound()
+      if (!isUuid(streamId)) throw streamNotFound()
       const channels =
-        (await rightsOrUnavailable(streams.change(id, caller, change))) ??
-        (await changeThere(id, caller, change))
+        (await rightsOrUnavailable(streams.change(streamId, caller, change))) ??
+        (await changeThere(streamId, caller, change))
       if (channels === null) throw streamNotFound()
       return answer({ channels })
     },
-    { caller: { rate }, parse: 'none' },
+    {
+      caller: { rate },
+      parse: 'none',
+      detail: streamOperations['POST /notifications/stream/:streamId/channels'].detail,
+    },
   )
 }
 
-const readChange = (body: Record<string, unknown>, most: number): ChannelChange => {
-  requireMembers(body, ['add', 'remove'])
+/** Reads `{"add", "remove"}`, of at most `most` channels each. Throws `bad_request` and `bad_channels`. */
+export const readChange = (body: Record<string, unknown>, most: number): ChannelChange => {
+  requireMembers(body, changeMembers)
   return { add: namesOf(body, 'add', most), remove: namesOf(body, 'remove', most) }
 }
 

@@ -10,6 +10,7 @@ import { reconnectFrame } from '../log/event.ts'
 import { type Admission, admit, readWish } from './admission.ts'
 import { explainStream } from './explain-page.ts'
 import type { Limits, Refusals } from './limits.ts'
+import { streamOperations } from './schema.ts'
 import { jitter } from './stream.ts'
 import type { Streams } from './streams.ts'
 import { proofFrame, proofId, withProof } from './ticket-proof.ts'
@@ -34,50 +35,54 @@ export const streamRoute = (options: {
   refusal(): string | null
   report: Report
 }) =>
-  new Elysia({ name: 'stream' }).get('/notifications/stream', async ({ request, server }) => {
-    const askedAt = performance.now()
-    // First of all, so that a link which somebody follows or looks at does not spend its ticket, nor
-    // take what is pending: Elysia serves HEAD with the handler of GET.
-    if (request.method === 'HEAD')
-      return new Response(null, { status: 405, headers: { allow: 'GET' } })
-    if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
-    const failed = (error: unknown) =>
-      options.report.warn({ error: messageOf(error) }, 'No stream can be opened.')
-    const wish = readWish(request)
-    const comeBackLater = (reason: string, proof: string | null = null) => {
-      options.refusals.count(reason)
-      return soften(reason, options.retryMs, wish.cursor, proof)
-    }
-    const refusal = options.refusal()
-    if (refusal) return comeBackLater(refusal)
-    const address = options.addressOf(request, server)
-    // Before the token is checked, so that a refusal costs nothing and spends no ticket.
-    const full = options.limits.enter(address)
-    if (full) return comeBackLater(full)
-    let caller: Admission | null = null
-    try {
-      caller = await admit(request, wish, options)
-      const { userId, proof } = caller
-      const stream = await options.streams.open({
-        ...caller,
-        cursor: wish.cursor,
-        isReturning: wish.isReturning,
-        askedAt,
-        address,
-        signal: request.signal,
-      })
-      return respond(proof === null ? stream : withProof(stream, wish.cursor, proof), userId)
-    } catch (error) {
-      options.limits.leave(address)
-      if (error instanceof KairanError && error.status < 500) throw error
-      // A ticket that was spent just now must be good for coming back.
-      const { proof = null, isFirst = false } = caller ?? {}
-      if (isFirst && proof !== null) options.tickets.release(proof).catch(failed)
-      if (request.signal.aborted) return new Response()
-      failed(error)
-      return comeBackLater('unavailable', proof)
-    }
-  })
+  new Elysia({ name: 'stream' }).get(
+    '/notifications/stream',
+    async ({ request, server }) => {
+      const askedAt = performance.now()
+      // First of all, so that a link which somebody follows or looks at does not spend its ticket, nor
+      // take what is pending: Elysia serves HEAD with the handler of GET.
+      if (request.method === 'HEAD')
+        return new Response(null, { status: 405, headers: { allow: 'GET' } })
+      if (request.headers.get('sec-fetch-mode') === 'navigate') return explainStream()
+      const failed = (error: unknown) =>
+        options.report.warn({ error: messageOf(error) }, 'No stream can be opened.')
+      const wish = readWish(request)
+      const comeBackLater = (reason: string, proof: string | null = null) => {
+        options.refusals.count(reason)
+        return soften(reason, options.retryMs, wish.cursor, proof)
+      }
+      const refusal = options.refusal()
+      if (refusal) return comeBackLater(refusal)
+      const address = options.addressOf(request, server)
+      // Before the token is checked, so that a refusal costs nothing and spends no ticket.
+      const full = options.limits.enter(address)
+      if (full) return comeBackLater(full)
+      let caller: Admission | null = null
+      try {
+        caller = await admit(request, wish, options)
+        const { userId, proof } = caller
+        const stream = await options.streams.open({
+          ...caller,
+          cursor: wish.cursor,
+          isReturning: wish.isReturning,
+          askedAt,
+          address,
+          signal: request.signal,
+        })
+        return respond(proof === null ? stream : withProof(stream, wish.cursor, proof), userId)
+      } catch (error) {
+        options.limits.leave(address)
+        if (error instanceof KairanError && error.status < 500) throw error
+        // A ticket that was spent just now must be good for coming back.
+        const { proof = null, isFirst = false } = caller ?? {}
+        if (isFirst && proof !== null) options.tickets.release(proof).catch(failed)
+        if (request.signal.aborted) return new Response()
+        failed(error)
+        return comeBackLater('unavailable', proof)
+      }
+    },
+    { detail: streamOperations['GET /notifications/stream'].detail },
+  )
 
 /**
  * The stream as the body, not as what the handler returns: Elysia would keep the request, and closures of its

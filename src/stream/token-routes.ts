@@ -4,10 +4,11 @@ import { answer } from '../http/answer.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { ExtendElsewhere } from './presence.ts'
+import { streamOperations } from './schema.ts'
 import { type Streams, streamNotFound } from './streams.ts'
 
 /**
- * `POST /notifications/stream/{id}/token`: the stream, on any instance, goes on until the token of this request
+ * `POST /notifications/stream/{streamId}/token`: the stream, on any instance, goes on until the token of this request
  * ends. Its channels are looked up again.
  */
 export const streamTokenRoute = (options: {
@@ -17,14 +18,18 @@ export const streamTokenRoute = (options: {
 }) => {
   const rate = createRate({ perSecond: 1, burst: 60, what: 'tokens' })
   return new Elysia({ name: 'stream-token' }).use(options.caller).post(
-    '/notifications/stream/:id/token',
-    async ({ caller, params: { id } }) => {
+    '/notifications/stream/:streamId/token',
+    async ({ caller, params: { streamId: id } }) => {
       const isOpen =
         isUuid(id) &&
         (options.streams.extend(id, caller) || (await options.extendElsewhere(id, caller)))
       if (!isOpen) throw streamNotFound()
       return answer({ expiresAt: new Date(caller.expiresAt * 1000).toISOString() })
     },
-    { caller: { rate }, parse: 'none' },
+    {
+      caller: { rate },
+      parse: 'none',
+      detail: streamOperations['POST /notifications/stream/:streamId/token'].detail,
+    },
   )
 }

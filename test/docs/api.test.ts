@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { Glob } from 'bun'
-import { description } from '../support/description.ts'
+import { controls, description, reasonsOf } from '../support/description.ts'
 
 const source = join(import.meta.dir, '../../src')
 
@@ -40,20 +40,17 @@ test('the API description has each route of the source', async () => {
 })
 
 test('docs/control-events.md has each control event, and each reason of a reconnect', async () => {
-  const { Control } = description().components.schemas
-  const control = JSON.stringify(Control)
   const page = await Bun.file(join(source, '../docs/control-events.md')).text()
   const [events = '', reasons = ''] = page.split('| `reason` of `reconnect`')
-  const types = listed(/"type":{"enum":(\[[^\]]*\])/, control)
+  const types = controls()
+    .flatMap(({ types }) => types)
+    .toSorted()
   expect(types).toContain('ready')
   expect(named(events.slice(events.indexOf('## Control events')))).toEqual(types)
-  const why = listed(/{"const":"reconnect"},"reason":{"enum":(\[[^\]]*\])/, control)
+  const why = reasonsOf('reconnect').toSorted()
   expect(why).toContain('draining')
   expect(named(reasons)).toEqual(why)
 })
-
-const listed = (pattern: RegExp, json: string): string[] =>
-  JSON.parse(pattern.exec(json)?.[1] ?? '[]').toSorted()
 
 /** What stands in the first column of a table. */
 const named = (text: string) =>

@@ -1,4 +1,4 @@
-/** Loaded before all tests: a test in which an answer is not as openapi.yaml describes it fails. */
+/** Loaded before all tests: a test in which an answer is not as the API is described fails. */
 import { afterEach } from 'bun:test'
 import { describeFetch, takeWrong } from './described.ts'
 
@@ -6,5 +6,5 @@ describeFetch()
 
 afterEach(async () => {
   const wrong = await takeWrong()
-  if (wrong.length > 0) throw new Error(`Not as openapi.yaml says:\n${wrong.join('\n')}`)
+  if (wrong.length > 0) throw new Error(`Not as the API is described:\n${wrong.join('\n')}`)
 })

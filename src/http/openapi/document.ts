@@ -1,14 +1,20 @@
 import { isObject } from '../../lib/json.ts'
 import type { Operations } from '../operation.ts'
-import yaml from './openapi.yaml'
+import { problemSchema } from '../shapes.ts'
 
 /** The parts of an OpenAPI document that this service uses. */
 export type Document = {
   openapi: string
-  info: { title: string; summary: string; description: string; version: string }
+  info: { title: string; summary: string; description: string; version: string; license: object }
   servers: { url: string }[]
+  security: object[]
+  tags: { name: string }[]
   paths: Record<string, Record<string, DescribedOperation>>
-  components: { schemas: Record<string, object>; securitySchemes: Record<string, object> }
+  components: {
+    securitySchemes: Record<string, object>
+    responses: Record<string, object>
+    schemas: Record<string, object>
+  }
 }
 
 export type DescribedOperation = {
@@ -30,20 +36,52 @@ export const createDocument = (
   operations: Operations,
   facts: { version: string; cookie: string; prefix: string },
 ): Document => {
-  const document = structuredClone(yaml)
-  if (facts.prefix !== '') document.servers = [{ url: facts.prefix }]
-  document.info.version = facts.version
-  document.components.securitySchemes.cookie = { type: 'apiKey', in: 'cookie', name: facts.cookie }
-  const { schemas } = document.components
+  const schemas: Record<string, object> = {}
+  const paths: Document['paths'] = {}
   for (const [route, { detail }] of Object.entries(operations)) {
     const [method = '', path = ''] = route.split(' ')
     const described = path.replace(/:(\w+)/g, '{$1}')
-    document.paths[described] = {
-      ...document.paths[described],
-      [method.toLowerCase()]: byName(detail, schemas),
-    }
+    const operation = { [method.toLowerCase()]: byName(detail, schemas) }
+    paths[described] = Object.assign(paths[described] ?? {}, operation)
   }
-  return document
+  return {
+    openapi: '3.2.0',
+    info: {
+      title: 'Kairan',
+      summary:
+        'Insert a row in Postgres, and it reaches the right browsers over Server-Sent Events.',
+      description:
+        "Identity is a JWT whose `sub` is the user's id: as `Authorization: Bearer`, in a cookie (its name is the setting `AUTH_COOKIE`), or, for the stream, as a one-time `?ticket=`. Errors are problems (RFC 9457) with a `code`.",
+      version: facts.version,
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: facts.prefix || '/' }],
+    security: [{ bearer: [] }, { cookie: [] }],
+    tags: tags.map(name => ({ name })),
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        cookie: { type: 'apiKey', in: 'cookie', name: facts.cookie },
+        ticket: { type: 'apiKey', in: 'query', name: 'ticket' },
+      },
+      responses: { Problem: Object.assign(byName(problemAnswer, schemas) ?? {}) },
+      schemas,
+    },
+  }
+}
+
+const tags = ['Streams', 'Inbox', 'Publishing', 'Administration', 'Operating']
+
+const problemAnswer = {
+  description: 'The error, and what to do.',
+  headers: {
+    'Retry-After': {
+      description: 'After how many seconds to try again, if that is known.',
+      schema: { type: 'integer' },
+    },
+  },
+  content: { 'application/problem+json': { schema: problemSchema } },
 }
 
 /** Puts schemas that have a name among the components, where a program that is generated gets a type for each. */

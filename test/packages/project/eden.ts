@@ -18,7 +18,20 @@ const inbox = await app.kairan.notifications.get({ query: { limit: 1 } })
 const unread: number | undefined = inbox.data?.unread
 const { data } = await app.kairan.notifications.tickets.post({})
 const ticket: string | undefined = data?.ticket
-const refused = await app.kairan.notifications.stream({ id: 'none' }).channels.post({ add: ['a'] })
+const refused = await app.kairan.notifications
+  .stream({ streamId: 'none' })
+  .channels.post({ add: ['a'] })
+const channel: string | undefined = inbox.data?.notifications[0]?.payload.metadata.deliveryChannel
+const codes: 'token_missing' | 'unavailable' | string | undefined = inbox.error?.value.code
+void [channel, codes]
+void (() => app.kairan.notifications.read.post({ upTo: inbox.data?.cursor ?? '' }))
+void (() => app.kairan.notifications({ id: 'none' }).delete())
+// @ts-expect-error: all is true, or left out.
+void (() => app.kairan.notifications.read.post({ all: false }))
+// @ts-expect-error: a limit is a number.
+void (() => app.kairan.notifications.get({ query: { limit: 'all' } }))
+// @ts-expect-error: a notification goes to a channel, or to several, not both.
+void (() => app.kairan.notifications.post({ channel: 'a', channels: ['b'], payload: {} }))
 // @ts-expect-error: there is no such route.
 void (() => app.kairan.nothing.get())
 // @ts-expect-error: a notification has a payload.

@@ -1,0 +1,98 @@
+import { operation } from '../http/operation.ts'
+import { type Schema, t, uuid } from '../http/schema.ts'
+import type {
+  AuditEntry,
+  DeliveryRow,
+  Matching,
+  NotificationDetail,
+  OnlineUser,
+  Overview,
+  StreamRow,
+  SystemFacts,
+} from './admin.ts'
+import type { Explanation } from './explain.ts'
+import { auditPage, deliveryFilter, onlinePage, question, streamFilter } from './request.ts'
+
+/** An object that has at least these members. The types of `admin.ts` say more: the dashboard is made with them. */
+const having = <T>(...names: (keyof T & string)[]): Schema<T> =>
+  t.Unsafe<T>({ type: 'object', required: names })
+
+type Page<Name extends string, Row> = { [N in Name]: Row[] } & { next: string | null }
+
+const forAdmins = <T>(id: string, summary: string, schema: Schema<T>, more: object = {}) =>
+  operation({
+    tag: 'Administration',
+    id,
+    summary,
+    ...more,
+    answers: { 200: { description: 'For users of the admin role level.', schema } },
+    problems: [403],
+  })
+
+/** What the routes of the dashboard read and answer that programs may ask, too. */
+export const adminOperations = {
+  'GET /admin/me': forAdmins(
+    'adminMe',
+    'The user who is signed in',
+    having<{ userId: string; isReadOnly: boolean }>('userId', 'isReadOnly'),
+  ),
+  'GET /admin/overview': forAdmins(
+    'adminOverview',
+    'Figures of all instances',
+    having<Overview>(
+      ...(['now', 'instances', 'users', 'head', 'floor'] as const),
+      ...(['unnumbered', 'pending', 'queueUsage'] as const),
+    ),
+  ),
+  'GET /admin/streams': forAdmins(
+    'adminStreams',
+    'Open streams, newest first',
+    having<Page<'streams', StreamRow>>('streams', 'next'),
+    { query: streamFilter },
+  ),
+  'GET /admin/presence': forAdmins(
+    'adminPresence',
+    'Users who are online, or on one channel',
+    having<Page<'users', OnlineUser>>('users', 'next'),
+    { query: onlinePage },
+  ),
+  'GET /admin/deliveries': forAdmins(
+    'adminDeliveries',
+    'Deliveries, newest first',
+    having<Page<'deliveries', DeliveryRow>>('deliveries', 'next'),
+    { query: deliveryFilter },
+  ),
+  'GET /admin/deliveries/count': forAdmins(
+    'adminCountDeliveries',
+    'How many deliveries POST /admin/redeliver would redeliver, of the newest 100,000',
+    having<Matching>('matching', 'isMore'),
+    { query: deliveryFilter },
+  ),
+  'GET /admin/notifications/:id': forAdmins(
+    'adminNotification',
+    'A notification with its deliveries',
+    having<NotificationDetail>('id', 'type', 'payload', 'createdAt', 'deliveries'),
+    { params: { id: uuid() } },
+  ),
+  'GET /admin/explain': forAdmins(
+    'adminExplain',
+    'Why a user did not get a notification',
+    having<Explanation>(
+      ...(['outcome', 'sentence', 'channel', 'deliveredAt', 'recipients', 'streams'] as const),
+    ),
+    { query: question },
+  ),
+  'GET /admin/audit': forAdmins(
+    'adminAudit',
+    'What operators did, newest first',
+    having<Page<'entries', AuditEntry>>('entries', 'next'),
+    { query: auditPage },
+  ),
+  'GET /admin/system': forAdmins(
+    'adminSystem',
+    'Version, settings, migrations, tables',
+    having<SystemFacts & { version: string; bun: string; settings: object }>(
+      ...(['version', 'bun', 'postgres', 'settings', 'migrations', 'tables'] as const),
+    ),
+  ),
+}
