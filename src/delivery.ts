@@ -9,6 +9,7 @@ import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import { createDispatcher } from './log/dispatcher.ts'
 import type { Event } from './log/event.ts'
+import { createLease } from './log/lease.ts'
 import { createListener } from './log/listener.ts'
 import { createLog } from './log/log-store.ts'
 import { announce, arrival, createPeers } from './log/peers.ts'
@@ -21,6 +22,9 @@ import type { Databases } from './postgres/databases.ts'
 import { createScout } from './postgres/scout.ts'
 import { createLiveRefusals, parseLive } from './publish/live-event.ts'
 import { createLiveGate } from './publish/live-gate.ts'
+import { createPostgresRelay, relayChannel } from './relay/postgres-relay.ts'
+import type { Relay } from './relay/relay.ts'
+import { createRelaying } from './relay/relaying.ts'
 import { createHub } from './stream/hub.ts'
 import type { Limits } from './stream/limits.ts'
 import { createPresence } from './stream/presence-store.ts'
@@ -28,8 +32,13 @@ import { createStatuses } from './stream/statuses.ts'
 import { createStatusStore, failWithdrawn } from './stream/statuses-store.ts'
 import { createStreams, listStreams } from './stream/streams.ts'
 
-/** The notify channels: the log has grown, a live event, a change of a user. */
-const notifyChannels = { log: 'kairan_log', live: 'kairan', users: 'kairan_users' }
+/** The notify channels: the bell, a live event, a change of a user, what the instance that numbers sends. */
+const notifyChannels = {
+  log: 'kairan_log',
+  live: 'kairan',
+  users: 'kairan_users',
+  relay: relayChannel,
+}
 
 /** How long the last statuses may take to be written when the service stops. */
 const lastWriteMs = 5000
@@ -49,6 +58,8 @@ export const createDelivery = (
     metrics: Metrics
     traces: Traces
     report: Report
+    /** Carries batches between instances. By default Postgres does. */
+    relay?: Relay | undefined
   },
 ) => {
   const { databases, metrics, traces, report } = parts
@@ -102,9 +113,16 @@ export const createDelivery = (
     },
   })
   const peers = createPeers({ database, instanceId: parts.instanceId })
+  const lease = createLease({
+    database: databases.dispatcher,
+    instanceId: parts.instanceId,
+    report,
+    // Only who numbers hears the bell: it wakes nobody else.
+    onChange: isHeld => listener.hear(notifyChannels.log, isHeld),
+  })
   const dispatcher = createDispatcher({
     database: databases.dispatcher,
-    hasPeers: peers.present,
+    lease,
     // A changed role level reaches open streams within a second, also when no NOTIFY arrives.
     pollMs: 800,
     report,
@@ -115,10 +133,10 @@ export const createDelivery = (
       metrics.begun(head)
       begun.resolve()
     },
-    onEvents(events, head) {
+    onEvents(events, head, from) {
       traces.dispatched(events)
       hub.dispatch(events, head)
-      metrics.dispatched(events.length)
+      metrics.dispatched(events.length, from)
     },
     onExpired(seqs) {
       statuses.failed(seqs, 'expired')
@@ -131,6 +149,21 @@ export const createDelivery = (
     },
     onWithdrawnLost: hub.forgetRecent,
     onChangesLost: () => void streams.reauthorize(),
+    onStep: step => relaying.send(step),
+    onOffer: metrics.relayed,
+  })
+  const postgresRelay = createPostgresRelay(databases.relay, {
+    isUp: () => listener.state.listening,
+  })
+  const relaying = createRelaying({
+    relay: parts.relay ?? postgresRelay,
+    database,
+    hasPeers: peers.present,
+    onStep: dispatcher.offer,
+    onHead: dispatcher.wakeFor,
+    onRefused: dispatcher.wake,
+    onReceived: metrics.relayed,
+    report,
   })
   // A NOTIFY tells only that there is something to read: any login can send and receive one.
   const liveGate = createLiveGate<Event>({
@@ -149,23 +182,26 @@ export const createDelivery = (
     metrics.live('refused')
     liveRefusals.count(read.reason, text)
   }
-  /** Empty from a publisher; the head from the instance that numbered; or one that begins to listen. */
+  /** From a publisher, or from an instance that begins to listen. */
   const logNotified = (payload: string) => {
     if (payload === arrival) peers.arrived()
-    else dispatcher.wakeFor(payload === '' ? Infinity : +payload)
+    else dispatcher.wake()
   }
   const listener = createListener({
     url: databases.directUrl,
     judge: primary.follow,
     // NOTIFY needs no permission: an event of a channel that is not listened to reaches nobody.
-    channels: Object.values(notifyChannels).filter(
-      channel => config.livePath || channel !== notifyChannels.live,
-    ),
+    channels: [
+      notifyChannels.users,
+      ...(config.livePath ? [notifyChannels.live] : []),
+      ...(parts.relay ? [] : [notifyChannels.relay]),
+    ],
     heartbeatMs: 5000,
     timeoutMs: 3000,
     report,
     onNotify(channel, payload) {
       if (channel === notifyChannels.log) logNotified(payload)
+      else if (channel === notifyChannels.relay) postgresRelay.heard(payload)
       else if (channel === notifyChannels.live) dispatchLive(payload)
       else if (channel === notifyChannels.users) liveGate.changed()
     },
@@ -175,6 +211,7 @@ export const createDelivery = (
       // If this fails, the others find this instance in its table.
       announce(database).catch(() => undefined)
     },
+    onHear: dispatcher.wake,
     onClock: parts.clock.observe,
   })
   const scout = createScout({
@@ -188,7 +225,8 @@ export const createDelivery = (
     databases.renew()
     listener.renew()
   })
-  const scheduler = createScheduler({ database, everyMs: 500, report })
+  const isNeeded = () => lease.isHeld
+  const scheduler = createScheduler({ database, everyMs: 500, isNeeded, report })
   const webhooks =
     config.webhookUrl === null
       ? null
@@ -208,6 +246,7 @@ export const createDelivery = (
   const decisions = createDecisions({
     database,
     everyMs: 500,
+    isNeeded,
     onDecided(made, needless) {
       metrics.followUpsDecided(made, needless)
       if (made > 0) webhooks?.wake()
@@ -218,6 +257,7 @@ export const createDelivery = (
     database,
     keepMs: config.retentionMs,
     everyMs: Math.min(Math.max(config.retentionMs / 100, 1000), 60_000),
+    isNeeded,
     report,
   })
 
@@ -234,7 +274,14 @@ export const createDelivery = (
         statusesWaiting: waiting,
         statusesDropped: dropped,
         listening: listener.state.listening,
+        isLeading: lease.isHeld,
+        isRelayUp: relaying.problem() === null,
       }
+    },
+    /** What works less well than it could, although everything arrives; empty when nothing does. */
+    notes() {
+      const problem = relaying.problem()
+      return problem ? [`relay: ${problem}`] : []
     },
     /** Why notifications may not arrive now; empty when they do. */
     problems: () =>
@@ -246,6 +293,7 @@ export const createDelivery = (
     async start() {
       streams.start()
       presence.start()
+      relaying.start()
       dispatcher.start()
       listener.start()
       scout.start()
@@ -263,8 +311,9 @@ export const createDelivery = (
       await decisions.stop()
       await webhooks?.stop()
       await scout.stop()
-      await listener.stop()
       await dispatcher.stop()
+      await relaying.stop()
+      await listener.stop()
       // A database that does not answer must not keep the process: it is not needed any more.
       await Promise.race([Promise.all([statuses.stop(), receipts.stop()]), Bun.sleep(lastWriteMs)])
     },

@@ -24,6 +24,7 @@ import { createOperations } from './operations.ts'
 import { createDatabases } from './postgres/databases.ts'
 import { prepare } from './postgres/prepare.ts'
 import { createPublisher } from './publish/store.ts'
+import type { Relay } from './relay/relay.ts'
 import { createLimits } from './stream/limits.ts'
 
 export type InstanceOptions = {
@@ -34,6 +35,8 @@ export type InstanceOptions = {
   demo?: boolean
   /** The sign-in of the application. Without it, tokens count. */
   identify?: Identify
+  /** What carries batches between instances; by default Postgres does. */
+  relay?: Relay | undefined
   /** When several processes share the port: the number of this one, and the metrics of the others. */
   worker?: { number: number; others(): object[] }
 }
@@ -79,7 +82,8 @@ export const createInstance = (config: Config, report: Report, options: Instance
     maxStreamAgeMs: config.maxStreamAgeMs,
   })
   const shared = { databases, standings, limits, tickets, metrics, traces, report }
-  const delivery = createDelivery(config, { ...shared, instanceId, clock })
+  const { relay } = options
+  const delivery = createDelivery(config, { ...shared, instanceId, clock, relay })
   const reasons = () => [phase.refusal(), ...delivery.problems()].filter(reason => reason !== null)
   metrics.watch(() => ({ ...delivery.state(), problem: reasons().join('; ') || null }))
   const api = createApi(config, { ...shared, delivery, auth, caller, refusal: phase.refusal })
@@ -91,6 +95,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     readableOf: delivery.streams.readableOf,
     report,
     reasons,
+    notes: delivery.notes,
     isDemo: options.demo === true,
     prefix: options.prefix ?? '',
     signsIn: options.identify === undefined,

@@ -31,6 +31,8 @@ export const createOperations = (
     report: Report
     /** Why the service is not ready; empty when it is. */
     reasons(): string[]
+    /** What works less well than it could. */
+    notes(): string[]
     isDemo: boolean
     /** What the paths of all routes begin with. */
     prefix: string
@@ -43,7 +45,7 @@ export const createOperations = (
   const { database, auth, caller, metrics } = parts
   const cookie = config.authCookie
   const routes: Routes = [
-    healthRoutes(parts.reasons),
+    healthRoutes(parts.reasons, parts.notes),
     openapiRoutes(described, { version, cookie, prefix: parts.prefix }),
     metricsRoute(metrics, parts.others),
   ]

@@ -27,7 +27,7 @@ const noticeMs = 3000
 export const createService = (
   config: Config,
   report: Report,
-  options: Pick<InstanceOptions, 'demo' | 'worker'> = {},
+  options: Pick<InstanceOptions, 'demo' | 'worker' | 'relay'> = {},
 ): Service => {
   const { host, port, workers, heartbeatMs, drainMs } = config
   const instance = createInstance(config, report, { ...options, host })

@@ -32,8 +32,8 @@ const importersOf = (name: RegExp) =>
 const floors = [
   'lib',
   'postgres',
-  'relay',
   'log',
+  'relay',
   'http',
   'observe',
   'config',

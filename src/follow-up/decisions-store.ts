@@ -11,12 +11,14 @@ type Decided = { looked: number; made: number; reached: string | null }
 const fromStart = 60
 
 /**
- * Makes follow-ups of what was not received until its time, in pieces, about every `everyMs`. Any number of instances
- * do it: each decides about what no other is deciding.
+ * Makes follow-ups of what was not received until its time, in pieces, about every `everyMs`. The instance
+ * that numbers does it; should two do it, each decides about what the other is not deciding.
  */
 export const createDecisions = (options: {
   database: Database
   everyMs: number
+  /** Whether this instance is to do it. */
+  isNeeded(): boolean
   /** Some were decided: so many follow-ups were made, and so many were not needed. */
   onDecided(made: number, needless: number): void
   report: Report
@@ -40,6 +42,10 @@ export const createDecisions = (options: {
 
   const loop = createWorkLoop({
     async work() {
+      if (!options.isNeeded()) {
+        loop.schedule(everyMs)
+        return 0
+      }
       const decided = await decide()
       after = decided?.reached ?? after
       const { looked = 0, made = 0 } = decided ?? {}

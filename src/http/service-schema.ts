@@ -9,10 +9,25 @@ export const publicReasons: Readonly<Record<string, string>> = {
   listen: 'listen: no NOTIFY arrives',
 }
 
+/** The same for what does not work and is not needed. */
+export const publicNotes: Readonly<Record<string, string>> = {
+  relay: 'relay: no message of another instance arrives, so the table is read',
+}
+
 /** What it says for any other reason. */
 export const otherReason = 'not ready'
 
 const ok = t.Object({ status: t.Literal('ok') }, { additionalProperties: false })
+
+const ready = t.Object(
+  {
+    status: t.Literal('ok'),
+    notes: t.Optional(
+      t.Array(among([...Object.values(publicNotes), otherReason]), { minItems: 1 }),
+    ),
+  },
+  { additionalProperties: false },
+)
 
 const unready = t.Object(
   {
@@ -74,7 +89,10 @@ export const serviceOperations = {
     summary: 'Whether this instance should get traffic',
     isPublic: true,
     answers: {
-      200: { description: 'The instance is ready.', schema: ok },
+      200: {
+        description: 'The instance is ready. `notes` says what is not needed and does not work.',
+        schema: ready,
+      },
       503: { description: 'The instance is not ready, for these reasons.', schema: unready },
     },
   }),

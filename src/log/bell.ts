@@ -8,6 +8,10 @@ export type Bell = {
   readonly owner: number
   /** For how long publishers need not ring from now on; 0 when they should. */
   readonly awakeMs: number
+  /** This instance begins to number. Publishers may have seen that the one before it was awake. */
+  begin(): Promise<void>
+  /** Another instance numbers. */
+  end(): void
   /**
    * Decides after each turn, and resolves with how long to pause before the next one if nobody rings: at
    * most `pollMs`.
@@ -50,6 +54,11 @@ export const createBell = (options: { database: Database; pollMs: number }): Bel
     owner,
     get awakeMs() {
       return awake ? awakeMs : 0
+    },
+    begin: fallAsleep,
+    end() {
+      awake = false
+      unheard = null
     },
     async after({ assigned, awake: isKnown, oldestTransaction }) {
       const count = assigned ?? 0

@@ -3,10 +3,13 @@ import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Database } from '../postgres/database.ts'
 import { createBell } from './bell.ts'
+import { createChanges } from './changes.ts'
 import type { Event } from './event.ts'
-import { type Advance, advance, type Batch } from './log-store.ts'
+import type { Lease } from './lease.ts'
+import { type Advance, advance, type Batch, follow } from './log-store.ts'
+import { createPatience } from './patience.ts'
+import type { Outcome, Step } from './step.ts'
 import type { UserChange } from './user-change.ts'
-import { type Look, lookAtChanges, type Snapshot } from './user-change-store.ts'
 import { createWithdrawn, type Withdrawal } from './withdrawal.ts'
 
 export type Dispatcher = {
@@ -18,6 +21,8 @@ export type Dispatcher = {
   look(): Promise<void>
   /** Wakes unless the log is known up to `head`. */
   wakeFor(head: number): void
+  /** Applies a step that another instance has sent, if it continues what this one has; else wakes if need be. */
+  offer(step: Step): void
   /** Why the log is not read at the moment, and since when (Unix milliseconds); null while it is. */
   readonly state: { problem: string | null; since: number }
   stop(): Promise<void>
@@ -25,28 +30,25 @@ export type Dispatcher = {
 
 /** How soon it tries again after a failure. Sockets are paced besides, see connect.ts. */
 const retryMs = 250
-/** After so many looks in a row that were called for and found no event, each next one waits a little. */
-const patience = 20
-const emptyPauseMs = 10
-/** Changes are removed after ten minutes (kairan.prune_user_changes). */
-const changesKeptMs = 5 * 60_000
+/** So many steps wait at most while the table is read; when there are more, it is read once again. */
+const mostOffers = 256
 
 /**
- * Gives committed deliveries their seq and reads the log for all streams of this instance. A wake-up
- * only makes it look sooner: it looks every `pollMs` anyway, so a lost NOTIFY costs time and nothing else.
+ * Gives committed deliveries their seq, if this instance has the lease for it, and reads the log for all streams of this
+ * instance. A wake-up only makes it look sooner: it looks every `pollMs` anyway, so a lost NOTIFY costs time and nothing
+ * else. The same holds for steps that another instance sends.
  */
 export const createDispatcher = (options: {
   database: Database
+  lease: Lease
   pollMs: number
   report: Report
   /** Which server answers, and of which cluster; null as long as none has. */
   server(): { server: string; cluster: string } | null
-  /** Whether other instances have to be woken when this one has numbered something. */
-  hasPeers(): boolean
   /** This is the log, and all that follows will be after `head`. Again when it can't be followed. */
   onBegin(epoch: string, head: number): void
-  /** The next piece of the log, complete up to `end`. */
-  onEvents(events: Event[], end: number): void
+  /** The next piece of the log, complete up to `end`; from the table, or from the instance that numbers. */
+  onEvents(events: readonly Event[], end: number, from: 'table' | 'relay'): void
   /** Deliveries that expired before they could be sent. */
   onExpired(seqs: number[]): void
   /** Something was told of a user, before the events that follow were committed. */
@@ -57,8 +59,12 @@ export const createDispatcher = (options: {
   onWithdrawnLost(): void
   /** What was told of users until now is not known. */
   onChangesLost(): void
+  /** This instance numbers, and has come this far: for the others. */
+  onStep(step: Step): void
+  /** What became of a step that was offered. */
+  onOffer(outcome: Outcome): void
 }): Dispatcher => {
-  const { database, pollMs, report } = options
+  const { database, lease, pollMs, report } = options
   const state: Dispatcher['state'] = { problem: 'not started', since: Date.now() }
   let epoch = ''
   /** The seq up to which the log has been dispatched; null before it is known. */
@@ -68,20 +74,27 @@ export const createDispatcher = (options: {
   let woken = false
   let running: Promise<void> | null = null
   let server = options.server()
-  /** What has been read of the changes of users, and when; null when that can't be known. */
-  let seen: Snapshot | null = null
-  let seenAt = 0
-  /** Whether some may have been missed all the same: perhaps another server answers now. */
-  let isUnsure = true
+  /** Whether this instance numbered in the last turn. */
+  let numbers = false
   /** The next answer, if it has been asked for already. */
   let ahead: Promise<Advance> | null = null
   /** Resolved by the first turn that begins from now on and succeeds. */
   let nextLook: PromiseWithResolvers<void> | null = null
-  /** How many turns in a row found nothing although somebody had called for them. */
-  let calledForNothing = 0
+  /** When the table has to be looked at by an instance that does not number. */
+  let pollAt = 0
+  let isTurning = false
+  let offers: Step[] = []
   const withdrawn = createWithdrawn()
+  const patience = createPatience()
   const pause = createPause()
   const bell = createBell({ database, pollMs })
+  const changes = createChanges({
+    ...options,
+    onWithdrawn(told) {
+      withdrawn.add(told)
+      options.onWithdrawn(told)
+    },
+  })
 
   const wake = () => {
     woken = true
@@ -90,8 +103,8 @@ export const createDispatcher = (options: {
 
   const ask = (after: number | null, batch: Batch | null) => {
     const { owner, awakeMs } = bell
-    const known = { after, seen, batch, awakeMs, owner, tell: options.hasPeers() }
-    const answer = database.run(sql => advance(sql, known))
+    const known = { after, seen: changes.seen, batch, awakeMs, owner }
+    const answer = database.run(sql => (numbers ? advance(sql, known) : follow(sql, known)))
     // Whoever waits for it hears of it; it may be that nobody does.
     answer.catch(() => undefined)
     return answer
@@ -102,20 +115,26 @@ export const createDispatcher = (options: {
       const called = woken
       woken = false
       const before = position
-      const pauseMs = await turn()
-      calledForNothing = called && position === before ? calledForNothing + 1 : 0
+      isTurning = true
+      const pauseMs = await turn(called)
+      isTurning = false
+      takeOffers()
       // Anybody can NOTIFY, all the time: that makes it look, but at a bounded rate.
-      if (calledForNothing > patience && !stopped) await Bun.sleep(emptyPauseMs)
+      const emptyMs = patience.after(called, position !== before)
+      if (emptyMs > 0 && !stopped) await Bun.sleep(emptyMs)
       if (pauseMs > 0 && !woken && !stopped) await pause.wait(pauseMs)
     }
   }
 
-  /** Numbers, reads and dispatches once. Resolves with how long to pause before the next turn. */
-  const turn = async () => {
+  /** Keeps the lease, then numbers or reads, and dispatches. Resolves with how long to pause before the next turn. */
+  const turn = async (called: boolean) => {
     // What was asked ahead was asked before.
     const look = ahead ? null : nextLook
     if (look) nextLook = null
     try {
+      await followLease()
+      const isDue = called || look !== null || ahead !== null || performance.now() >= pollAt
+      if (!numbers && !isDue) return restMs()
       const found = await (ahead ?? ask(position, batch))
       // There is more: the database looks for it while this is dispatched.
       ahead = found.more ? ask(found.end, found.batch) : null
@@ -127,19 +146,23 @@ export const createDispatcher = (options: {
         if (look) retryLook(look)
         await beginAnew()
       } else {
-        await readChanges(found.changed, isSame)
+        await changes.read(found.changed, isSame)
+        if (found.now !== null && !found.changed) changes.sawNothingIn(found.now)
         look?.resolve()
         take(found)
         withdrawn.endTurn()
       }
       batch = found.batch
       if (position !== found.end) ahead = null
-      const pauseMs = await bell.after(found)
+      pollAt = performance.now() + pollMs
+      const pauseMs = numbers ? await bell.after(found) : restMs()
+      if (numbers && lease.dueMs === 0) await lease.look()
       return found.more ? 0 : pauseMs
     } catch (error) {
       ahead = null
+      pollAt = 0
       if (look) retryLook(look)
-      isUnsure = true
+      changes.doubt()
       if (!state.problem) state.since = Date.now()
       if (state.problem !== messageOf(error)) {
         report.error({ error: messageOf(error) }, 'The log can not be read.')
@@ -149,54 +172,37 @@ export const createDispatcher = (options: {
     }
   }
 
+  /**
+   * The lease is renewed after a turn that succeeded, so that an instance which can't number loses it. Before a turn it
+   * is looked at when this instance has none, or has been away for so long that another one may have it.
+   */
+  const followLease = async () => {
+    if (lease.isHeld ? lease.isDoubtful : lease.dueMs === 0) await lease.look()
+    if (lease.isHeld === numbers) return
+    ahead = null
+    if (lease.isHeld) await bell.begin()
+    else bell.end()
+    numbers = lease.isHeld
+  }
+
+  /** How long an instance pauses that does not number. */
+  const restMs = () => Math.min(lease.dueMs, Math.max(0, pollAt - performance.now())) || 1
+
   /** It has to wait for a turn that succeeds. */
   const retryLook = (look: PromiseWithResolvers<void>) => {
     if (nextLook) void nextLook.promise.then(look.resolve)
     else nextLook = look
   }
 
-  /** Another cluster's transactions have nothing to do with those in `seen`. */
   const noticeServer = () => {
     const before = server
     server = options.server()
-    if (server?.cluster !== before?.cluster) seen = null
-    if (server?.server === before?.server) return
-    isUnsure = true
+    if (server?.cluster !== before?.cluster) changes.forget()
+    if (server?.server !== before?.server) changes.doubt()
   }
 
   /** Whether what was dispatched is no longer in the log, also when its head is beyond already. */
   const wentBack = (found: Advance) => found.isOther || found.head < (position ?? 0)
-
-  /**
-   * Whoever may read less by now is told so before the events are dispatched. Nobody is where another log
-   * begins: its streams end, and are authorised when they return.
-   */
-  const readChanges = async (changed: boolean, isSame: boolean) => {
-    if (!isSame) seen = null
-    const lookedAt = seenAt
-    seenAt = Date.now()
-    // It stood still for so long that some may have been removed.
-    if (seenAt - lookedAt > changesKeptMs) {
-      seen = null
-      isUnsure = true
-    }
-    if (!changed && !isUnsure && seen !== null) return
-    const since = seen
-    let now: Snapshot | null = null
-    for (let after: number | null = 0; after !== null; ) {
-      const look: Look = await database.run(sql => lookAtChanges(sql, since, after ?? 0))
-      now ??= look.now
-      after = look.after
-      if (look.isOlder) isUnsure = true
-      for (const change of look.changes) options.onChange(change)
-      withdrawn.add(look.withdrawn)
-      if (look.withdrawn.length > 0) options.onWithdrawn(look.withdrawn)
-    }
-    seen = now
-    if (since === null && isSame) options.onWithdrawnLost()
-    if (isUnsure && isSame) options.onChangesLost()
-    isUnsure = false
-  }
 
   /** The log went back: it was restored to an earlier state. Its numbers are given again. */
   const beginAnew = async () => {
@@ -209,15 +215,54 @@ export const createDispatcher = (options: {
     // Another log, or this one was not read for so long that a part of it has been removed.
     if (found.epoch !== epoch || position === null || found.floor > position) {
       // A stream that is being opened may have been authorised before.
-      isUnsure = epoch !== ''
+      if (epoch !== '') changes.doubt()
       epoch = found.epoch
       position = found.head
       options.onBegin(epoch, position)
     } else if (found.end > position) {
+      const events = withdrawn.without(found.events)
+      const prev = position
       position = found.end
-      options.onEvents(withdrawn.without(found.events), found.end)
+      if (numbers) sendStep(prev, position, events)
+      options.onEvents(events, found.end, 'table')
       if (found.expired.length > 0) options.onExpired(found.expired)
     }
+  }
+
+  const sendStep = (prev: number, to: number, events: readonly Event[]) =>
+    options.onStep({
+      server: server?.server ?? '',
+      epoch,
+      prev,
+      to,
+      events,
+      told: changes.take(),
+    })
+
+  const takeOffers = () => {
+    const waiting = offers
+    offers = []
+    for (const step of waiting) options.onOffer(takeOffer(step))
+  }
+
+  /**
+   * Goes on from `prev` to `to` as the table would: all that was told of users before one of the events was committed
+   * is applied before them, what had been told earlier included, of which this instance may have missed a part.
+   */
+  const takeOffer = (step: Step): Outcome => {
+    const { told } = step
+    if (position !== null && step.epoch === epoch && step.to <= position) return 'known'
+    const isNext = step.epoch === epoch && step.prev === position
+    const isHere = server !== null && step.server === server.server && state.problem === null
+    const events = withdrawn.withoutRecent(step.events)
+    if (numbers || !isNext || !isHere || !told || !events || !changes.continues(told)) {
+      wake()
+      return 'missing'
+    }
+    changes.apply(told)
+    position = step.to
+    options.onEvents(events, step.to, 'relay')
+    return 'applied'
   }
 
   return {
@@ -233,11 +278,19 @@ export const createDispatcher = (options: {
     wakeFor(head) {
       if (head > (position ?? -1)) wake()
     },
+    offer(step) {
+      if (!isTurning) options.onOffer(takeOffer(step))
+      else if (offers.push(step) > mostOffers) {
+        offers = []
+        wake()
+      }
+    },
     state,
     async stop() {
       stopped = true
       pause.end()
       await running
+      await lease.resign()
     },
   }
 }

@@ -10,6 +10,8 @@ export type Listener = {
   start(): void
   /** Begins a new session. */
   renew(): void
+  /** Listens on this channel too, or does not any more. `onHear` is called once it listens. */
+  hear(channel: string, isHeard: boolean): void
   /** Whether NOTIFYs are known to arrive, and why not if not. */
   readonly state: { listening: boolean; problem: string | null }
   stop(): Promise<void>
@@ -35,6 +37,8 @@ export const createListener = (options: {
   onNotify(channel: string, payload: string): void
   /** It listens (again): whatever was sent before may have been missed. */
   onUp(): void
+  /** It listens on what `hear` was last called with: what was sent there before was missed. */
+  onHear?: () => void
   /** Postgres said what time it is (`databaseAt`), between these two moments. All in Unix milliseconds. */
   onClock?: ClockObserver
 }): Listener => {
@@ -42,6 +46,8 @@ export const createListener = (options: {
   const state: Listener['state'] = { listening: false, problem: 'not started' }
   let stopped = false
   let failures = 0
+  const wanted = new Set([...options.channels, probeChannel])
+  let adjust: (() => void) | null = null
   let endSession: ((reason: string) => void) | null = null
   const pause = createPause()
   let running: Promise<void> | null = null
@@ -75,12 +81,18 @@ export const createListener = (options: {
         else options.onNotify(channel, payload)
       },
     })
+    const registration = createRegistration(sql, wanted)
     endSession = reason => lost.reject(new Error(reason))
+    adjust = () => {
+      registration.adjust().then(
+        () => options.onHear?.(),
+        error => lost.reject(error),
+      )
+    }
     try {
-      const channels = [...options.channels, probeChannel]
-      await within(timeoutMs, lost.promise, sql.unsafe(channels.map(c => `listen ${c}`).join(';')))
+      await within(timeoutMs, lost.promise, registration.adjust())
       while (!stopped) {
-        await within(timeoutMs, lost.promise, probe.send(sql, channels.length, options.onClock))
+        await within(timeoutMs, lost.promise, probe.send(sql, registration, options.onClock))
         if (!state.listening) up()
         await Promise.race([lost.promise, Bun.sleep(heartbeatMs)])
       }
@@ -89,6 +101,7 @@ export const createListener = (options: {
       return messageOf(error)
     } finally {
       endSession = null
+      adjust = null
       void sql.end({ timeout: 0 })
     }
   }
@@ -106,6 +119,12 @@ export const createListener = (options: {
       running ??= run()
     },
     renew: () => endSession?.('another server is followed'),
+    hear(channel, isHeard) {
+      if (wanted.has(channel) === isHeard) return
+      if (isHeard) wanted.add(channel)
+      else wanted.delete(channel)
+      adjust?.()
+    },
     state,
     async stop() {
       stopped = true
@@ -118,6 +137,32 @@ export const createListener = (options: {
 
 type ClockObserver = (sentAt: number, databaseAt: number, answeredAt: number) => void
 
+/** The channels that a session listens on. Its statements are answered in order. */
+const createRegistration = (sql: Sql, wanted: ReadonlySet<string>) => {
+  const registered = new Set<string>()
+  let last = Promise.resolve()
+
+  const adjustOnce = async () => {
+    const more = [...wanted].filter(channel => !registered.has(channel))
+    const fewer = [...registered].filter(channel => !wanted.has(channel))
+    const statements = [...more.map(c => `listen ${c}`), ...fewer.map(c => `unlisten ${c}`)]
+    if (statements.length > 0) await sql.unsafe(statements.join(';'))
+    for (const channel of more) registered.add(channel)
+    for (const channel of fewer) registered.delete(channel)
+  }
+
+  return {
+    get size() {
+      return registered.size
+    },
+    /** Resolves when the session listens on what is wanted now, and on nothing else. */
+    adjust() {
+      last = last.then(adjustOnce)
+      return last
+    },
+  }
+}
+
 /** Sends a NOTIFY to its own session and waits until it arrives. */
 const createProbe = () => {
   const token = crypto.randomUUID()
@@ -126,7 +171,7 @@ const createProbe = () => {
     heard(payload: string) {
       if (payload === token) heard?.()
     },
-    async send(sql: Sql, expected: number, onClock: ClockObserver = () => undefined) {
+    async send(sql: Sql, registration: { size: number }, onClock: ClockObserver = () => undefined) {
       const arrived = new Promise<void>(resolve => {
         heard = resolve
       })
@@ -136,7 +181,7 @@ const createProbe = () => {
           (select count(*)::int from pg_listening_channels()) as listening,
           extract(epoch from clock_timestamp())::float8 * 1000 as now`
       if (row) onClock(sentAt, row.now, Date.now())
-      if (row?.listening !== expected) throw new Error('the registration was lost')
+      if (row?.listening !== registration.size) throw new Error('the registration was lost')
       await arrived
     },
   }

@@ -3,7 +3,8 @@ import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import type { Event } from './event.ts'
 import type { Log, Page, Survey } from './log.ts'
-import { type Snapshot, unseen } from './user-change-store.ts'
+import type { Snapshot } from './snapshot.ts'
+import { unseen } from './user-change-store.ts'
 
 /** A batch of numbered deliveries, by which a log is recognised. */
 export type Batch = { n: number; at: string }
@@ -18,7 +19,7 @@ export type Advance = {
   batch: Batch
   /** Whether the batch that was known is not in this log: it was restored to an earlier state. */
   isOther: boolean
-  /** How many deliveries were numbered; null when another instance is at it. */
+  /** How many deliveries were numbered; null when another instance is at it, or nothing had to be. */
   assigned: number | null
   events: Event[]
   /** The deliveries among those read that came too late to be sent. */
@@ -29,6 +30,8 @@ export type Advance = {
   more: boolean
   /** Whether something was told of users that is not in the snapshot `seen`: it comes before the events. */
   changed: boolean
+  /** The snapshot in which it was looked for; null when that is not known. */
+  now: Snapshot | null
   /** Whether publishers know that this instance is awake. */
   awake: boolean
   /** The session that answered, and the oldest transaction that was in progress before it numbered. */
@@ -46,8 +49,6 @@ export type Known = {
   awakeMs: number
   /** Which instance says so, 0 to 999. */
   owner: number
-  /** Whether other instances have to be woken. */
-  tell: boolean
 }
 
 /** How many rows are numbered or read in one turn of the dispatcher, at the most. */
@@ -73,7 +74,7 @@ export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
   const [first, ...rows] = await number(sql, known)
   if (!first || first.seq !== null) throw new Error('kairan.number gave no answer')
   const { prev, oldest, n, at, ...found }: State = JSON.parse(first.state)
-  const state = { ...found, batch: { n, at }, oldestTransaction: BigInt(oldest) }
+  const state = { ...found, batch: { n, at }, oldestTransaction: BigInt(oldest), now: null }
   const { head, more } = state
   if (after === null) return { ...state, events: [], expired: [], end: head }
   if (prev === after || head <= after) {
@@ -82,7 +83,7 @@ export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
     const end = page.last ?? Math.min(head, after)
     return { ...state, ...page, end, more: more || end < head }
   }
-  const read = await readAll(sql, after, known.seen, batchBytes)
+  const read = await readAll(sql, after, known, batchBytes)
   const page = pageWithFloor(read, turnRows, batchBytes)
   return {
     ...state,
@@ -90,6 +91,35 @@ export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
     end: page.last ?? after,
     more: page.more || more,
     changed: state.changed || read.some(row => row.changed),
+  }
+}
+
+/**
+ * Returns what follows `after` on all channels, which another instance has numbered. Whatever was told of users before
+ * one of the events was committed is visible in the same snapshot.
+ */
+export const follow = async (sql: Sql, known: Known): Promise<Advance> => {
+  const { after } = known
+  const rows = await readAll(sql, after, known, batchBytes)
+  const page = pageWithFloor(rows, turnRows, batchBytes)
+  const [first] = rows
+  if (!first) throw new Error('kairan.log is empty')
+  // The last ones may have been taken out, to be delivered again.
+  const end = page.more ? (page.last ?? first.head) : first.head
+  return {
+    ...page,
+    epoch: first.epoch,
+    head: first.head,
+    batch: { n: first.n, at: first.at },
+    isOther: first.is_other,
+    changed: first.changed,
+    now: first.now,
+    assigned: null,
+    awake: false,
+    backend: first.backend,
+    oldestTransaction: 0n,
+    end,
+    more: after !== null && page.more,
   }
 }
 
@@ -110,7 +140,7 @@ type State = {
 }
 
 /** The state comes once, before the events: a column of a row costs the driver more time than anything else here. */
-const number = (sql: Sql, { seen, batch, awakeMs, owner, tell }: Known) => sql<
+const number = (sql: Sql, { seen, batch, awakeMs, owner }: Known) => sql<
   ({ state: string; seq: null } | (EventRow & { state: null }))[]
 >`
   select case when seq is null then json_build_object(
@@ -122,7 +152,7 @@ const number = (sql: Sql, { seen, batch, awakeMs, owner, tell }: Known) => sql<
   from kairan.number(
     ${turnRows}, ${batchBytes}, ${seen}::text::pg_snapshot,
     ${batch?.n ?? null}::bigint, ${batch?.at ?? null}::text::timestamptz,
-    ${awakeMs}::int, ${owner}::int, ${tell}::boolean
+    ${awakeMs}::int, ${owner}::int
   )`
 
 /** A delivery with its notification, as `eventColumns` gives it. */
@@ -160,13 +190,36 @@ export const eventColumns = (sql: Sql) => sql`
   end as metadata,
   n.traceparent`
 
-type Changed = { changed: boolean }
+/** The log as it is in the snapshot `now`. */
+type LogState = {
+  epoch: string
+  floor: number
+  head: number
+  n: number
+  at: string
+  is_other: boolean
+  changed: boolean
+  now: Snapshot
+  backend: number
+}
 
-const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: number) => sql<
-  (((Row & Floor) | Nothing) & Changed)[]
+const readAll = (sql: Sql, after: number | null, { seen, batch }: Known, maxBytes: number) => sql<
+  ((Row | { seq: null }) & LogState)[]
 >`
-  select l.floor, exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed, page.*
-  from kairan.log l
+  select s.epoch, s.floor, b.head, b.n, b.at::text as at,
+    case
+      when ${batch?.n ?? null}::bigint is null then false
+      when exists (
+        select from kairan.batches o
+        where o.n = ${batch?.n ?? null}::bigint and o.at = ${batch?.at ?? null}::text::timestamptz
+      ) then false
+      -- One that has been removed says nothing.
+      else ${batch?.n ?? null}::bigint >= (select o.n from kairan.batches o order by o.n limit 1)
+    end as is_other,
+    exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed,
+    pg_current_snapshot()::text as now, pg_backend_pid() as backend, page.*
+  from kairan.log_state s
+  cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b
   -- The floor is of the same snapshot: it was raised before anything was removed.
   left join (
     select ${eventColumns(sql)}, d.total
@@ -174,7 +227,7 @@ const readAll = (sql: Sql, after: number, seen: Snapshot | null, maxBytes: numbe
       select d.seq, d.channel, d.notification_id, n.bytes,
         sum(n.bytes) over (order by d.seq rows unbounded preceding) as total
       from kairan.numbered d join kairan.notifications n on n.id = d.notification_id
-      where d.seq > ${after}
+      where d.seq > ${after}::bigint
       order by d.seq limit ${turnRows}
     ) d
     join kairan.notifications n on n.id = d.notification_id

@@ -4,7 +4,7 @@ import type { Page } from './log.ts'
 /** The newest part of the log, kept in memory: what a stream that returns soon has missed. */
 export type Recent = {
   /** Adds the events that follow. `end` is the seq up to which they are complete. */
-  add(events: Event[], end: number): void
+  add(events: readonly Event[], end: number): void
   /** Removes the events of these notifications. */
   remove(ids: ReadonlySet<string>): void
   /** Whether everything after this seq is still held. */

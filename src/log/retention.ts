@@ -12,12 +12,14 @@ const fromStart = 60
 /**
  * Every `everyMs` or so, marks as failed what has expired, and removes what is older than `keepMs` and the
  * tickets and user changes that nobody needs any more. It works in small steps, each a transaction of its
- * own, so that nothing waits for it. Any instance may do it.
+ * own, so that nothing waits for it. The instance that numbers does it; two at a time do no harm.
  */
 export const createRetention = (options: {
   database: Database
   keepMs: number
   everyMs: number
+  /** Whether this instance is to do it. */
+  isNeeded(): boolean
   report: Report
 }): Retention => {
   const { database, report } = options
@@ -27,6 +29,7 @@ export const createRetention = (options: {
   let runs = 0
 
   const run = async () => {
+    if (!options.isNeeded()) return
     await expire()
     while (await step(sql => sql`select kairan.prune_tickets() as n`));
     while (await step(sql => sql`select kairan.prune_user_changes() as n`));
@@ -34,6 +37,7 @@ export const createRetention = (options: {
     while (await step(sql => sql`select kairan.prune_scheduled(${keep}::text::interval) as n`));
     while (await step(sql => sql`select kairan.prune_follow_ups(${keep}::text::interval) as n`));
     while (await step(sql => sql`select kairan.prune_batches() as n`));
+    while (await step(sql => sql`select kairan.prune_leases() as n`));
     // One step of the floor, then what lies below it. First what an instance that died has left.
     if (runs++ % fromStart === 0) pruned = 0
     do await prune()

@@ -6,18 +6,24 @@ import type { Database } from '../postgres/database.ts'
 export type Scheduler = { start(): void; stop(): Promise<void> }
 
 /**
- * Publishes what is due, in pieces, about every `everyMs`. Any number of instances do it: each takes what no other has
- * taken.
+ * Publishes what is due, in pieces, about every `everyMs`, on the instance that numbers. Should two do it, each takes
+ * what the other has not taken.
  */
 export const createScheduler = (options: {
   database: Database
   everyMs: number
+  /** Whether this instance is to do it. */
+  isNeeded(): boolean
   report: Report
 }): Scheduler => {
   const { database, everyMs } = options
   let isStopped = false
   const loop = createWorkLoop({
     async work() {
+      if (!options.isNeeded()) {
+        loop.schedule(everyMs)
+        return 0
+      }
       const [row] = await database.run(
         sql => sql<{ sent: number }[]>`select kairan.send_due() as sent`,
       )

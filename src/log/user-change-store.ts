@@ -1,14 +1,17 @@
 import type { Sql } from '../postgres/connect.ts'
-import { parseUserChange, type UserChange } from './user-change.ts'
-import { parseWithdrawal, type Withdrawal } from './withdrawal.ts'
+import { endOf, type Snapshot } from './snapshot.ts'
 
-/** A snapshot of Postgres', as text: which transactions had been committed when it was taken. */
-export type Snapshot = string
+/** Something that was told of a user, as its row says it. */
+export type Told = {
+  /** The transaction that told it. */
+  xid: bigint
+  /** JSON: see user-change.ts and withdrawal.ts. */
+  change: string
+}
 
 /** A part of what was told of users. */
 export type Look = {
-  changes: UserChange[]
-  withdrawn: Withdrawal[]
+  told: Told[]
   /** The snapshot in which it was read. */
   now: Snapshot
   /** Where the next part begins; null when this is the last. */
@@ -26,19 +29,18 @@ export const lookAtChanges = async (
   seen: Snapshot | null,
   after: number,
 ): Promise<Look> => {
-  const rows = await sql<{ now: string; id: number; change: string | null }[]>`
-    select pg_current_snapshot()::text as now, c.id, c.change
+  const rows = await sql<{ now: string; id: number; xid: string; change: string | null }[]>`
+    select pg_current_snapshot()::text as now, c.id, c.xid, c.change
     from (select) one
     left join (
-      select id, change::text as change from kairan.user_changes
+      select id, xid::text, change::text as change from kairan.user_changes
       where ${unseen(sql, seen)} and id > ${after} order by id limit ${most}
     ) c on true
     order by c.id`
   const [first] = rows
   if (!first) throw new Error('Postgres gave no snapshot')
   return {
-    changes: rows.flatMap(({ change }) => (change && parseUserChange(change)) || []),
-    withdrawn: rows.flatMap(({ change }) => (change && parseWithdrawal(change)) || []),
+    told: rows.flatMap(({ xid, change }) => (change === null ? [] : { xid: BigInt(xid), change })),
     now: first.now,
     after: rows.length === most ? (rows.at(-1)?.id ?? null) : null,
     isOlder: seen !== null && endOf(first.now) < endOf(seen),
@@ -52,6 +54,3 @@ export const unseen = (sql: Sql, seen: Snapshot | null) =>
     : sql`
       xid >= pg_snapshot_xmin(${seen}::text::pg_snapshot)
       and not pg_visible_in_snapshot(xid, ${seen}::text::pg_snapshot)`
-
-/** The first transaction that had not begun: `xmin:xmax:…`. */
-const endOf = (snapshot: Snapshot) => BigInt(snapshot.split(':')[1] ?? 0)

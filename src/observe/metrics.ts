@@ -8,6 +8,7 @@ import {
 } from 'prom-client'
 import { statuses } from '../lib/errors.ts'
 import type { Event } from '../log/event.ts'
+import type { Received } from '../relay/receiver.ts'
 
 /** Counts what happens in the service, for `GET /metrics` and the dashboard. Names no user and no channel. */
 export type Metrics = {
@@ -19,8 +20,10 @@ export type Metrics = {
   streamRefused(reason: string): void
   gap(reason: string): void
   lagging(): void
-  /** Events of the log were dispatched. */
-  dispatched(events: number): void
+  /** Events of the log were dispatched, which came from the table or by the relay. */
+  dispatched(events: number, from: 'table' | 'relay'): void
+  /** A message of the relay arrived. */
+  relayed(outcome: Received): void
   /** An event of the live path was dispatched or refused. */
   live(outcome: 'dispatched' | 'refused'): void
   /** Deliveries expired before they could be sent. */
@@ -70,6 +73,10 @@ export type State = {
   statusesWaiting: number
   statusesDropped: number
   listening: boolean
+  /** Whether this instance numbers for all. */
+  isLeading: boolean
+  /** Whether messages of the relay arrive. */
+  isRelayUp: boolean
   /** Why the instance is not ready; null when it is. */
   problem: string | null
 }
@@ -93,6 +100,8 @@ const nothing: State = {
   statusesWaiting: 0,
   statusesDropped: 0,
   listening: false,
+  isLeading: false,
+  isRelayUp: false,
   problem: 'starting',
 }
 
@@ -157,6 +166,12 @@ export const createMetrics = (options: {
     'listener_up',
     '1 while NOTIFYs are known to arrive, 0 while delivery goes by polling.',
     () => Number(state().listening),
+  )
+  gauge('leading', '1 while this instance numbers for all.', () => Number(state().isLeading))
+  gauge(
+    'relay_up',
+    '1 while messages of other instances are known to arrive, 0 while the table is read instead.',
+    () => Number(state().isRelayUp),
   )
   gauge('ready', '1 while /readyz says yes.', () => Number(state().problem === null))
   gauge('statuses_waiting', 'Status rows that wait to be written.', () => state().statusesWaiting)
@@ -234,6 +249,18 @@ export const createMetrics = (options: {
   )
   const lagging = counter('lagging_total', 'Streams that read too slowly and went back to the log.')
   const dispatched = counter('events_dispatched_total', 'Events of the log that were dispatched.')
+  const from = counter(
+    'events_received_total',
+    'Events of the log that were dispatched, by where they came from.',
+    'from',
+    ['table', 'relay'],
+  )
+  const relayed = counter(
+    'relay_messages_total',
+    'Messages of other instances that arrived, by outcome.',
+    'outcome',
+    ['applied', 'known', 'missing', 'refused', 'repeated'],
+  )
   const live = counter('live_events_total', 'Events of the live path, by outcome.', 'outcome', [
     'dispatched',
     'refused',
@@ -294,7 +321,11 @@ export const createMetrics = (options: {
     streamRefused: reason => refused.inc({ reason }),
     gap: reason => gaps.inc({ reason }),
     lagging: () => lagging.inc(),
-    dispatched: events => dispatched.inc(events),
+    dispatched(events, way) {
+      dispatched.inc(events)
+      from.inc({ from: way }, events)
+    },
+    relayed: outcome => relayed.inc({ outcome }),
     live: outcome => live.inc({ outcome }),
     expired: deliveries => expired.inc(deliveries),
     followUpsDecided(made, needless) {

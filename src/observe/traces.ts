@@ -8,7 +8,7 @@ export type Traces = {
    */
   publishing(traceparent: string | null): { traceparent: string | null; end(error?: unknown): void }
   /** Events of the log were dispatched to the streams of this instance. */
-  dispatched(events: Event[]): void
+  dispatched(events: readonly Event[]): void
   /** The first stream of this instance has taken an event. */
   taken(event: Event): void
   /** Sends the remaining spans, within a few seconds. */

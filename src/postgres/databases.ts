@@ -9,6 +9,8 @@ export type Databases = {
   requests: Database
   /** For the dispatcher alone. */
   dispatcher: Database
+  /** For what the instance that numbers tells the others. Connects only there. */
+  relay: Database
   /** Leads to Postgres itself, without a pooler. */
   directUrl: string
   /** The server that all connections have to lead to. */
@@ -56,19 +58,29 @@ export const createDatabases = (options: {
     direct: true,
     deadlineMs: 3000,
   })
+  const relay = createDatabase(url, {
+    judge: primary.follow,
+    max: 1,
+    name: 'kairan relay',
+    direct,
+    idleSeconds: 60,
+    deadlineMs: 3000,
+  })
   primary.onDoubt(dispatcher.renew)
   return {
     shared,
     requests,
     dispatcher,
+    relay,
     directUrl,
     primary,
     renew() {
       shared.renew()
       requests.renew()
+      relay.renew()
     },
     async stop() {
-      await Promise.all([shared.stop(), requests.stop(), dispatcher.stop()])
+      await Promise.all([shared, requests, dispatcher, relay].map(database => database.stop()))
     },
   }
 }

@@ -130,12 +130,13 @@ begin
         ('schema', '^kairan$', 'kairan_reader', '{USAGE}'),
         ('schema', '^kairan$', 'kairan_follower', '{USAGE}'),
 
-        ('table', '^(migrations|roles|members)$', 'kairan_service', '{SELECT}'),
+        ('table', '^(migrations|roles|members|relay_key)$', 'kairan_service', '{SELECT}'),
         ('table', '^(log_state|locks)$', 'kairan_service', '{SELECT,UPDATE}'),
         ('table', '^notifications$', 'kairan_service', '{SELECT,INSERT,DELETE}'),
         -- It can add to the audit trail, and not change it.
         ('table', '^audit$', 'kairan_service', '{SELECT,INSERT}'),
-        ('table', '^(?!(migrations|roles|members|log_state|locks|notifications|audit)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
+        ('table', '^leases$', 'kairan_service', '{SELECT,INSERT,DELETE}'),
+        ('table', '^(?!(migrations|roles|members|relay_key|log_state|locks|notifications|audit|leases)$)', 'kairan_service', '{SELECT,INSERT,UPDATE,DELETE}'),
         ('sequence', '^', 'kairan_service', '{SELECT,USAGE,UPDATE}'),
         ('sequence', '^(max_event_bytes|awake_until)$', 'kairan_publisher', '{SELECT}'),
         ('routine', '^(?!publish_row$)', 'kairan_service', '{EXECUTE}'),

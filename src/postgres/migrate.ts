@@ -3,6 +3,7 @@ import { grantRoles } from './grants.ts'
 import audit from './schema/audit.sql' with { type: 'text' }
 import followUps from './schema/follow-ups.sql' with { type: 'text' }
 import inbox from './schema/inbox.sql' with { type: 'text' }
+import lease from './schema/lease.sql' with { type: 'text' }
 import log from './schema/log.sql' with { type: 'text' }
 import members from './schema/members.sql' with { type: 'text' }
 import mutes from './schema/mutes.sql' with { type: 'text' }
@@ -25,6 +26,7 @@ const schema = [
   publishRow,
   scheduled,
   log,
+  lease,
   retention,
   tickets,
   users,

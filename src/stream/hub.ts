@@ -22,7 +22,7 @@ export type Hub = {
   /** Makes a subscription live if it has caught up: from then on it misses nothing. */
   tryGoLive(subscription: Subscription): boolean
   /** Pushes a piece of the log to its channels' live subscriptions. */
-  dispatch(events: Event[], head: number): void
+  dispatch(events: readonly Event[], head: number): void
   /** Pushes an event of the live path, which is not in the log. */
   dispatchLive(event: Event): void
   /**

@@ -20,6 +20,8 @@ metrics.watch(() => ({
   statusesWaiting: 0,
   statusesDropped: 0,
   listening: true,
+  isLeading: true,
+  isRelayUp: true,
   problem: null,
 }))
 

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
 import { createDispatcher } from '../../src/log/dispatcher.ts'
 import type { Event } from '../../src/log/event.ts'
+import { createLease } from '../../src/log/lease.ts'
 import { createListener } from '../../src/log/listener.ts'
+import type { Step } from '../../src/log/step.ts'
 import { createDatabase } from '../../src/postgres/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -13,16 +15,23 @@ const report = { info: ignore, warn: ignore, error: ignore }
 const never = 3_600_000
 
 /** A dispatcher and what rings it, and nothing else of the service. */
-const dispatch = async ({ url }: TestDatabase, pollMs = never, hasPeers = () => false) => {
+const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
   const events: Event[] = []
   let begun = false
   const database = createDatabase(url, { max: 1, name: 'vigil', direct: true, deadlineMs: 3000 })
+  const lease = createLease({
+    database,
+    instanceId: crypto.randomUUID(),
+    report,
+    onChange: isHeld => listener.hear('kairan_log', isHeld),
+  })
+  const steps: Step[] = []
   const dispatcher = createDispatcher({
     database,
+    lease,
     pollMs,
     report,
-    server: () => null,
-    hasPeers,
+    server: () => ({ server: 'one', cluster: 'one' }),
     onBegin: () => {
       begun = true
     },
@@ -32,21 +41,26 @@ const dispatch = async ({ url }: TestDatabase, pollMs = never, hasPeers = () => 
     onWithdrawn: () => undefined,
     onWithdrawnLost: () => undefined,
     onChangesLost: ignore,
+    onStep: step => steps.push(step),
+    onOffer: ignore,
   })
   const listener = createListener({
     url,
-    channels: ['kairan_log'],
+    channels: [],
     heartbeatMs: 5000,
     timeoutMs: 3000,
     report,
     judge: () => null,
     onNotify: () => dispatcher.wake(),
     onUp: () => dispatcher.wake(),
+    onHear: () => dispatcher.wake(),
   })
   dispatcher.start()
   listener.start()
   await eventually(() => begun && listener.state.listening)
   return {
+    steps,
+    offer: dispatcher.offer,
     numbers: () => events.map(({ payload }) => Number(JSON.parse(payload).n)),
     async [Symbol.asyncDispose]() {
       await listener.stop()
@@ -131,8 +145,8 @@ test('brings everything without its poll, however late the writers commit', asyn
 
 test('one that dies awake costs no event: the others look by themselves', async () => {
   await using db = await migrated()
-  await using first = await dispatch(db, 1000, () => true)
-  await using second = await dispatch(db, 1000, () => true)
+  await using first = await dispatch(db, 1000)
+  await using second = await dispatch(db, 1000)
   let n = 1
   for (let kill = 0; kill < 5; kill++) {
     n = await wakeUp(db, n)
@@ -153,21 +167,19 @@ test('one that dies awake costs no event: the others look by themselves', async 
   expect(first.numbers().toSorted((a, b) => a - b)).toEqual(upTo(n - 1))
 }, 30_000)
 
-test('tells the others what it numbered, and nobody when it is alone', async () => {
+test('goes on by what another one has numbered, without a look at the table', async () => {
   await using db = await migrated()
-  let hasPeers = false
-  await using first = await dispatch(db, never, () => hasPeers)
-  const heard: string[] = []
-  await db.sql.listen('kairan_log', payload => heard.push(payload))
-  await publishMany(db, 1, 1)
-  await eventually(() => first.numbers().length === 1)
-  await db.sql`select pg_notify('kairan_log', 'last')`
-  await eventually(() => heard.includes('last'))
-  expect(heard.filter(payload => /^\d+$/.test(payload))).toEqual([])
-
-  await using second = await dispatch(db, never, () => true)
-  hasPeers = true
-  await publishMany(db, 2, 2)
-  await eventually(() => first.numbers().length === 2 && second.numbers().length === 1)
-  await eventually(() => heard.some(payload => /^\d+$/.test(payload)))
+  await using first = await dispatch(db)
+  await using second = await dispatch(db)
+  for (let n = 1; n <= 5; n++) {
+    await publishMany(db, n, n)
+    await eventually(() => first.numbers().length === n)
+    const step = first.steps.at(-1)
+    if (!step) throw new Error('It has sent nothing')
+    expect(second.numbers()).toHaveLength(n - 1)
+    second.offer(step)
+    expect(second.numbers()).toHaveLength(n)
+  }
+  expect(second.numbers()).toEqual(first.numbers())
+  expect(second.steps).toEqual([])
 })

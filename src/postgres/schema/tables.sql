@@ -160,6 +160,7 @@ comment on column kairan.locks.name is 'Its name.';
 comment on column kairan.locks.purpose is 'What it is for.';
 insert into kairan.locks (name, purpose) values
   ('numbering', 'gives deliveries their positions'),
+  ('leading', 'begins to number for all instances'),
   ('pruning', 'removes what is old');
 
 create view kairan.log as
