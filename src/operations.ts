@@ -1,3 +1,4 @@
+import { createFollowUpStore } from './admin/follow-ups-store.ts'
 import { dashboardRoutes } from './admin/page-routes.ts'
 import { adminRoutes } from './admin/routes.ts'
 import { adminSessionRoutes } from './admin/session-routes.ts'
@@ -60,6 +61,7 @@ export const createOperations = (
       adminRoutes({
         caller,
         store: createAdminStore(database),
+        followUps: createFollowUpStore(database),
         publish: createPublisher(database),
         readableOf: parts.readableOf,
         isReadOnly: config.dashboard === 'readonly',

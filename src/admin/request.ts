@@ -5,6 +5,7 @@ import { nameFaultOf } from '../lib/characters.ts'
 import { limits } from '../lib/limits.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { AuditPage, DeliveryFilter, Status, StreamFilter } from './admin.ts'
+import { type FollowUpFilter, type FollowUpState, followUpStates } from './follow-ups.ts'
 
 /** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
 export const readStreamFilter = (request: Request): StreamFilter => readQuery(request, streamFilter)
@@ -36,12 +37,23 @@ export const readOnlinePage = (request: Request) => readQuery(request, onlinePag
 /** Reads the query of `GET /admin/audit`. Throws `bad_request`. */
 export const readAuditPage = (request: Request): AuditPage => readQuery(request, auditPage)
 
+/** Reads the query of `GET /admin/follow-ups`. Throws `bad_request`. */
+export const readFollowUpFilter = (request: Request): FollowUpFilter =>
+  readQuery(request, followUpFilter)
+
+/** Reads the body of `POST /admin/follow-ups/retry`. Throws `bad_request`. */
+export const readFollowUpId = (body: Record<string, unknown>) =>
+  readMembers(body, { id: required(isSeq, "a follow-up's id") })
+
 /** Reads the body of `POST /admin/disconnect`. Throws `bad_request`. */
 export const readDisconnect = (body: Record<string, unknown>) =>
   readMembers(body, { userId: required(isUserId, userId) })
 
 const isStatus = (value: string): value is Status =>
   value === 'pending' || value === 'delivered' || value === 'failed'
+
+const isFollowUpState = (value: string): value is FollowUpState =>
+  followUpStates.some(state => state === value)
 
 const isType = (value: string): value is string => nameFaultOf(value, limits.type) === null
 
@@ -79,6 +91,14 @@ export const onlinePage = {
 
 /** What `GET /admin/audit` is asked for. */
 export const auditPage = { before: position(optional(isSeq, next)), limit }
+
+/** What `GET /admin/follow-ups` is asked for. */
+export const followUpFilter = {
+  state: optional(isFollowUpState, `one of ${followUpStates.join(', ')}`),
+  user: optional(isUserId, userId),
+  before: position(optional(isSeq, next)),
+  limit,
+}
 
 /** Which deliveries are asked for or redelivered. */
 export const deliveryFilter = {

@@ -10,10 +10,13 @@ import { isUuid } from '../lib/uuid.ts'
 import { type Publish, readJsonRequest } from '../publish/request.ts'
 import type { AdminStore, Instance, InstanceProblem } from './admin.ts'
 import { explain } from './explain.ts'
+import { type FollowUpStore, sayFollowUp } from './follow-ups.ts'
 import {
   readAuditPage,
   readDeliveryFilter,
   readDisconnect,
+  readFollowUpFilter,
+  readFollowUpId,
   readOnlinePage,
   readQuestion,
   readRedelivery,
@@ -28,6 +31,7 @@ import { adminOperations } from './schema.ts'
 export const adminRoutes = (options: {
   caller: CallerPlugin
   store: AdminStore
+  followUps: FollowUpStore
   publish: Publish
   /** What a user may read now; `asked` are names that have to be looked up in any case. */
   readableOf(reading: Reading, asked?: readonly string[]): Promise<Readable>
@@ -104,9 +108,15 @@ export const adminRoutes = (options: {
         const facts = await store.explain(notification, user)
         const addressed = facts.deliveries.map(({ channel }) => channel)
         const readable = await rightsOrUnavailable(options.readableOf(byName(user), addressed))
-        return answer(explain(facts, user, readable))
+        const followUp = sayFollowUp(await options.followUps.about(notification, user))
+        return answer({ ...explain(facts, user, readable), followUp })
       },
       describe('/admin/explain'),
+    )
+    .get(
+      '/follow-ups',
+      async ({ request }) => answer(await options.followUps.list(readFollowUpFilter(request))),
+      describe('/admin/follow-ups'),
     )
     .get(
       '/audit',
@@ -167,6 +177,20 @@ export const adminRoutes = (options: {
         const changed = await store.redeliver(asked.notification, asked.channel, userId)
         note(userId, 'redeliver', { target: asked.notification, changed })
         return answer({ changed, next: null })
+      },
+      raw,
+    )
+    .post(
+      '/follow-ups/retry',
+      async ({ request, caller: { userId } }) => {
+        const { object } = await readChange(request)
+        const { id } = readFollowUpId(object)
+        const isRetried = await options.followUps.retry(id, userId)
+        if (!isRetried) {
+          throw new KairanError('not_found', 'There is no such follow-up that was given up.')
+        }
+        note(userId, 'retry follow-up', { target: id })
+        return answer({ retried: id })
       },
       raw,
     )

@@ -11,7 +11,15 @@ import type {
   SystemFacts,
 } from './admin.ts'
 import type { Explanation } from './explain.ts'
-import { auditPage, deliveryFilter, onlinePage, question, streamFilter } from './request.ts'
+import type { FollowUpRow } from './follow-ups.ts'
+import {
+  auditPage,
+  deliveryFilter,
+  followUpFilter,
+  onlinePage,
+  question,
+  streamFilter,
+} from './request.ts'
 
 /** An object that has at least these members. The types of `admin.ts` say more: the dashboard is made with them. */
 const having = <T>(...names: (keyof T & string)[]): Schema<T> =>
@@ -77,10 +85,17 @@ export const adminOperations = {
   'GET /admin/explain': forAdmins(
     'adminExplain',
     'Why a user did not get a notification',
-    having<Explanation>(
-      ...(['outcome', 'sentence', 'channel', 'deliveredAt', 'recipients', 'streams'] as const),
+    having<Explanation & { followUp: string | null }>(
+      ...(['outcome', 'sentence', 'channel', 'deliveredAt'] as const),
+      ...(['recipients', 'streams', 'followUp'] as const),
     ),
     { query: question },
+  ),
+  'GET /admin/follow-ups': forAdmins(
+    'adminFollowUps',
+    'What was not received in time, and what became of it, newest first',
+    having<Page<'followUps', FollowUpRow>>('followUps', 'next'),
+    { query: followUpFilter },
   ),
   'GET /admin/audit': forAdmins(
     'adminAudit',

@@ -6,6 +6,7 @@ import { Login } from './login.tsx'
 import { problems, resume, route, session, unreachable, watch } from './state.ts'
 import { Audit } from './views/audit.tsx'
 import { Explain } from './views/explain.tsx'
+import { FollowUps } from './views/follow-ups.tsx'
 import { Notifications } from './views/notifications.tsx'
 import { Overview } from './views/overview.tsx'
 import { Streams } from './views/streams.tsx'
@@ -16,6 +17,7 @@ const pages = {
   overview: { name: 'Overview', view: Overview },
   streams: { name: 'Streams', view: Streams },
   notifications: { name: 'Notifications', view: Notifications },
+  'follow-ups': { name: 'Follow-ups', view: FollowUps },
   explain: { name: 'Explain', view: Explain },
   try: { name: 'Try it', view: TryIt },
   audit: { name: 'Audit', view: Audit },

@@ -265,6 +265,14 @@ test.skipIf(withoutBrowser)(
     await db.sql`
       insert into kairan.audit (actor, action, target, detail)
       values ('boss', 'disconnect', 'a-user-with-a-rather-long-name', '{"channel": "user-alice"}')`
+    await db.sql`
+      insert into kairan.follow_ups (
+        notification_id, user_id, channel, type, payload, published_at, due_at, attempts, finished_at, error
+      )
+      values (
+        gen_random_uuid(), 'a-user-with-a-rather-long-name', 'user-a', ${type}, '{}', now(), now(), 7, now(),
+        'given up: no such mailbox'
+      )`
     await using chromium = await browser()
     for (const width of [390, 768, 1280]) {
       const { page } = await openDashboard(chromium, service.url, width)
@@ -276,6 +284,7 @@ test.skipIf(withoutBrowser)(
         [`notifications?open=${row?.id}`, '"a": 1'],
         [`explain?notification=${row?.id}&user=alice`, 'Delivered on'],
         ['try', 'Your stream'],
+        ['follow-ups', 'no such mailbox'],
         ['audit', 'disconnect'],
         ['system', 'Settings of this instance'],
       ]

@@ -10,14 +10,14 @@ export const Explain = () => {
   const { query } = route.value
   const notification = query.get('notification') ?? ''
   const user = query.get('user') ?? ''
-  const found = useSignal<Explanation | null>(null)
+  const found = useSignal<(Explanation & { followUp: string | null }) | null>(null)
   const error = useSignal<string | null>(null)
 
   useEffect(() => {
     found.value = null
     error.value = null
     if (!notification || !user) return
-    get<Explanation>('explain', { notification, user }).then(
+    get<Explanation & { followUp: string | null }>('explain', { notification, user }).then(
       answer => {
         found.value = answer
       },
@@ -56,6 +56,7 @@ export const Explain = () => {
         <section class="card" role="status">
           <Badge status={answer.outcome} />
           <p class="sentence">{answer.sentence}</p>
+          {answer.followUp !== null && <p class="sentence">{answer.followUp}</p>}
           <p class="note">
             {count(answer.streams, 'stream')} of {user} open now ·{' '}
             <a href={`#notifications?open=${encodeURIComponent(notification)}`}>the notification</a>{' '}
