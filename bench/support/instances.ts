@@ -80,7 +80,7 @@ export const spent = async (running: Running, before: typeof parts, share: numbe
 export const leaderOf = async ({ urls }: Running) => {
   const leads = await Promise.all(
     urls.map(async url =>
-      /^kairan_leader(?:\{[^}]*\})? 1$/m.test(await (await fetch(`${url}/metrics`)).text()),
+      /^kairan_leading(?:\{[^}]*\})? 1$/m.test(await (await fetch(`${url}/metrics`)).text()),
     ),
   )
   return Math.max(0, leads.indexOf(true))
