@@ -5,6 +5,7 @@ import { createDecisions } from './follow-up/decisions-store.ts'
 import { createPost } from './follow-up/webhook.ts'
 import { createWebhooks } from './follow-up/webhooks-store.ts'
 import { createReceipts } from './inbox/receipts-store.ts'
+import { parseNatsUrl } from './lib/nats-url.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import { createDispatcher } from './log/dispatcher.ts'
@@ -22,6 +23,7 @@ import type { Databases } from './postgres/databases.ts'
 import { createScout } from './postgres/scout.ts'
 import { createLiveRefusals, parseLive } from './publish/live-event.ts'
 import { createLiveGate } from './publish/live-gate.ts'
+import { createNatsRelay, natsSubject } from './relay/nats-relay.ts'
 import { createPostgresRelay, relayChannel } from './relay/postgres-relay.ts'
 import type { Relay } from './relay/relay.ts'
 import { createRelaying } from './relay/relaying.ts'
@@ -58,12 +60,21 @@ export const createDelivery = (
     metrics: Metrics
     traces: Traces
     report: Report
-    /** Carries batches between instances. By default Postgres does. */
+    /** Carries batches between instances. By default what RELAY_URL names does, or Postgres. */
     relay?: Relay | undefined
   },
 ) => {
   const { databases, metrics, traces, report } = parts
   const { shared: database, primary } = databases
+  const natsRelay = () =>
+    config.relayUrl === null
+      ? null
+      : createNatsRelay({
+          address: parseNatsUrl(config.relayUrl),
+          subject: () => natsSubject(primary.facts?.server ?? null),
+          report,
+        })
+  const otherRelay = parts.relay ?? natsRelay()
   const begun = Promise.withResolvers<void>()
   const hub = createHub({
     queueBytes: config.queueBytes,
@@ -156,7 +167,7 @@ export const createDelivery = (
     isUp: () => listener.state.listening,
   })
   const relaying = createRelaying({
-    relay: parts.relay ?? postgresRelay,
+    relay: otherRelay ?? postgresRelay,
     database,
     hasPeers: peers.present,
     onStep: dispatcher.offer,
@@ -194,7 +205,7 @@ export const createDelivery = (
     channels: [
       notifyChannels.users,
       ...(config.livePath ? [notifyChannels.live] : []),
-      ...(parts.relay ? [] : [notifyChannels.relay]),
+      ...(otherRelay ? [] : [notifyChannels.relay]),
     ],
     heartbeatMs: 5000,
     timeoutMs: 3000,

@@ -35,7 +35,7 @@ export type InstanceOptions = {
   demo?: boolean
   /** The sign-in of the application. Without it, tokens count. */
   identify?: Identify
-  /** What carries batches between instances; by default Postgres does. */
+  /** What carries batches between instances; by default what RELAY_URL names, or Postgres. */
   relay?: Relay | undefined
   /** When several processes share the port: the number of this one, and the metrics of the others. */
   worker?: { number: number; others(): object[] }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { backoffMs, createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
@@ -118,6 +119,13 @@ export const createNatsRelay = (options: {
     receive,
   }
 }
+
+/**
+ * The subject of the instances that follow this server. A copy of a database has the same cluster and epoch, so a copy
+ * that runs beside the original, on the same NATS, must not hear it: another running server is another subject.
+ */
+export const natsSubject = (server: string | null) =>
+  server && `kairan.${createHash('sha256').update(server).digest('hex').slice(0, 32)}`
 
 const close = (connection: NatsConnection) => {
   connection.close().catch(() => undefined)
