@@ -22,7 +22,7 @@ import { withdrawRoute } from './publish/withdraw-routes.ts'
 import { createWithdraw } from './publish/withdraw-store.ts'
 import { streamChannelsRoute } from './stream/channel-routes.ts'
 import { createRefusals, type Limits } from './stream/limits.ts'
-import { createChange, createExtend } from './stream/presence-store.ts'
+import { createCarryAlso, createChange, createExtend } from './stream/presence-store.ts'
 import { streamRoute } from './stream/routes.ts'
 import { streamTokenRoute } from './stream/token-routes.ts'
 
@@ -86,6 +86,7 @@ export const createApi = (
         caller,
         streams: delivery.streams,
         changeElsewhere: createChange(databases.shared, maxChannels),
+        carryAlsoElsewhere: createCarryAlso(databases.shared),
         maxChannels,
       }),
       inboxRoutes({

@@ -30,11 +30,20 @@ export const isOfApplication = (name: string) =>
 
 /** Reads `?channels=a,b`, which may be there several times. Throws `bad_channels` when it names nothing. */
 export const parseChannels = (asked: readonly string[]) => {
-  const names = asked.flatMap(list => list.split(',')).map(name => name.trim())
-  const different = [...new Set(names)].filter(Boolean)
-  if (different.length > 0) return different
+  const names = namesIn(asked)
+  if (names.length > 0) return names
   throw new KairanError('bad_channels', 'channels is empty. Leave it out to read all that you may.')
 }
+
+/** The different names in lists that are separated by commas; none is checked. */
+export const namesIn = (lists: readonly string[]): readonly string[] => {
+  if (lists.length === 0) return noNames
+  const names = lists.flatMap(list => list.split(',')).map(name => name.trim())
+  return [...new Set(names)].filter(Boolean)
+}
+
+/** Shared: streams keep it. */
+const noNames: readonly string[] = []
 
 /** Whether a name is one of these: names, or beginnings that end in `*`. */
 export const matches = (name: string, patterns: readonly string[]) =>

@@ -31,8 +31,8 @@ const maxRefusals = 3
 export const keepConnection = (options: {
   /** Requests the stream. `refresh`: the last token was refused or has expired. */
   request(refresh: boolean, signal: AbortSignal): Promise<Response>
-  /** Extends the stream with a new token. Resolves with whether that worked. */
-  renew(streamId: unknown): Promise<boolean>
+  /** Extends the open stream with a new token. Resolves with whether that worked. */
+  renew(): Promise<boolean>
   onFrame(frame: Frame): void
   /** Called for every piece of the stream, after its frames. */
   onBytes(): void
@@ -49,7 +49,6 @@ export const keepConnection = (options: {
   let failures = 0
   let refusals = 0
   let isStale = false
-  let openId: unknown
 
   const run = async () => {
     if (options.isClosed) await wait()
@@ -128,14 +127,13 @@ export const keepConnection = (options: {
   }
 
   /** Handles a control event. If it returns an outcome, the stream is over. */
-  const heed = ({ type, reason, afterMs, streamId }: Control): End | undefined => {
+  const heed = ({ type, reason, afterMs }: Control): End | undefined => {
     switch (type) {
       case 'ready':
         failures = 0
         refusals = 0
         isStale = false
         onStatus('open', null)
-        openId = streamId
         return
       case 'token_expiring':
         void renew()
@@ -144,7 +142,7 @@ export const keepConnection = (options: {
         isStale = true
         return { reason: type, afterMs: 0 }
       case 'reconnect':
-        return { reason: String(reason ?? type), afterMs: Number(afterMs) || undefined }
+        return { reason: `${reason ?? type}`, afterMs: Number(afterMs) || undefined }
       case 'replaced':
       case 'revoked':
         return { reason: type, isFinal: true }
@@ -153,7 +151,7 @@ export const keepConnection = (options: {
 
   /** If it fails, the stream continues until the old token expires, and the next one starts with a new token. */
   const renew = async () => {
-    isStale = !(await options.renew(openId).catch(() => false))
+    isStale = !(await options.renew().catch(() => false))
   }
 
   void run()

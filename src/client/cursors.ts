@@ -5,5 +5,5 @@
 export const distance = (a: string | null | undefined, b: string | null) => {
   const [logA, seqA] = a?.split('-') ?? []
   const [logB, seqB] = b?.split('-') ?? []
-  return logA === logB ? Number(seqA) - Number(seqB) : Number.NaN
+  return Number(logA === logB ? seqA : undefined) - Number(seqB)
 }

@@ -7,13 +7,16 @@ import { createListeners } from './listeners.ts'
 import { createMemory } from './memory.ts'
 import { isVisible, watchPage } from './page.ts'
 import { createReader } from './reader.ts'
-import { createRequests } from './requests.ts'
+import { createRequests, queryOf } from './requests.ts'
 import { createTabs } from './tabs.ts'
 import type {
   AnyEvent,
   AnyPayloads,
+  Channel,
+  Control,
   InboxPage,
   InboxQuery,
+  NotificationEvent,
   Notifications,
   Options,
   Payloads,
@@ -31,13 +34,24 @@ type Told = {
   /** Where its stream was before a frame, and the frame. */
   at: string | null
   frame: Frame | null
+  /** What its stream carries besides its own channels. */
+  also: Pick<Control, 'channels' | 'extra'>
 }
 
-/** A message to the leading tab: to read on after this cursor; to connect `now` if it is not connected. */
-type Asked = { after: string | null; now: boolean }
+/**
+ * What the other tabs say: to read on after this cursor; to connect `now` if it is not connected; a count that one of
+ * them got; which channels one of them listens to.
+ */
+type Asked = {
+  state?: undefined
+  after?: string | null
+  now?: boolean
+  count?: Count
+  tab?: number
+  channels?: string[]
+}
 
-/** A count that another tab got. */
-type Learnt = { count: Count }
+type Listener = (event: NotificationEvent) => void
 
 /** After a longer cut, missed events are old and should not pop up. */
 const awayMs = 60_000
@@ -52,9 +66,8 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 ): Notifications<P> => {
   const { key, channels, shareConnection = true, resume = true, stallMs = 37_500 } = options
   const requests = createRequests(options, heed)
-  const path = channels ? `/stream?channels=${encodeURIComponent(`${channels}`)}` : '/stream'
   // The number is the version of the messages between tabs.
-  const name = key === undefined ? null : `kairan 2 ${options.url ?? ''}${path} ${key}`
+  const name = key === undefined ? null : `kairan 3 ${options.url ?? ''} ${channels ?? ''} ${key}`
   const memory = createMemory(resume ? name : null)
   const changes = createListeners<void>()
   const ended = new AbortController()
@@ -69,6 +82,15 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   let user: string | null = null
   /** The pages that were asked for before the stream, and whether they are of all types. */
   const firstPages: { page: Promise<InboxPage>; isWhole: boolean }[] = []
+  let also: Told['also'] = {}
+  const tab = Math.random()
+  /** The channels that the other tabs listen to. */
+  const others = new Map<number, string[]>()
+  /** The stream that is open. */
+  let streamId: unknown
+  let carrying = Promise.resolve()
+  /** Whether it was not asked yet for what is listened to by now. */
+  let isWished = false
   let isBegun = false
   let isStarted = false
 
@@ -91,9 +113,15 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     isAway: () => Date.now() - lostAt > awayMs,
     onEvent: event => counter.add(event, Date.parse(event.createdAt)),
     onAgain: event => counter.add(event, 0),
+    isExtra: channel => also.extra?.includes(channel),
     onControl(control) {
       const { type, unread, cursor, resumed } = control
       if (typeof unread === 'number') counter.learn({ ...control, unread, cursor: `${cursor}` })
+      if (type === 'ready' && connection) {
+        ;({ streamId } = control)
+        carry()
+      }
+      if (type === 'also') also = control
       if (type === 'ready' || type === 'gap') counter.begin(reader.cursor, !!resumed)
     },
   })
@@ -125,14 +153,41 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   }
 
   const tell = (frame: Frame | null = null) => {
-    tabs.post({ state, count: counter.at(reader.cursor), user, at: readTo, frame })
+    tabs.post({ state, count: counter.at(reader.cursor), user, at: readTo, frame, also })
   }
 
   /** Requests the events that this tab has missed from the leading tab. */
-  const ask = (now = false) => tabs.post({ after: reader.cursor, now })
+  const ask = (now = false) => tabs.post({ ...own(), after: reader.cursor, now })
+
+  /** The channels that this tab listens to. */
+  const own = () => ({ tab, channels: reader.channels() })
+  /** Those of all tabs. */
+  const all = () => [...new Set([reader.channels(), ...others.values()].flat())]
+
+  const wish = () => {
+    isWished = true
+    tabs.post(own())
+    carry()
+  }
+
+  /** Has the open stream carry what somebody listens to, one request after the other. */
+  const carry = () => {
+    carrying = carrying.then(async () => {
+      while (connection && streamId && isWished) {
+        isWished = false
+        await requests.carry(streamId, all()).catch(() => {
+          isWished = true
+          return new Promise(resolve => setTimeout(resolve, 2000 * Math.random()))
+        })
+      }
+    })
+  }
 
   /** Handles a message of the leading tab. */
   const follow = ({ state: { status, reason }, at, frame, ...told }: Told) => {
+    also = told.also
+    // A message between tabs can be lost.
+    if (!reader.channels().every(name => also.channels?.includes(name))) tabs.post(own())
     if (at !== null) {
       // A new tab starts at the cursor of the others.
       if (reader.cursor === null) reader.moveTo(at)
@@ -151,7 +206,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 
   /** Handles a message of another tab, when this one leads. */
   const answer = ({ after, now }: Asked, { restart }: Connection) => {
-    const isBehind = after !== null && (readTo === null || distance(after, readTo) < 0)
+    const isBehind = after && (readTo === null || distance(after, readTo) < 0)
     if (isBehind) {
       readTo = after
       change({ status: 'connecting' })
@@ -169,9 +224,12 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       stallMs,
       request: (refresh, signal) => {
         const headers = readTo === null ? {} : { 'last-event-id': readTo }
-        return requests.request(path, { signal, headers }, refresh)
+        streamId = null
+        isWished = false
+        const query = queryOf({ channels, also: `${all()}` || undefined })
+        return requests.request(`/stream?${query}`, { signal, headers }, refresh)
       },
-      renew: requests.renew,
+      renew: () => requests.renew(streamId),
       onFrame(frame) {
         reader.take(frame)
         tell(frame)
@@ -188,19 +246,31 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     })
   }
 
-  const tabs = createTabs<Told | Asked | Learnt>(shareConnection ? name : null, {
+  const tabs = createTabs<Told | Asked>(shareConnection ? name : null, {
     lead,
     yield() {
       connection?.stop()
       connection = null
     },
     hear(message) {
-      if ('count' in message && message.count) counter.learn(message.count)
-      if (!connection) 'state' in message && follow(message)
-      else if ('after' in message) answer(message, connection)
-      else if (!('state' in message)) tell()
+      const { count, tab, channels } = message as Asked
+      if (count) counter.learn(count)
+      if (tab && channels) {
+        // A new tab does not know of this one, either.
+        if (`${others.get(tab)}` !== `${channels}`) {
+          others.set(tab, channels)
+          wish()
+        }
+      }
+      if (message.state) connection || follow(message)
+      else if (connection) 'after' in message ? answer(message, connection) : tell()
     },
   })
+
+  const leave = () => {
+    tabs.post({ tab, channels: [] })
+    tabs.leave()
+  }
 
   const join = () => {
     heardAt = Date.now()
@@ -218,7 +288,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     ended.abort()
     clearInterval(watch)
     counter.stop()
-    tabs.leave()
+    leave()
     change({ status: 'closed', reason })
   }
 
@@ -236,7 +306,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
         network: () => state.status !== 'closed' && connection?.restart(),
         shown: () => state.status === 'waiting' && connect(),
         putAway() {
-          tabs.leave()
+          leave()
           change({ status: 'waiting', reason: 'hidden' })
         },
         back: join,
@@ -264,10 +334,10 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       const read = await page.catch(() => null)
       if (!read) continue
       items.push(...read.notifications)
-      const isFirst = first === null || distance(read.cursor, first) < 0
+      const isFirst = !(distance(read.cursor, first) >= 0)
       if ((isWhole || reader.cursor === null) && isFirst) first = read.cursor
     }
-    if (first !== null) {
+    if (first) {
       reader.moveTo(first)
       lostAt = Date.now()
     }
@@ -319,6 +389,24 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       return state.unread
     },
     on,
+    channel: name => ({
+      on: begun(((type, listener, onRefused) => {
+        let isRefused: boolean | undefined
+        const stops = [
+          reader.on(type, listener as Listener, name),
+          reader.onControl('also', ({ refused }) => {
+            const was = isRefused
+            isRefused = refused?.includes(name)
+            if (isRefused && !was) onRefused?.()
+          }),
+        ]
+        wish()
+        return () => {
+          stops.map(stop => stop())
+          wish()
+        }
+      }) as Channel<P>['on']),
+    }),
     onControl: begun(reader.onControl),
     subscribe: begun((listener: () => void) => changes.add('', listener)),
     connect: begun(connect),

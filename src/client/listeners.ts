@@ -6,11 +6,15 @@
 export const createListeners = <Event>() => {
   const lists = new Map<string, Set<{ listener: (event: Event) => void }>>()
   return {
+    /** Of those that somebody listens to. */
+    names: () => [...lists.keys()],
     add(name: string, listener: (event: Event) => void) {
       const list = lists.get(name) ?? new Set()
       const entry = { listener }
       lists.set(name, list.add(entry))
-      return () => void list.delete(entry)
+      return () => {
+        if (list.delete(entry) && list.size === 0) lists.delete(name)
+      }
     },
     call(name: string, event: Event) {
       const list = lists.get(name)

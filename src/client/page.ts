@@ -16,13 +16,13 @@ export const watchPage = (
   const listen = (
     target: EventTarget | undefined,
     type: string,
-    listener: (event: Event) => void,
+    listener: (event: Event & { persisted?: boolean }) => void,
   ) => target?.addEventListener?.(type, listener, { signal })
   const { document } = globalThis
   for (const type of ['online', 'offline']) listen(globalThis, type, on.network)
   listen(globalThis, 'pagehide', on.putAway)
   // `pageshow` also fires at the first load. `persisted` is true for a page from the cache only.
-  listen(globalThis, 'pageshow', event => 'persisted' in event && event.persisted && on.back())
+  listen(globalThis, 'pageshow', ({ persisted }) => persisted && on.back())
   listen(document, 'freeze', on.putAway)
   listen(document, 'resume', on.back)
   listen(document, 'visibilitychange', () => isVisible() && on.shown())

@@ -33,6 +33,32 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
 }
 
 /**
+ * The same for the events of one channel, which the stream carries while the component is mounted. `onRefused` is called
+ * when the user may not read it.
+ */
+export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
+  client: Notifications<P>,
+  channel: string,
+  type: Type,
+  listener: (event: EventOf<P, Type>) => void,
+  onRefused?: () => void,
+): void => {
+  const latest = useRef({ listener, onRefused })
+  useEffect(() => {
+    latest.current = { listener, onRefused }
+  })
+  useEffect(
+    () =>
+      client.channel(channel).on(
+        type,
+        event => latest.current.listener(event),
+        () => latest.current.onRefused?.(),
+      ),
+    [client, channel, type],
+  )
+}
+
+/**
  * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the component
  * is mounted.
  */

@@ -20,6 +20,8 @@ export const createReader = (options: {
   onEvent(event: NotificationEvent): void
   /** Called with an event that has come before, on the same channel: it was redelivered. */
   onAgain?(event: NotificationEvent): void
+  /** Whether only the listeners of this channel receive its events. */
+  isExtra?(channel: string): boolean | undefined
   /** Hears of a control event before its listeners. */
   onControl(control: Control): void
 }) => {
@@ -48,13 +50,18 @@ export const createReader = (options: {
       const replayed = distance(id, oldTo) <= 0
       const event: NotificationEvent = { ...content, cursor: id ?? null, replayed }
       const known = ids.get(content.id)
-      if (known === event.channel) options.onAgain?.(event)
-      if (known !== undefined) return
+      if (known === event.channel) return options.onAgain?.(event)
+      call(event.channel, event)
+      if (known !== undefined || options.isExtra?.(event.channel)) return
       know(event)
       options.onEvent(event)
-      if (event.type && event.type !== '*') events.call(event.type, event)
-      events.call('*', event)
+      call('', event)
     }
+  }
+
+  /** Calls the listeners of a channel; without a name, those of the client. */
+  const call = (channel: string, event: NotificationEvent) => {
+    for (const type of new Set([event.type || '*', '*'])) events.call(`${channel}\n${type}`, event)
   }
 
   /** Takes a notification for one that has come. */
@@ -80,7 +87,10 @@ export const createReader = (options: {
     know,
     take,
     takeControl,
-    on: events.add,
+    on: (type: string, listener: (event: NotificationEvent) => void, channel = '') =>
+      events.add(`${channel}\n${type}`, listener),
+    /** The channels that have listeners of their own, some of them several times. */
+    channels: () => events.names().flatMap(name => name.split('\n')[0] || []),
     onControl: controls.add,
   }
 }

@@ -14,6 +14,9 @@ type Init = RequestInit & { headers?: Record<string, string> }
 const maxAnswerMs = 30_000
 const maxAuthMs = 10_000
 
+/** A query of these members. A list is separated by commas, and what is undefined is left out. */
+export const queryOf = (members: object) => new URLSearchParams(JSON.parse(JSON.stringify(members)))
+
 /** The requests to the service, apart from the stream. */
 export const createRequests = (
   { url = '', auth }: Options,
@@ -29,15 +32,11 @@ export const createRequests = (
   /** The stream's last token. */
   const ofStream = { refreshes: 0 }
 
-  const askAuth = async (refresh: boolean) => {
-    const late = AbortSignal.timeout(maxAuthMs)
-    return Promise.race([
+  const askAuth = async (refresh: boolean) =>
+    Promise.race([
       auth?.(refresh),
-      new Promise<never>((_, reject) => {
-        late.onabort = () => reject(late.reason)
-      }),
+      new Promise<never>((_, reject) => setTimeout(reject, maxAuthMs, new Error('auth is late'))),
     ])
-  }
 
   /** A token. Of those whose token was refused, the first asks for a new one, and all get it. */
   const tokenOf = async (last: { refreshes: number }, isRefused: boolean, isUrgent?: boolean) => {
@@ -97,14 +96,11 @@ export const createRequests = (
 
   return {
     request,
-    list: (query: InboxQuery): Promise<InboxPage> => {
-      const search = new URLSearchParams()
-      for (const [name, value] of Object.entries(query)) {
-        if (value !== undefined) search.set(name, `${value}`)
-      }
-      return ask(`?${search}`)
-    },
+    list: (query: InboxQuery): Promise<InboxPage> => ask(`?${queryOf(query)}`),
     mark: (body: object): Promise<Count> => ask('/read', body),
+    /** Sets the channels that a stream carries besides its own. */
+    carry: (streamId: unknown, also: readonly string[]): Promise<unknown> =>
+      ask(`/stream/${streamId}/channels`, { also }),
     renew: async (streamId: unknown) =>
       (await request(`/stream/${streamId}/token`, { method: 'POST' }, true)).ok,
   }

@@ -25,6 +25,18 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
   listener: (event: EventOf<P, Type>) => void,
 ): (() => void) => client.on(type, listener)
 
+/**
+ * The same for the events of one channel, which the stream carries until the returned function is called. `onRefused` is
+ * called when the user may not read it.
+ */
+export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
+  client: Notifications<P>,
+  channel: string,
+  type: Type,
+  listener: (event: EventOf<P, Type>) => void,
+  onRefused?: () => void,
+): (() => void) => client.channel(channel).on(type, listener, onRefused)
+
 /** The inbox of a client: a store, and what can be done with it. It follows the stream while somebody subscribes. */
 export const useInbox = (
   client: InboxClient,

@@ -74,7 +74,16 @@ export type RequestError = Error & {
 }
 
 /** A control event of the stream. */
-export type Control = { type: string; [key: string]: unknown }
+export type Control = {
+  type: string
+  /** Of `also`: the channels that the tabs listen to. */
+  channels?: readonly string[]
+  /** Of `also`: those of them that the stream would not carry unasked. */
+  extra?: readonly string[]
+  /** Of `also`: those of them that the user may not read, or that are too many. */
+  refused?: readonly string[]
+  [key: string]: unknown
+}
 
 /**
  * `connecting`, `open`, `waiting` before the next attempt; `closed` until `connect()` is called, or for
@@ -121,6 +130,18 @@ export type Options = {
   stallMs?: number
 }
 
+export type Channel<P extends Payloads<P> = AnyPayloads> = {
+  /**
+   * As `on` of the client, for the events of this channel. `onRefused` is called when the user may not read it, or when it
+   * is one too many (`MAX_CHANNELS`): each time that it is asked for.
+   */
+  on<Type extends (keyof P & string) | '*'>(
+    type: Type,
+    listener: (event: EventOf<P, Type>) => void,
+    onRefused?: () => void,
+  ): () => void
+}
+
 export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<AnyEvent<P>> & {
   /** The current state. It is a new object after each change. */
   readonly state: State
@@ -131,6 +152,11 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
     type: Type,
     listener: (event: EventOf<P, Type>) => void,
   ): () => void
+  /**
+   * A channel that the stream carries while somebody listens to it, besides its own, across reconnects, too. What only a
+   * beginning in the token lets the user read is heard here only, not by `on`.
+   */
+  channel(name: string): Channel<P>
   /** Calls the listener with each control event of a type: `gap`, `read`, `unread`, `lagging`, … */
   onControl(type: string, listener: (control: Control) => void): () => void
   /** Calls the listener when `state` has changed. */

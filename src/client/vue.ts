@@ -1,4 +1,13 @@
-import { getCurrentInstance, onMounted, onScopeDispose, type ShallowRef, shallowRef } from 'vue'
+import {
+  getCurrentInstance,
+  type MaybeRefOrGetter,
+  onMounted,
+  onScopeDispose,
+  type ShallowRef,
+  shallowRef,
+  toValue,
+  watch,
+} from 'vue'
 import {
   createInbox,
   type InboxActions,
@@ -19,6 +28,25 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
   type: Type,
   listener: (event: EventOf<P, Type>) => void,
 ): void => whileMounted(() => client.on(type, listener))
+
+/**
+ * The same for the events of one channel, which the stream carries while the component is mounted. `onRefused` is called
+ * when the user may not read it. The channel may be a ref, or a getter.
+ */
+export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
+  client: Notifications<P>,
+  channel: MaybeRefOrGetter<string>,
+  type: Type,
+  listener: (event: EventOf<P, Type>) => void,
+  onRefused?: () => void,
+): void =>
+  whileMounted(() =>
+    watch(
+      () => toValue(channel),
+      (name, _, onCleanup) => onCleanup(client.channel(name).on(type, listener, onRefused)),
+      { immediate: true },
+    ),
+  )
 
 /**
  * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the component

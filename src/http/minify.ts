@@ -1,6 +1,13 @@
 import { minify as terser } from 'terser'
 
 /**
+ * What the client's parts call each other: nothing that a page, the service, the browser or another tab knows. Each new
+ * name of theirs saves a few bytes here.
+ */
+const internal =
+  /^(onStatus|onFrame|onBytes|isClosed|onMove|isAway|onEvent|onAgain|isExtra|takeControl|moveTo|know|renew|restart|setClock|learn|begin|recount|takeOver|refreshes|putAway|network|shown|onChange|lead|hear|leave|carry|isFinal|isWhole|names|ask|post|yield|listener)$/
+
+/**
  * Makes a bundle for browsers about 5 % smaller, compressed, than Bun's own minifier leaves it. With the source map of
  * the bundle, it returns one that leads to the source.
  */
@@ -12,7 +19,8 @@ export const minify = async (
     module: true,
     ecma: 2022,
     // A second pass pays; a third, and inlining functions that are called once, make it larger when compressed.
-    compress: { passes: 2, inline: 1 },
+    compress: { passes: 3, inline: 1, unsafe: true, unsafe_arrows: true },
+    mangle: { properties: { regex: internal, builtins: true } },
     format: { comments: false },
     ...(map !== undefined && { sourceMap: { content: map, includeSources: true } }),
   })

@@ -19,6 +19,7 @@ export type UserChange =
       add: readonly string[]
       remove: readonly string[]
     }
+  | { userId: string; action: 'also'; streamId: string; also: readonly string[] }
   | { userId: string; action: 'inbox'; control: InboxControl }
 
 type Token = { expiresAt: number; subscribes: readonly string[] }
@@ -43,6 +44,9 @@ export const parseUserChange = (text: string): UserChange | null => {
   if (action === 'channels') {
     const { add, remove } = change
     return isNames(add) && isNames(remove) ? { userId, action, streamId, add, remove } : null
+  }
+  if (action === 'also') {
+    return isNames(change.also) ? { userId, action, streamId, also: change.also } : null
   }
   return null
 }

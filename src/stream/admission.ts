@@ -1,5 +1,5 @@
 import { type Auth, mayBeOfOthers } from '../auth/auth.ts'
-import { parseChannels } from '../auth/channels.ts'
+import { namesIn, parseChannels } from '../auth/channels.ts'
 import { forbidden } from '../auth/standing.ts'
 import { isTicket, type Tickets } from '../auth/tickets.ts'
 import { KairanError } from '../lib/errors.ts'
@@ -13,6 +13,8 @@ export type Wish = {
   isReturning: boolean
   /** The channels of `?channels=`. */
   asked: readonly string[] | undefined
+  /** The channels of `?also=`. */
+  also: readonly string[]
   ticket: string | null
   /** That this browser was on the stream which the ticket opened. Counts only from a header. */
   proof: string | null
@@ -27,6 +29,7 @@ export type Admission = {
   /** The application's channels that the token lets the user read. */
   subscribes: readonly string[]
   asked: readonly string[] | undefined
+  also: readonly string[]
   /** The proof that the stream adds to its ids; null without a ticket. */
   proof: string | null
   /** Whether this browser has just spent a ticket, and knows no proof yet. */
@@ -44,6 +47,7 @@ export const readWish = (request: Request): Wish => {
     cursor: cursor ? readLastEventId(cursor) : null,
     isReturning: Boolean(cursor && isOfStream(cursor)),
     asked: channels.length === 0 ? undefined : parseChannels(channels),
+    also: namesIn(query.getAll('also')),
     ticket: givenOf(query, 'ticket'),
     proof: inHeader.proof,
     exposed: inUrl.proof,
@@ -63,7 +67,7 @@ const givenOf = (query: URLSearchParams, name: string) => {
  */
 export const admit = async (
   request: Request,
-  { ticket, proof, asked, exposed }: Wish,
+  { ticket, proof, asked, also, exposed }: Wish,
   { auth, tickets }: { auth: Auth; tickets: Tickets },
 ): Promise<Admission> => {
   if (exposed !== null) await tickets.expose(exposed)
@@ -72,7 +76,7 @@ export const admit = async (
   if (!isOurs || header !== null) {
     try {
       const { userId, expiresAt, subscribes } = await auth.identify(request)
-      return { userId, expiresAt, subscribes, asked, proof: null, isFirst: false }
+      return { userId, expiresAt, subscribes, asked, also, proof: null, isFirst: false }
     } catch (error) {
       if (ticket === null || !isForeign(error) || !mayBeOfOthers(header)) throw error
     }
@@ -81,6 +85,7 @@ export const admit = async (
   return {
     ...grant,
     asked: channels ? narrow(channels, asked) : asked,
+    also: channels ? also.filter(name => channels.includes(name)) : also,
     // Other clients can be told apart, and get a new ticket.
     isFirst: proof === null && (request.headers.get('accept')?.includes('event-stream') ?? false),
   }

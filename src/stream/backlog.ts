@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Coalesce } from './coalesce.ts'
 import { type Gap, gapAfter } from './gap.ts'
 import type { Hub } from './hub.ts'
+import type { Also } from './permissions.ts'
 import type { Queued } from './queue.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -24,7 +25,10 @@ export type BacklogParts = {
 }
 
 /** Where a stream begins: at the cursor of a client that returns, or with what is pending on a channel. */
-export type Beginning = { cursor: Cursor } | { pendingOn: string | null }
+export type Beginning = ({ cursor: Cursor } | { pendingOn: string | null }) & {
+  /** What `ready` says of the channels that it asked for besides; null when it asked for none. */
+  also?: Also | null
+}
 
 /** What a subscription has missed, as bytes to write. */
 export type Missed = AsyncGenerator<Uint8Array, void>
@@ -36,8 +40,8 @@ export const begin = (
   parts: BacklogParts,
 ): Missed =>
   'cursor' in beginning
-    ? resume(subscription, beginning.cursor, parts)
-    : beginWithPending(subscription, beginning.pendingOn, parts)
+    ? resume(subscription, beginning.cursor, beginning.also ?? null, parts)
+    : beginWithPending(subscription, beginning.pendingOn, beginning.also ?? null, parts)
 
 /** The next page of what a subscription has missed. */
 export async function* catchUp(subscription: Subscription, parts: BacklogParts): Missed {
@@ -45,18 +49,23 @@ export async function* catchUp(subscription: Subscription, parts: BacklogParts):
 }
 
 /** Goes on at a client's cursor. When events after it are missing, says so and begins at the head. */
-async function* resume(subscription: Subscription, cursor: Cursor, parts: BacklogParts): Missed {
+async function* resume(
+  subscription: Subscription,
+  cursor: Cursor,
+  also: Also | null,
+  parts: BacklogParts,
+): Missed {
   const { hub } = parts
   const gap = await gapAfter(cursor, subscription.channels, parts)
   if (subscription.closed) return
   if (gap) {
     skipToHead(subscription, hub)
-    yield readyFrame(false, subscription, hub)
+    yield readyFrame(false, subscription, hub, also)
     yield gapFrame(gap, cursor, subscription, parts)
     return
   }
   if (hub.tryGoLive(subscription)) {
-    yield readyFrame(true, subscription, hub)
+    yield readyFrame(true, subscription, hub, also)
     return
   }
   const page = await nextPage(subscription, parts)
@@ -64,7 +73,7 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Backlo
   // Nothing missed: the client's cursor moves up, so that retention does not overtake it.
   const isCurrent = page.events.length === 0 && page.floor <= cursor.seq
   if (isCurrent) subscription.advanceTo(page.end)
-  yield readyFrame(true, subscription, hub)
+  yield readyFrame(true, subscription, hub, also)
   yield* writePage(page, subscription, parts)
 }
 
@@ -76,6 +85,7 @@ async function* resume(subscription: Subscription, cursor: Cursor, parts: Backlo
 async function* beginWithPending(
   subscription: Subscription,
   pendingOn: string | null,
+  also: Also | null,
   parts: BacklogParts,
 ): Missed {
   const { hub, log, writeBytes } = parts
@@ -94,7 +104,7 @@ async function* beginWithPending(
   let page = hasPending ? await nextPending(0) : nothing
   if (subscription.closed) return
   const first = page.events[0]?.seq ?? head + 1
-  yield readyFrame(false, subscription, hub, first - 1)
+  yield readyFrame(false, subscription, hub, also, first - 1)
 
   // The last one is kept back until it is known to be the last: it has another id.
   let last: Event | undefined
@@ -187,9 +197,11 @@ const readyFrame = (
   resumed: boolean,
   { id, position }: Subscription,
   { epoch, head }: Hub,
+  also: Also | null,
   seq = position,
 ) => {
   const cursor = { epoch, seq }
   const places = { cursor: formatCursor(cursor), head: formatCursor({ epoch, seq: head }) }
-  return controlFrame({ type: 'ready', resumed, ...places, streamId: id }, cursor)
+  const ready = controlFrame({ type: 'ready', resumed, ...places, streamId: id }, cursor)
+  return also ? Buffer.concat([ready, controlFrame(also)]) : ready
 }

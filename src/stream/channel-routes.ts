@@ -9,18 +9,20 @@ import { KairanError } from '../lib/errors.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { ChannelChange } from './choice.ts'
-import type { ChangeElsewhere } from './presence.ts'
+import type { CarryAlsoElsewhere, ChangeElsewhere } from './presence.ts'
 import { changeMembers, streamOperations } from './schema.ts'
 import { type Streams, streamNotFound } from './streams.ts'
 
 /**
  * `POST /notifications/stream/{streamId}/channels`: adds and removes channels of an open stream of the caller, on any
- * instance, and answers with the channels that it carries then.
+ * instance, and answers with the channels that it carries then. With `also`, it sets the channels that the stream carries
+ * besides its own, as `?also=` does; the stream's `also` event says what became of them.
  */
 export const streamChannelsRoute = (options: {
   caller: CallerPlugin
-  streams: Pick<Streams, 'change' | 'readableOf'>
+  streams: Pick<Streams, 'change' | 'carryAlso' | 'readableOf'>
   changeElsewhere: ChangeElsewhere
+  carryAlsoElsewhere: CarryAlsoElsewhere
   maxChannels: number
 }) => {
   const { streams, maxChannels } = options
@@ -39,8 +41,16 @@ export const streamChannelsRoute = (options: {
     '/notifications/stream/:streamId/channels',
     async ({ caller, params: { streamId }, request }) => {
       const { object } = await readObject(request, maxBytes)
-      const change = readChange(object, maxChannels)
       if (!isUuid(streamId)) throw streamNotFound()
+      if (object.also !== undefined) {
+        const also = readAlso(object)
+        const isOpen =
+          (await streams.carryAlso(streamId, caller.userId, also)) ||
+          (await options.carryAlsoElsewhere(streamId, caller.userId, also))
+        if (!isOpen) throw streamNotFound()
+        return answer({ also }, { status: 202 })
+      }
+      const change = readChange(object, maxChannels)
       const channels =
         (await rightsOrUnavailable(streams.change(streamId, caller, change))) ??
         (await changeThere(streamId, caller, change))
@@ -59,6 +69,14 @@ export const streamChannelsRoute = (options: {
 export const readChange = (body: Record<string, unknown>, most: number): ChannelChange => {
   requireMembers(body, changeMembers)
   return { add: namesOf(body, 'add', most), remove: namesOf(body, 'remove', most) }
+}
+
+/** Names that are none, and too many, are refused one by one, as in `?also=`. */
+const readAlso = (body: Record<string, unknown>): readonly string[] => {
+  requireMembers(body, ['also'])
+  const { also } = body
+  if (Array.isArray(also) && also.every(name => typeof name === 'string')) return [...new Set(also)]
+  throw new KairanError('bad_channels', `also has to be a list of channels, not ${excerpt(also)}.`)
 }
 
 const namesOf = (body: Record<string, unknown>, member: 'add' | 'remove', most: number) => {

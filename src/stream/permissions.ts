@@ -1,3 +1,4 @@
+import { among } from '../auth/channels.ts'
 import {
   forbidden,
   type Readable,
@@ -30,21 +31,39 @@ export type Access = {
   readableOf(reading: Reading, asked?: readonly string[]): Promise<Readable>
   /**
    * The channels of a stream that asks for these; undefined asks for all. Throws `channel_forbidden`,
-   * `too_many_channels`, and what the look-up threw.
+   * `too_many_channels`, and what the look-up threw. Of `also` those are left out that may not be read or are too many.
    */
-  choose(reading: Reading, asked: readonly string[] | undefined): Promise<readonly string[]>
+  choose(
+    reading: Reading,
+    asked: readonly string[] | undefined,
+    also: readonly string[],
+  ): Promise<{ channels: readonly string[]; also: Also | null }>
   /**
    * Adds and removes channels of an open stream, and resolves with its channels. Throws `channel_forbidden`,
    * `too_many_channels`, and what the look-up threw.
    */
   change(subscription: Subscription, by: Reading, change: ChannelChange): Promise<readonly string[]>
-  /** The same for a change that another instance has allowed: what may not be read is left out. */
-  apply(subscription: Subscription, change: ChannelChange): void
+  /** Sets the channels that an open stream carries besides its own. Its `also` event says what became of them. */
+  carryAlso(subscription: Subscription, names: readonly string[]): Promise<void>
+  /** A stream that was opened has been told this. */
+  told(subscription: Subscription, also: Also): void
+  /** Gives a stream another choice, which another instance has allowed: what may not be read is left out. */
+  apply(subscription: Subscription, choice: Choice): void
   /**
    * Looks up the channels of these users' open streams again, of all streams when it is null. The streams send
    * nothing until then.
    */
   reauthorize(userIds: readonly string[] | null): Promise<void>
+}
+
+/** What became of the channels that a stream asked for besides its own. */
+export type Also = {
+  type: 'also'
+  channels: readonly string[]
+  /** Those that it would not carry unasked. */
+  extra: readonly string[]
+  /** Those that its user may not read, or that are more than MAX_CHANNELS. */
+  refused: readonly string[]
 }
 
 /** Keeps the channels of the hub's subscriptions to what their users may read. */
@@ -60,6 +79,8 @@ export const createAccess = (options: {
   revoke(subscription: Subscription): void
   /** Ends a stream that would have more than `maxChannels`. */
   overfull(subscription: Subscription): void
+  /** Tells a stream what became of the channels that it asked for besides its own. */
+  tell(subscription: Subscription, also: Also): void
   /** Called when a stream has other channels. */
   moved(subscription: Subscription): void
   failed(error: unknown): void
@@ -107,18 +128,29 @@ export const createAccess = (options: {
   const isOverfull = (choice: Choice, channels: readonly string[], isCut: boolean) =>
     channels.length > maxChannels || (isCut && isOfAll(choice))
 
+  /** What was told last to the streams that asked for channels besides their own; empty when they are owed an answer. */
+  const told = new WeakMap<Subscription, string>()
+
   /** Gives a stream the channels that its user may read. */
   const narrow = (subscription: Subscription, standing: Standing) => {
-    const { choice } = subscription
-    const channels = chosen(choice, readableOf(subscription, standing, adminRoleLevel))
-    const had = subscription.channels
-    if (isOverfull(choice, channels, standing.isCut)) options.overfull(subscription)
-    else if (channels.length === 0 && had.length > 0 && namedIn(choice).length > 0) {
-      options.revoke(subscription)
-    } else if (!isSame(channels, had)) {
+    const { choice, channels: had } = subscription
+    const may = readableOf(subscription, standing, adminRoleLevel)
+    const before = told.get(subscription)
+    const channels = chosen(choice, may, before === undefined ? undefined : maxChannels)
+    if (isOverfull(choice, channels, standing.isCut)) return options.overfull(subscription)
+    if (channels.length === 0 && had.length > 0 && namedIn(choice).length > 0) {
+      return options.revoke(subscription)
+    }
+    if (!isSame(channels, had)) {
       hub.move(subscription, channels)
       options.moved(subscription)
     }
+    if (before === undefined) return
+    const also = alsoOf(choice, may, channels)
+    const text = JSON.stringify(also)
+    if (text === before) return
+    told.set(subscription, text)
+    options.tell(subscription, also)
   }
 
   /** Gives a user's streams the current channels, and looks again while `isStale` says that they have changed. */
@@ -148,24 +180,30 @@ export const createAccess = (options: {
     return rechecks.begin(userIds)
   }
 
-  const apply = (subscription: Subscription, change: ChannelChange) => {
-    subscription.choose(changed(subscription.choice, change))
+  const apply = (subscription: Subscription, choice: Choice) => {
+    subscription.choose(choice)
     return reauthorize([subscription.userId])
   }
 
   return {
     readableOf: readable,
-    async choose(reading, asked) {
+    async choose(reading, asked, also) {
       if (asked && asked.length > maxChannels) {
         throw tooManyChannels(asked.length, maxChannels, 'Open several streams, or name fewer.')
       }
-      const may = await readable(reading, asked)
+      const may = await readable(
+        reading,
+        asked || also.length > 0 ? [...(asked ?? []), ...also] : [],
+      )
       const bad = asked?.find(name => !may.includes(name))
       if (bad !== undefined) throw forbidden(bad, may.names)
       const choice = choiceOf(asked)
-      const channels = chosen(choice, may)
-      await requireFew(reading, choice, channels, may.isCut)
-      return channels
+      const base = chosen(choice, may)
+      await requireFew(reading, choice, base, may.isCut)
+      if (also.length === 0) return { channels: base, also: null }
+      const more = choiceOf(asked, also)
+      const channels = chosen(more, may, maxChannels)
+      return { channels, also: alsoOf(more, may, channels) }
     },
     async change(subscription, by, change) {
       for (const reading of [by, subscription]) {
@@ -178,11 +216,34 @@ export const createAccess = (options: {
       if (after.size > maxChannels) {
         throw tooManyChannels(after.size, maxChannels, 'Remove some, or open another stream.')
       }
-      await apply(subscription, change)
+      await apply(subscription, changed(subscription.choice, change))
       return subscription.channels
     },
-    apply: (subscription, change) => void apply(subscription, change),
+    told: (subscription, also) => void told.set(subscription, JSON.stringify(also)),
+    carryAlso(subscription, names) {
+      told.set(subscription, '')
+      const also = names.slice(0, maxChannels)
+      const refused = names.slice(maxChannels)
+      // The stream keeps no more names than it could carry.
+      if (refused.length > 0)
+        options.tell(subscription, { type: 'also', channels: [], extra: [], refused })
+      return apply(subscription, { ...subscription.choice, also })
+    },
+    apply: (subscription, choice) => void apply(subscription, choice),
     reauthorize,
+  }
+}
+
+/** What became of the channels that a stream asked for besides its own. */
+const alsoOf = (choice: Choice, readable: Readable, channels: readonly string[]): Also => {
+  const isUnasked = among(chosen({ ...choice, also: [] }, readable))
+  const isCarried = among(channels)
+  const { also } = choice
+  return {
+    type: 'also',
+    channels: also,
+    extra: also.filter(name => isCarried(name) && !isUnasked(name)),
+    refused: also.filter(name => !isCarried(name)),
   }
 }
 

@@ -4,7 +4,13 @@ import { createWorkLoop } from '../lib/work-loop.ts'
 import type { Facts } from '../observe/metrics.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
-import type { ChangeElsewhere, ExtendElsewhere, OpenStream, Presence } from './presence.ts'
+import type {
+  CarryAlsoElsewhere,
+  ChangeElsewhere,
+  ExtendElsewhere,
+  OpenStream,
+  Presence,
+} from './presence.ts'
 
 export type InstancePresence = Presence & {
   start(): void
@@ -154,6 +160,18 @@ export const createExtend =
         select kairan.extend_stream(
           ${streamId}, ${userId}, ${expiresAt}, ${sql.json([...subscribes])}
         ) as told`,
+    )
+    return row?.told === true
+  }
+
+/** Tells the instance that has a stream of this user which channels it carries besides its own. */
+export const createCarryAlso =
+  (database: Database): CarryAlsoElsewhere =>
+  async (streamId, userId, names) => {
+    const [row] = await runForClient(
+      database,
+      sql => sql<{ told: boolean }[]>`
+        select kairan.carry_also(${streamId}, ${userId}, ${sql.json([...names])}) as told`,
     )
     return row?.told === true
   }

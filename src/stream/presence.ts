@@ -25,6 +25,13 @@ export type ExtendElsewhere = (
   identity: Pick<Identity, 'userId' | 'expiresAt' | 'subscribes'>,
 ) => Promise<boolean>
 
+/** Tells the instance that has this stream of a user which channels it carries besides. False when no instance has it. */
+export type CarryAlsoElsewhere = (
+  streamId: string,
+  userId: string,
+  names: readonly string[],
+) => Promise<boolean>
+
 /**
  * Tells the instance that has this stream of a user to change its channels. Returns the channels then; when they
  * are more than MAX_CHANNELS, nothing is changed. Null when no instance has it.

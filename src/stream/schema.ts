@@ -5,6 +5,8 @@ import { channel, countMembers, eventMembers } from '../http/shapes.ts'
 /** The data of an event. */
 const event = t.Object(eventMembers, { $id: 'Event', additionalProperties: false })
 
+const names = t.Array(t.String())
+
 const idList = t.Array(uuid())
 
 /** Why a stream ends, when its client should come back. */
@@ -25,6 +27,13 @@ const control = t.Union(
       }),
       streamId: uuid(),
     }),
+    t.Object(
+      { type: t.Literal('also'), channels: names, extra: names, refused: names },
+      {
+        description:
+          "What became of the channels of `?also=`. Told after `ready`, after each change of them, and when the user's rights to them change.",
+      },
+    ),
     t.Object({
       type: t.Literal('gap'),
       reason: among(['retention', 'limit', 'log']),
@@ -66,6 +75,9 @@ const channelChange = t.Object(
 
 /** The members that such a change may have. */
 export const changeMembers: readonly string[] = Object.keys(channelChange.properties)
+
+/** Instead of it: all channels that the stream carries besides its own from now on. */
+const channelsBesides = t.Object({ also: names }, { additionalProperties: false })
 
 /** What a stream carries. */
 const item = t.Union(
@@ -123,6 +135,14 @@ an EventSource gives up for good on any other status.`,
           examples: ['user-42,all-users'],
         }),
       },
+      also: {
+        schema: t.Unsafe<string | readonly string[]>({
+          type: 'string',
+          description:
+            'Channels that the stream carries besides, as far as the user may read them. The control event `also` says which are refused, and which the stream would not carry unasked.',
+          examples: ['order:42,run-7'],
+        }),
+      },
       last_event_id: {
         schema: t.String({
           description:
@@ -169,11 +189,16 @@ an EventSource gives up for good on any other status.`,
     summary: 'Adds and removes channels of an open stream',
     description: 'The stream may be on any instance. It goes on without reconnecting.',
     params: { streamId },
-    body: channelChange,
+    body: t.Union([channelChange, channelsBesides]),
     answers: {
       200: {
         description: 'The channels that the stream carries now.',
         schema: t.Object({ channels: t.Array(channel) }, { additionalProperties: false }),
+      },
+      202: {
+        description:
+          'Those of `also`: the control event `also` of the stream says what became of them.',
+        schema: channelsBesides,
       },
     },
     problems: [400, 403, 404],

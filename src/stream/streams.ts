@@ -11,7 +11,7 @@ import type { Log } from '../log/log.ts'
 import type { UserChange } from '../log/user-change.ts'
 import type { Withdrawal } from '../log/withdrawal.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import type { ChannelChange } from './choice.ts'
+import { type ChannelChange, changed } from './choice.ts'
 import { createCoalesce } from './coalesce.ts'
 import type { Hub } from './hub.ts'
 import { createLifetimes } from './lifetimes.ts'
@@ -54,6 +54,11 @@ export type Streams = {
     identity: Token,
     change: ChannelChange,
   ): Promise<readonly string[] | null>
+  /**
+   * Sets the channels that a stream of this user carries besides its own, as far as the user may read them. Resolves with
+   * whether it is open here.
+   */
+  carryAlso(streamId: string, userId: string, names: readonly string[]): Promise<boolean>
   /** Applies a change of a user to the user's open streams. */
   apply(change: UserChange): void
   /** Tells the open streams that had these notifications, and does not send them any more. */
@@ -133,6 +138,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     maxChannels: settings.maxChannels,
     unavailable: subscription => sendAway(subscription, 'unavailable'),
     revoke,
+    tell: (subscription, also) => tellOne(subscription, controlFrame(also)),
     // Its client returns, and is told how many there are.
     overfull: subscription => sendAway(subscription, 'too_many_channels'),
     moved: subscription => presence.opened(describe(subscription)),
@@ -218,11 +224,12 @@ export const createStreams = (options: StreamsOptions): Streams => {
   return {
     async open({ cursor, isReturning, askedAt, signal, ...facts }) {
       const { userId } = facts
-      const channels = await access.choose(facts, facts.asked)
+      const { channels, also } = await access.choose(facts, facts.asked, facts.also ?? [])
       // Nobody would read its frames, and so nothing would end it.
       signal.throwIfAborted()
       const endsAt = Date.now() + settings.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
       const subscription = hub.subscribe({ ...facts, endsAt }, channels, cursor?.seq ?? hub.head)
+      if (also) access.told(subscription, also)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', subscription, { once: true })
       if ((disconnectedAt.get(userId) ?? -1) >= askedAt) revoke(subscription)
@@ -232,13 +239,18 @@ export const createStreams = (options: StreamsOptions): Streams => {
       if (isReturning && cursor?.epoch === hub.epoch) receipts.returned(userId, cursor.seq)
       const own = channelOf(userId)
       const pendingOn = channels.includes(own) ? own : null
-      return stream(subscription, cursor ? { cursor } : { pendingOn }, parts)
+      return stream(subscription, { ...(cursor ? { cursor } : { pendingOn }), also }, parts)
     },
     reauthorize: userId => access.reauthorize(userId === undefined ? null : [userId]),
     extend,
     async change(streamId, identity, change) {
       const subscription = find(streamId, identity.userId)
       return subscription ? access.change(subscription, identity, change) : null
+    },
+    async carryAlso(streamId, userId, names) {
+      const subscription = find(streamId, userId)
+      await (subscription && access.carryAlso(subscription, names))
+      return subscription !== undefined
     },
     apply(change) {
       if (change.action === 'reauthorize') void access.reauthorize(change.userIds)
@@ -247,7 +259,10 @@ export const createStreams = (options: StreamsOptions): Streams => {
       else if (change.action === 'inbox') tell(change.userId, change.control)
       else if (change.action === 'channels') {
         const subscription = find(change.streamId, change.userId)
-        if (subscription) access.apply(subscription, change)
+        if (subscription) access.apply(subscription, changed(subscription.choice, change))
+      } else if (change.action === 'also') {
+        const subscription = find(change.streamId, change.userId)
+        if (subscription) void access.carryAlso(subscription, change.also)
       } else disconnect(change.userId)
     },
     withdraw(withdrawn) {

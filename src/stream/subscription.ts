@@ -9,6 +9,8 @@ export type ConnectionFacts = {
   userId: string
   /** The channels that it asked for; undefined for all that its user may read. */
   asked: readonly string[] | undefined
+  /** The channels that it asked for besides, which its user need not be allowed to read. */
+  also?: readonly string[] | undefined
   /** The application's channels that its token lets it read: names, and beginnings that end in `*`. */
   subscribes: readonly string[]
   /** When its token ends, in Unix seconds: the stream ends then, too. */
@@ -101,7 +103,7 @@ class OpenSubscription extends Queue {
   ) {
     super()
     this.userId = facts.userId
-    this.choice = choiceOf(facts.asked)
+    this.choice = choiceOf(facts.asked, facts.also)
     this.subscribes = facts.subscribes
     this.address = facts.address
     this.proof = facts.proof

@@ -90,3 +90,33 @@ test.skipIf(withoutBrowser)(
     await second.shows('ready 0: 5 4 3 2 …')
   },
 )
+
+test.skipIf(withoutBrowser)(
+  'React listens to a channel while it is mounted, and to another',
+  async () => {
+    await using db = await database()
+    await using app = await serveApp()
+    await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+    await using chromium = await browser()
+    const page = await chromium.newPage()
+    const query = new URLSearchParams({ service: service.url, user: '42', run: '' })
+    await page.goto(`${app.origin}/react?${query}`)
+    const carried = (name: string) =>
+      eventually(async () => {
+        const rows = await db.sql<{ channels: string[] }[]>`select channels from kairan.streams`
+        const runs = rows.flatMap(({ channels }) => channels).filter(one => one.startsWith('run-'))
+        return runs.join() === name
+      })
+    const step = (orderId: number) =>
+      db.sql`select kairan.publish('{run-1,run-2}'::text[], ${db.sql.json({ orderId })})`
+    await carried('run-1')
+    await step(1)
+    await page.locator('#steps').getByText('run-1 1', { exact: true }).waitFor()
+    await page.click('#run-2')
+    await carried('run-2')
+    await step(2)
+    await page.locator('#steps').getByText('run-1 1, run-2 2', { exact: true }).waitFor()
+    await page.click('#org-9')
+    await page.locator('#steps').getByText('run-1 1, run-2 2, org-9 refused').waitFor()
+  },
+)

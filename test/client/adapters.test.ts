@@ -1,19 +1,21 @@
 import { expect, test } from 'bun:test'
 import { get } from 'svelte/store'
-import { effectScope } from 'vue'
+import { effectScope, ref } from 'vue'
 import { createNotifications } from '../../src/client/index.ts'
 import * as svelte from '../../src/client/svelte.ts'
 import * as vue from '../../src/client/vue.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { serve, tokenFor } from '../support/service.ts'
+import { tokenWith } from '../support/publish.ts'
+import { serve } from '../support/service.ts'
 
 const open = async () => {
   const db = await database()
   const service = await serve(db)
-  const client = createNotifications({ url: service.url, auth: () => tokenFor('42') })
-  const publish = (n: number) =>
-    db.sql`select kairan.publish('user-42', ${db.sql.json({ n })}, 'order.shipped')`
+  const auth = () => tokenWith({ sub: '42', 'kairan:subscribe': ['run-*'] })
+  const client = createNotifications({ url: service.url, auth })
+  const publish = (n: number, channel = 'user-42') =>
+    db.sql`select kairan.publish(${channel}, ${db.sql.json({ n })}, 'order.shipped')`
   return {
     client,
     publish,
@@ -77,4 +79,52 @@ test("Svelte's stores follow the inbox and the events while somebody subscribes"
   await eventually(() => last === 3)
   expect(heard).not.toContain(3)
   expect(shown).toBe('2,1')
+})
+
+test('what listens to a channel in Vue and Svelte hears it, changes it, and ends with it', async () => {
+  await using app = await open()
+  const heard: unknown[] = []
+  const refused: string[] = []
+  const name = ref('run-1')
+  const scope = effectScope()
+  scope.run(() =>
+    vue.useChannel(
+      app.client,
+      name,
+      '*',
+      ({ payload }) => heard.push(`vue ${payload.n}`),
+      () => refused.push('vue'),
+    ),
+  )
+  const end = svelte.useChannel(
+    app.client,
+    'run-2',
+    'order.shipped',
+    ({ payload }) => heard.push(`svelte ${payload.n}`),
+    () => refused.push('svelte'),
+  )
+  /** Publishes on all of them until these have come. */
+  const hears = async (...names: string[]) => {
+    await eventually(async () => {
+      heard.length = 0
+      for (const n of [1, 2, 3]) await app.publish(n, `run-${n}`)
+      let isOver = false
+      const stop = app.client.on('*', () => {
+        isOver = true
+      })
+      await app.publish(0)
+      await eventually(() => isOver)
+      stop()
+      return heard.toSorted().join() === names.join()
+    })
+  }
+  await hears('svelte 2', 'vue 1')
+  name.value = 'run-3'
+  await hears('svelte 2', 'vue 3')
+  end()
+  await hears('vue 3')
+  name.value = 'org-9'
+  await eventually(() => refused.join() === 'vue')
+  await hears()
+  scope.stop()
 })

@@ -8,6 +8,7 @@ import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/port.ts'
 import { proxyTo } from '../support/proxy.ts'
+import { tokenWith } from '../support/publish.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 type Heard = { events: { n: number; cursor: string }[]; controls: string[]; closed: boolean }
@@ -216,3 +217,51 @@ const countRequests = (port: number, count: () => void) => {
     [Symbol.asyncDispose]: () => server.stop(true),
   }
 }
+
+test.skipIf(withoutBrowser)(
+  "an EventSource carries channels besides its own, by its ready's streamId, also after a cut",
+  async () => {
+    await using db = await database()
+    await using service = await serve(db, { RETRY_MS: '50' })
+    const context = await chromium.newContext()
+    const token = await tokenWith({ sub: '42', 'kairan:subscribe': ['run-*'] })
+    await context.addCookies([{ name: 'kairan_token', value: token, url: service.url }])
+    const page = await context.newPage()
+    await page.goto(`${service.url}/livez`)
+    const text = await Bun.file(`${import.meta.dir}/../../docs/clients/channels.js`).text()
+    await page.evaluate(
+      `
+      const { listen } = await import('data:text/javascript,' + encodeURIComponent(${JSON.stringify(text)}))
+      window.events = []; window.controls = []
+      window.stream = listen(location.origin, {
+        onEvent: ({ channel }) => events.push(channel), onControl: control => controls.push(control) })
+      void 0`
+        .replace(/^/, '(async () => {')
+        .replace(/$/, '})()'),
+    )
+    const told = (last: object) =>
+      eventually(async () => {
+        const control = await page.evaluate<object>(
+          'controls.findLast(({ type }) => type === "also") ?? {}',
+        )
+        return Bun.deepMatch(last, control)
+      })
+    await page.evaluate(`stream.carry(['run-a', 'org-9'])`)
+    await told({ extra: ['run-a'], refused: ['org-9'] })
+    await db.sql`select kairan.publish('{run-a,run-b,user-42}'::text[], '{}')`
+    await eventually(async () => (await page.evaluate('events.length')) === 2)
+    expect(await page.evaluate<unknown>('events')).toEqual(['run-a', 'user-42'])
+
+    await page.evaluate('void (controls.length = 0)')
+    await db.sql`select kairan.disconnect('42')`
+    await told({ extra: ['run-a'], refused: ['org-9'] })
+    await db.sql`select kairan.publish('run-a', '{}')`
+    await eventually(async () => (await page.evaluate('events.length')) === 3)
+    await page.evaluate('stream.carry([])')
+    await told({ channels: [] })
+    await db.sql`select kairan.publish('{run-a,user-42}'::text[], '{}')`
+    await eventually(async () => (await page.evaluate('events.length')) === 4)
+    expect(await page.evaluate<unknown>('events.at(-1)')).toBe('user-42')
+    await context.close()
+  },
+)

@@ -444,3 +444,85 @@ test('the inbox shows the channels of the application that its user may read now
   await db.sql`delete from kairan.members`
   expect(await inbox()).toBe('1,order:42')
 })
+
+test('a stream carries channels besides its own, as far as its user may read them', async () => {
+  await using db = await database()
+  await using one = await serve(db, { MAX_CHANNELS: '5' })
+  await using two = await serve(db, { MAX_CHANNELS: '5' })
+  await db.sql`insert into kairan.members values ('org-7', '1')`
+  const token = await subscriber('1', ['run-*'])
+  const query = '?also=run-a,org-8&also=org-7,b%20d,a*'
+  await using client = await openReady(one.url, { token, query })
+  const told = () => client.controls.filter(({ type }) => type === 'also')
+  const saysLast = (extra: string[], refused: string[]) =>
+    eventually(() => Bun.deepMatch({ extra, refused }, told().at(-1) ?? {}))
+  await saysLast(['run-a'], ['org-8', 'b d', 'a*'])
+  expect(told()).toHaveLength(1)
+  // A stream that asked for nothing besides is told nothing of it.
+  await using plain = await openReady(one.url, { token })
+
+  const { streamId } = await client.control('ready')
+  await eventually(async () => (await change(two, streamId, token, {}))[0] === 200)
+  let n = 0
+  /** The channels of the events of one publication on all of them. */
+  const carried = async () => {
+    await publish(db, ['run-a', 'run-b', 'org-7', 'org-8', 'all-users'], ++n)
+    const ofThis = () => client.events.filter(({ payload }) => payload.n === n)
+    await eventually(() => ofThis().some(({ channel }) => channel === 'all-users'))
+    return ofThis().map(({ channel }) => channel)
+  }
+  expect(await carried()).toEqual(['run-a', 'org-7', 'all-users'])
+  for (const via of [two, one]) {
+    const also = ['run-b', 'org-8']
+    expect(await change(via, streamId, token, { also })).toEqual([202, { also }])
+    expect(await carried()).toEqual(['run-b', 'org-7', 'all-users'])
+    await saysLast(['run-b'], ['org-8'])
+    await change(via, streamId, token, { also: [] })
+    expect(await carried()).toEqual(['org-7', 'all-users'])
+    await saysLast([], [])
+  }
+  // What is too much is refused, and what is refused today is carried once it may be read.
+  await change(one, streamId, token, { also: ['run-1', 'run-2', 'run-3', 'org-8'] })
+  await saysLast(['run-1', 'run-2'], ['run-3', 'org-8'])
+  await change(one, streamId, token, { also: ['org-8'] })
+  await saysLast([], ['org-8'])
+  await db.sql`insert into kairan.members values ('org-8', '1')`
+  expect(await carried()).toEqual(['org-7', 'org-8', 'all-users'])
+  await saysLast([], [])
+  // A stream hears of a channel that its user may no longer read, and keeps the others.
+  await db.sql`delete from kairan.members where channel = 'org-8'`
+  await saysLast([], ['org-8'])
+  expect(await carried()).toEqual(['org-7', 'all-users'])
+
+  expect((await change(one, streamId, token, { also: 'org-8' }))[0]).toBe(400)
+  expect((await change(one, streamId, token, { also: [], add: [] }))[0]).toBe(400)
+  expect((await change(one, streamId, await tokenFor('2'), { also: ['run-a'] }))[0]).toBe(404)
+  expect(plain.controls.map(({ type }) => type)).toEqual(['ready'])
+})
+
+test('a stream that returns with the channels besides its own misses nothing of them', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await subscriber('1', ['run-*'])
+  const query = '?channels=user-1&also=run-a,run-b'
+  let lastEventId = ''
+  {
+    await using client = await openReady(service.url, { token, query })
+    await publish(db, ['run-a'], 1)
+    await client.atLeast(1)
+    lastEventId = `${client.lastEventId}`
+  }
+  await publish(db, ['run-a', 'run-b', 'run-c', 'all-users'], 2)
+  await using client = await openReady(service.url, { token, query, lastEventId })
+  await client.atLeast(2)
+  await publish(db, ['user-1'], 3)
+  await client.atLeast(3)
+  expect(channelsOf(client)).toEqual(['run-a', 'run-b', 'user-1'])
+
+  // A ticket that is for channels is for no others besides.
+  const ticket = await ticketFor(service.url, '1', { body: { channels: ['user-1'] } })
+  await using narrow = await openReady(service.url, { query: `?ticket=${ticket}&also=all-users` })
+  await publish(db, ['all-users', 'user-1'], 4)
+  await narrow.atLeast(1)
+  expect(channelsOf(narrow)).toEqual(['user-1'])
+})

@@ -19,6 +19,7 @@ const setUp = (levelOf: (userId: string) => Promise<number>, atOnce = 4) => {
     unavailable: fail,
     revoke: fail,
     overfull: fail,
+    tell: () => undefined,
     moved: () => undefined,
     failed: fail,
   })

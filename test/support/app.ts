@@ -1,8 +1,9 @@
-import { tokenFor } from './service.ts'
+import { minify } from '../../src/http/minify.ts'
+import { tokenWith } from './publish.ts'
 
 /**
  * Serves a page of an app on another origin, which uses the browser client with a token. Its query has `service`, `user`,
- * `list` to start with the inbox, and `options` of the client as JSON. Its events are in `window.seen`, also after page
+ * `list` to start with the inbox, `listen` to start with listening to a channel (in `window.heard`), and `options` of the client as JSON. Its events are in `window.seen`, also after page
  * loads of the tab; the client is `window.client`, and the control events are in `window.controls`.
  */
 export const serveApp = async () => {
@@ -29,7 +30,9 @@ export const serveApp = async () => {
       '/token': async request => {
         const { searchParams } = new URL(request.url)
         const seconds = Number(searchParams.get('seconds') ?? 3600)
-        return new Response(await tokenFor(searchParams.get('user') ?? '', seconds))
+        const sub = searchParams.get('user')
+        const exp = Math.floor(Date.now() / 1000) + seconds
+        return new Response(await tokenWith({ sub, exp, 'kairan:subscribe': ['run-*'] }))
       },
     },
   })
@@ -46,8 +49,9 @@ export const serveApp = async () => {
 }
 
 const bundle = async (entry: string) => {
-  const { outputs } = await Bun.build({ entrypoints: [entry], target: 'browser' })
-  return outputs[0]?.text()
+  const { outputs } = await Bun.build({ entrypoints: [entry], target: 'browser', minify: true })
+  // As it is served: names of the client's parts are shortened, too.
+  return (await minify(`${await outputs[0]?.text()}`)).code
 }
 
 const bellPage = `<!doctype html><html lang="en">
@@ -83,6 +87,10 @@ window.client = createNotifications({
 })
 // Like an app that shows the inbox: the stream has to start where this page was read.
 if (query.has('list')) client.list({ limit: 100 }).then(page => { window.page = page })
+if (query.has('listen')) {
+  window.heard = []
+  client.channel(query.get('listen')).on('*', ({ payload }) => heard.push(payload.n))
+}
 client.on('*', ({ payload, replayed, cursor, channel, id }) => {
   seen.push({ n: payload.n, replayed, cursor, channel, id })
 })

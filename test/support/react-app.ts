@@ -1,7 +1,7 @@
 import { createElement as h, StrictMode, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createNotifications } from '../../src/client/index.ts'
-import { useInbox, useNotification, useNotifications } from '../../src/client/react.ts'
+import { useChannel, useInbox, useNotification, useNotifications } from '../../src/client/react.ts'
 
 type Shop = { 'order.shipped': { orderId: number } }
 
@@ -34,6 +34,24 @@ const List = () => {
   ]
 }
 
+const Run = () => {
+  const [name, setName] = useState('run-1')
+  const [steps, setSteps] = useState<string[]>([])
+  useChannel(
+    client,
+    name,
+    '*',
+    ({ channel, payload }) => setSteps([...steps, `${channel} ${payload.orderId}`]),
+    () => setSteps([...steps, `${name} refused`]),
+  )
+  return [
+    h('p', { key: 'steps', id: 'steps' }, steps.join(', ')),
+    ...['run-2', 'org-9'].map(next =>
+      h('button', { key: next, id: next, type: 'button', onClick: () => setName(next) }, next),
+    ),
+  ]
+}
+
 const App = () => {
   const [isShown, setShown] = useState(true)
   return [
@@ -44,4 +62,7 @@ const App = () => {
 }
 
 const root = document.getElementById('root')
-if (root) createRoot(root).render(h(StrictMode, null, h(query.has('inbox') ? List : App)))
+if (root)
+  createRoot(root).render(
+    h(StrictMode, null, h(query.has('inbox') ? List : query.has('run') ? Run : App)),
+  )

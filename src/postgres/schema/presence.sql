@@ -174,3 +174,20 @@ begin
 end $$;
 comment on function kairan.change_stream(uuid, text, jsonb, jsonb, int) is
   'Tells the instance that has this stream of this user to add and to remove channels. Returns the channels of the stream then; when they are more than `most`, nothing is changed. Null when no instance has it.';
+
+create function kairan.carry_also(stream uuid, user_id text, names jsonb) returns boolean language plpgsql as $$
+#variable_conflict use_column
+begin
+  perform from kairan.streams s join kairan.instances i on i.id = s.instance_id
+  where s.id = carry_also.stream and s.user_id = carry_also.user_id
+    and i.seen_at > now() - interval '10 seconds';
+  if not found then
+    return false;
+  end if;
+  perform kairan.tell(jsonb_build_object(
+    'action', 'also', 'userId', carry_also.user_id, 'streamId', stream, 'also', names
+  ));
+  return true;
+end $$;
+comment on function kairan.carry_also(uuid, text, jsonb) is
+  'Tells the instance that has this stream of this user which channels it carries besides its own. False when no instance has it.';
