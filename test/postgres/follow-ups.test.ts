@@ -78,6 +78,10 @@ const received: Record<string, (db: TestDatabase, id: string) => Promise<unknown
     ])})`,
   'a mark as read': ({ sql }, id) =>
     sql`select kairan.mark_inbox('1', '{user-1}', ${sql.json({ ids: [id] })})`,
+  'a mark as seen': ({ sql }) =>
+    sql`select kairan.mark_inbox('1', '{user-1}', '{"seen": true, "upTo": 1}')`,
+  'a mark as archived': ({ sql }, id) =>
+    sql`select kairan.mark_inbox('1', '{user-1}', ${sql.json({ ids: [id], archived: true })})`,
   'a mark of all': ({ sql }) =>
     sql`select kairan.mark_inbox('1', '{user-1}', '{"all": true, "upTo": 1}')`,
 }
@@ -143,6 +147,17 @@ test('what is withdrawn or expired is not followed up, nor taken when that happe
     { error: 'withdrawn', finished: true },
     { error: 'expired', finished: true },
   ])
+})
+
+test('what the user has muted when it is due is not followed up', async () => {
+  await using db = await migrated()
+  for (const user of ['1', '2', '3']) await publish(db, user, Number(user))
+  await db.sql`
+    insert into kairan.mutes (user_id, type, until)
+    values ('1', 'order.*', null), ('2', 'order.*', now() - interval '1 second'), ('3', 'news', null)`
+  await due(db)
+  await decide(db)
+  expect(await followUps(db)).toEqual(['2:2', '3:3'])
 })
 
 test('withdrawing waits for a decision about it, and takes back what was decided', async () => {

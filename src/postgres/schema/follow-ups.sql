@@ -81,11 +81,14 @@ begin
         where r.channel = 'user-' || was_received.user_id and r.user_id = was_received.user_id
           and r.seq >= p.at and r.since < p.at
       )
-      or exists (select from kairan.inboxes i where i.user_id = was_received.user_id and i.read @> p.at)
+      or exists (
+        select from kairan.inboxes i
+        where i.user_id = was_received.user_id and (i.seen >= p.at or i.read @> p.at or i.archived @> p.at)
+      )
   );
 end $$;
 comment on function kairan.was_received(text, uuid, bigint) is
-  'Whether the user has a notification that was delivered on the user''s channel at this position, or again later: whether a client has proven to have it, or it was read.';
+  'Whether the user has a notification that was delivered on the user''s channel at this position, or again later: whether a client has proven to have it, or it was seen, read or archived.';
 
 create function kairan.drop_follow_ups(user_id text, spans int8multirange) returns void language plpgsql as $$
 #variable_conflict use_column
@@ -138,6 +141,7 @@ begin
     join kairan.notifications n on n.id = d.notification_id
     where (n.expires_at is null or n.expires_at > clock_timestamp())
       and not kairan.was_received(d.user_id, n.id, d.seq)
+      and not kairan.is_muted(d.user_id, 'user-' || d.user_id, n.type)
     order by d.due_at
     on conflict (notification_id, user_id) do nothing
     returning 1
