@@ -15,12 +15,12 @@ export type KairanPlugin<Prefix extends string> = WithRoutes<
 
 /**
  * Kairan as a plugin of an Elysia application: `new Elysia().use(kairan({ databaseUrl, identify }))`. It starts when the
- * application listens, and ends its streams when the application stops. Throws an error that names every wrong option.
+ * application listens, or when it is first used, and ends its streams when the application stops. Throws an error that names every wrong option.
  */
 export const kairan = <const Prefix extends string = ''>(
   options: KairanOptions & { prefix?: Prefix | undefined },
 ): KairanPlugin<Prefix> => {
-  const embedded = embed(options)
+  const embedded = embed(options, { startsWhenUsed: true })
   const { publish, publishIn } = embedded
   const publisher: Publisher = { publish, publishIn }
   // It differs only in the types of the routes.

@@ -17,8 +17,11 @@ export type Embedded = Kairan & {
   drain(how: { hurried: boolean }): Promise<void>
 }
 
-/** Makes an instance without a port. Throws a ConfigError that names every wrong option. */
-export const embed = (options: KairanOptions): Embedded => {
+/**
+ * Makes an instance without a port. Throws a ConfigError that names every wrong option. `startsWhenUsed`: publishing
+ * starts it, if nothing has.
+ */
+export const embed = (options: KairanOptions, { startsWhenUsed = false } = {}): Embedded => {
   const { config, prefix } = readOptions(options)
   const { heartbeatMs, drainMs, logLevel } = config
   const report = options.logger ?? createJsonLogger({ level: logLevel, base: { name: 'kairan' } })
@@ -45,7 +48,18 @@ export const embed = (options: KairanOptions): Embedded => {
   }
   const ready = () => {
     if (stopped) throw new Error('Kairan was stopped')
-    if (!started) throw failure ?? new Error('Kairan was not started: call start() first')
+    if (started) return started
+    if (failure === null && startsWhenUsed) return start()
+    throw failure ?? new Error('Kairan was not started: call start() first')
+  }
+  const start = () => {
+    if (stopped) return Promise.reject(new Error('Kairan was stopped: make another one'))
+    started ??= instance.start().catch(error => {
+      started = null
+      failure = error
+      report.error({ error: messageOf(error) }, 'Kairan could not start.')
+      throw error
+    })
     return started
   }
   const streamPath = `${prefix}/notifications/stream`
@@ -63,16 +77,7 @@ export const embed = (options: KairanOptions): Embedded => {
       } else instance.heartbeatWithin(unknownIdleMs)
       return app.fetch(request)
     },
-    start() {
-      if (stopped) return Promise.reject(new Error('Kairan was stopped: make another one'))
-      started ??= instance.start().catch(error => {
-        started = null
-        failure = error
-        report.error({ error: messageOf(error) }, 'Kairan could not start.')
-        throw error
-      })
-      return started
-    },
+    start,
     drain,
     stop() {
       stopped ??= stop()

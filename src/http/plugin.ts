@@ -7,6 +7,7 @@ export type Mounted = {
   id: string
   owns(path: string, method: string): boolean
   fetch(request: Request, server?: unknown): Promise<Response>
+  /** Connects. To call it again does nothing; whoever uses it before gets its error. */
   start(): Promise<void>
   /** Ends the streams: at once when it is `hurried`. */
   drain(how: { hurried: boolean }): Promise<void>
@@ -23,7 +24,18 @@ export type Mounted = {
 export const asPlugin = <T>(mounted: Mounted, context: T) => {
   let server: unknown = null
   let stopped: Promise<void> | null = null
-  const answer = (request: Request) => mounted.fetch(request, server)
+  let isBegun = false
+  /** Begins when the application listens, or by the first request where it only passes requests to `fetch`. */
+  const begin = () => {
+    if (isBegun) return
+    isBegun = true
+    // It has reported why it could not start, and publishing rejects with the same error.
+    mounted.start().catch(() => undefined)
+  }
+  const answer = (request: Request) => {
+    begin()
+    return mounted.fetch(request, server)
+  }
   const owns = (request: Request) => mounted.owns(pathOf(request), methodOf(request))
   const stop = () => {
     stopped ??= mounted.stop()
@@ -42,8 +54,7 @@ export const asPlugin = <T>(mounted: Mounted, context: T) => {
     .onStart(app => {
       if (server !== null) return
       server = app.server
-      // It has reported why it could not start, and publishing rejects with the same error.
-      mounted.start().catch(() => undefined)
+      begin()
       const stopServer = app.stop
       app.stop = async closeActiveConnections => {
         // The server waits for open streams, and Elysia calls onStop after that.

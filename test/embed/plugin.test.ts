@@ -248,3 +248,26 @@ test('an application that Kairan can not start for goes on, and publishing says 
     await app.stop()
   }
 })
+
+test('an application that only passes requests to its fetch starts by the first use', async () => {
+  // In a process of its own: nothing tells such an application to stop.
+  const script = `
+    import { Elysia } from 'elysia'
+    import { kairan } from './src/embed/elysia.ts'
+    const app = new Elysia()
+      .use(kairan({ databaseUrl: '${db.url}', identify: () => ({ userId: 'first' }), logLevel: 'silent' }))
+      .get('/ship', ({ kairan }) => kairan.publish('user-first', { n: 1 }))
+    const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: request => app.fetch(request) })
+    console.log(server.port)`
+  const child = Bun.spawn([process.execPath, '-e', script], { stdout: 'pipe', stderr: 'inherit' })
+  try {
+    const { value } = await child.stdout.getReader().read()
+    const url = `http://127.0.0.1:${new TextDecoder().decode(value).trim()}`
+    const { id } = await (await fetch(`${url}/ship`)).json()
+    await eventually(async () => (await fetch(`${url}/readyz`)).ok)
+    await using stream = await openReady(url)
+    expect((await stream.atLeast(1))[0]).toMatchObject({ id })
+  } finally {
+    child.kill('SIGKILL')
+  }
+})

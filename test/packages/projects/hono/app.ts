@@ -7,15 +7,16 @@ const kairan: Kairan = createKairan({
   prefix: '/kairan',
   drainMs: 0,
   logLevel: 'warn',
-  identify: async ({ request }) => {
-    const userId = request.headers.get('x-user')
-    return userId === null ? null : { userId, channels: ['org-*'] }
+  identify: async ({ request, cookie }) => {
+    const userId = request.headers.get('x-user') ?? cookie.session?.value
+    return userId === undefined ? null : { userId, channels: ['org-*'] }
   },
 })
 await kairan.start()
 
 const app = new Hono()
 app.all('/kairan/*', context => kairan.fetch(context.req.raw))
+app.get('/', () => new Response(Bun.file('page.html')))
 app.post('/ship', async context => {
   try {
     return context.json(await kairan.publish('user-1', { n: 2 }, { type: 'order.shipped' }))

@@ -16,6 +16,7 @@ const app = new Elysia()
       },
     }),
   )
+  .get('/', () => new Response(Bun.file('page.html')))
   .post('/ship', async ({ kairan }) => {
     const { id } = await kairan.publish('user-1', { n: 2 }, { type: 'order.shipped' })
     // @ts-expect-error: there is no such option.
