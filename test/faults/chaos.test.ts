@@ -19,6 +19,19 @@ test(
   { timeout: 300_000 },
 )
 
+test(
+  'the same with NATS, which is restarted, frozen and lied on',
+  async () => {
+    await using source = await withMistake(undefined)
+    const { path } = source
+    const outcome = await chaos({ seconds: 12, seed, source: path, report: quiet, relay: 'nats' })
+    console.log({ seed, ...outcome })
+    expect(outcome).toMatchObject({ missed: 0, duplicated: 0, outOfOrder: 0, ghosts: 0, gaps: 0 })
+    expect(outcome.lies.repeat).toBeGreaterThan(0)
+  },
+  { timeout: 300_000 },
+)
+
 for (const name of Object.keys(mistakes)) {
   test(
     `is found out by the same harness: ${name}`,

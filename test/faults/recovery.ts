@@ -1,15 +1,32 @@
-/** How long is a fault felt? From the fault to the next event that a reader gets, in milliseconds. */
+/**
+ * How long is a fault felt? From the fault to the next event that a reader gets, in milliseconds. `--relay nats` breaks
+ * NATS, too; `--only leader` runs the cases whose names have that.
+ */
+import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { open } from '../support/client.ts'
 import { cluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { nats } from '../support/nats.ts'
 import { isReady } from '../support/process.ts'
+import { proxyTo } from '../support/proxy.ts'
 import { tokenFor } from '../support/service.ts'
-import { startInstance } from './instance.ts'
+import { type Instance, startInstance } from './instance.ts'
+
+const { values } = parseArgs({
+  options: {
+    relay: { type: 'string', default: 'postgres' },
+    only: { type: 'string', default: '' },
+  },
+})
 
 await using server = await cluster()
-await using one = await startInstance('src', server.url, {})
-await using two = await startInstance('src', server.url, {})
+await using relay = await nats()
+await using network = await proxyTo(Number(new URL(relay.url).port))
+const env: Record<string, string> =
+  values.relay === 'nats' ? { RELAY_URL: `nats://127.0.0.1:${network.port}` } : {}
+await using one = await startInstance('src', server.url, env)
+await using two = await startInstance('src', server.url, env)
 const sql = postgres(server.url, { max: 2, onnotice: () => undefined, backoff: () => 0.02 })
 const bothReady = () =>
   eventually(async () => (await isReady(one.url)) && (await isReady(two.url)), 60_000)
@@ -26,14 +43,38 @@ const publish = async () => {
   }
 }
 
+const metric = async ({ url }: Instance, name: string) => {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  return Number(
+    text
+      .split('\n')
+      .find(line => line.startsWith(`${name} `))
+      ?.split(' ')
+      .at(-1),
+  )
+}
+
+/** The instance that numbers, and the other one, when one of them does and messages arrive at both. */
+const roles = async () => {
+  let leader = one
+  await eventually(async () => {
+    const leads = await Promise.all([one, two].map(each => metric(each, 'kairan_leading')))
+    const up = await Promise.all([one, two].map(each => metric(each, 'kairan_relay_up')))
+    leader = leads[0] === 1 ? one : two
+    return leads.reduce((sum, value) => sum + value, 0) === 1 && up.every(value => value === 1)
+  }, 60_000)
+  return { leader, follower: leader === one ? two : one }
+}
+
 /** Like a browser: comes back to the other instance with its cursor when its stream is cut. */
-const reader = () => {
+const reader = (first: Instance) => {
+  const second = first === one ? two : one
   let count = 0
   let cursor: string | undefined
   let stopped = false
   const run = async () => {
     for (let visit = 0; !stopped; visit++) {
-      const { url } = visit % 2 === 0 ? one : two
+      const { url } = visit % 2 === 0 ? first : second
       try {
         await using client = await open(url, cursor ? { token, lastEventId: cursor } : { token })
         while (!client.ended && !stopped) {
@@ -71,7 +112,8 @@ const frozen = async (name: string) => {
   return () => process.kill(pid, 'SIGCONT')
 }
 
-const cases: Record<string, () => Promise<unknown>> = {
+/** What is broken. The reader is at the instance that does not number. */
+const cases: Record<string, (leader: Instance) => Promise<unknown>> = {
   'no fault': async () => undefined,
   'listener killed': async () =>
     sql`select pg_terminate_backend(${await backend('kairan listener')})`,
@@ -89,24 +131,48 @@ const cases: Record<string, () => Promise<unknown>> = {
     await server.stop('immediate')
     await server.start()
   },
-  'instance killed': async () => {
-    one.signal('SIGKILL')
-    return () => one.restart()
+  'leader killed': async leader => {
+    leader.signal('SIGKILL')
+    return () => leader.restart()
+  },
+  'leader frozen': async leader => {
+    leader.signal('SIGSTOP')
+    return () => leader.signal('SIGCONT')
+  },
+  'leader cut off from Postgres': async leader => {
+    leader.proxy.cut()
+    return () => leader.proxy.heal()
   },
 }
+const natsCases: typeof cases = {
+  'NATS killed': async () => {
+    await relay.kill()
+    return () => relay.start()
+  },
+  'NATS frozen': async () => {
+    relay.signal('SIGSTOP')
+    return () => relay.signal('SIGCONT')
+  },
+  'NATS cut off': async () => {
+    network.cut()
+    return () => network.heal()
+  },
+}
+const known = Object.entries({ ...cases, ...(values.relay === 'nats' ? natsCases : {}) })
 
 const rows: Record<string, { median: number; worst: number }> = {}
-for (const [name, fault] of Object.entries(cases)) {
+for (const [name, fault] of known.filter(([name]) => name.includes(values.only))) {
   const times: number[] = []
   for (let run = 0; run < Number(process.env.RUNS ?? 5); run++) {
     await bothReady()
-    const client = reader()
+    const { leader, follower } = await roles()
+    const client = reader(follower)
     await publish()
     await eventually(() => client.count > 0, 60_000)
     const seen = client.count
     // From the fault on; for a restart, from when the server is there again.
     let start = performance.now()
-    const mend = await fault()
+    const mend = await fault(leader)
     if (name.startsWith('Postgres')) start = performance.now()
     await publish()
     await eventually(() => client.count > seen, 60_000)
