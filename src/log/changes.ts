@@ -106,6 +106,7 @@ export const createChanges = (options: {
       noticeAge()
       if (!isNew && !isUnsure && seen !== null) return
       const since = seen
+      if (since !== null) passedOn ??= { since, told: [] }
       seen = await readAll(since)
       const isWhole = since !== null && !isUnsure && (passedOn?.told.length ?? 0) <= mostPassedOn
       if (!isWhole) passedOn = null

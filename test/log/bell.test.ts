@@ -1,74 +1,8 @@
 import { expect, test } from 'bun:test'
-import { createDispatcher } from '../../src/log/dispatcher.ts'
-import type { Event } from '../../src/log/event.ts'
-import { createLease } from '../../src/log/lease.ts'
-import { createListener } from '../../src/log/listener.ts'
-import type { Step } from '../../src/log/step.ts'
-import { createDatabase } from '../../src/postgres/database.ts'
 import type { TestDatabase } from '../support/database.ts'
+import { dispatch, publishMany } from '../support/dispatcher.ts'
 import { eventually } from '../support/eventually.ts'
 import { migrated } from '../support/schema.ts'
-
-const ignore = () => undefined
-const report = { info: ignore, warn: ignore, error: ignore }
-/** So long that nothing which a test waits for can come from the safety poll. */
-const never = 3_600_000
-
-/** A dispatcher and what rings it, and nothing else of the service. */
-const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
-  const events: Event[] = []
-  let begun = false
-  const database = createDatabase(url, { max: 1, name: 'vigil', direct: true, deadlineMs: 3000 })
-  const lease = createLease({
-    database,
-    instanceId: crypto.randomUUID(),
-    report,
-    onChange: isHeld => listener.hear('kairan_log', isHeld),
-  })
-  const steps: Step[] = []
-  const dispatcher = createDispatcher({
-    database,
-    lease,
-    pollMs,
-    report,
-    server: () => ({ server: 'one', cluster: 'one' }),
-    onBegin: () => {
-      begun = true
-    },
-    onEvents: found => events.push(...found),
-    onExpired: ignore,
-    onChange: ignore,
-    onWithdrawn: () => undefined,
-    onWithdrawnLost: () => undefined,
-    onChangesLost: ignore,
-    onStep: step => steps.push(step),
-    onOffer: ignore,
-  })
-  const listener = createListener({
-    url,
-    channels: [],
-    heartbeatMs: 5000,
-    timeoutMs: 3000,
-    report,
-    judge: () => null,
-    onNotify: () => dispatcher.wake(),
-    onUp: () => dispatcher.wake(),
-    onHear: () => dispatcher.wake(),
-  })
-  dispatcher.start()
-  listener.start()
-  await eventually(() => begun && listener.state.listening)
-  return {
-    steps,
-    offer: dispatcher.offer,
-    numbers: () => events.map(({ payload }) => Number(JSON.parse(payload).n)),
-    async [Symbol.asyncDispose]() {
-      await listener.stop()
-      await dispatcher.stop()
-      await database.stop()
-    },
-  }
-}
 
 /** Whether publishers know that an instance is awake. */
 const awake = async ({ sql }: TestDatabase) => {
@@ -76,9 +10,6 @@ const awake = async ({ sql }: TestDatabase) => {
     select pg_sequence_last_value('kairan.awake_until') > date_part('epoch', clock_timestamp()) * 1000000 as awake`
   return row?.awake === true
 }
-
-const publishMany = ({ sql }: TestDatabase, from: number, to: number) => sql`
-  select kairan.publish('all-users', jsonb_build_object('n', n)) from generate_series(${from}::int, ${to}::int) n`
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
@@ -166,20 +97,3 @@ test('one that dies awake costs no event: the others look by themselves', async 
   expect(first.numbers()).toEqual(second.numbers())
   expect(first.numbers().toSorted((a, b) => a - b)).toEqual(upTo(n - 1))
 }, 30_000)
-
-test('goes on by what another one has numbered, without a look at the table', async () => {
-  await using db = await migrated()
-  await using first = await dispatch(db)
-  await using second = await dispatch(db)
-  for (let n = 1; n <= 5; n++) {
-    await publishMany(db, n, n)
-    await eventually(() => first.numbers().length === n)
-    const step = first.steps.at(-1)
-    if (!step) throw new Error('It has sent nothing')
-    expect(second.numbers()).toHaveLength(n - 1)
-    second.offer(step)
-    expect(second.numbers()).toHaveLength(n)
-  }
-  expect(second.numbers()).toEqual(first.numbers())
-  expect(second.steps).toEqual([])
-})

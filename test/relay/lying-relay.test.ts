@@ -1,28 +1,7 @@
 import { expect, test } from 'bun:test'
-import type { Relay } from '../../src/relay/relay.ts'
 import { createRandom } from '../faults/random.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Lie, lies, lyingRelay } from '../support/lying-relay.ts'
-
-/** A relay within this process that tells the truth. */
-const honest = (): Relay => {
-  const receivers = new Set<(message: Uint8Array) => void>()
-  return {
-    maxBytes: 1000,
-    async send(message) {
-      for (const receive of receivers) receive(message)
-    },
-    receive(onMessage) {
-      receivers.add(onMessage)
-      return {
-        isUp: () => true,
-        async stop() {
-          receivers.delete(onMessage)
-        },
-      }
-    },
-  }
-}
+import { honestRelay, type Lie, lies, lyingRelay } from '../support/lying-relay.ts'
 
 const arrives: Record<Lie, (heard: string[], sent: string) => boolean> = {
   drop: heard => heard.length === 0,
@@ -36,7 +15,7 @@ const arrives: Record<Lie, (heard: string[], sent: string) => boolean> = {
 
 for (const lie of lies) {
   test(`a lying relay can ${lie}`, async () => {
-    const relay = lyingRelay(honest(), {
+    const relay = lyingRelay(honestRelay(), {
       share: 1,
       only: [lie],
       random: createRandom(7).next,

@@ -5,10 +5,12 @@
  */
 import { expect, test } from 'bun:test'
 import type postgres from 'postgres'
+import type { Relay } from '../../src/relay/relay.ts'
 import { createRandom, type Random } from '../faults/random.ts'
 import { type Client, open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { honestRelay, lyingRelay } from '../support/lying-relay.ts'
 import { tokenWith } from '../support/publish.ts'
 import { serve } from '../support/service.ts'
 
@@ -26,11 +28,25 @@ const claims: Record<string, string[]> = { a: ['run-1'], b: ['run-*'] }
 
 const seed = Number(process.env.SEED) || Math.floor(Math.random() * 2 ** 31)
 
-test(`what a user may not read never reaches a stream (SEED=${seed})`, async () => {
+test(`what a user may not read never reaches a stream (SEED=${seed})`, () => look(seed), 120_000)
+
+test(`nor when the relay lies and two instances number (SEED=${seed})`, async () => {
+  const relay = lyingRelay(honestRelay(2000), { random: createRandom(seed).next, share: 0.1 })
+  await look(seed, relay)
+  for (const lie of ['drop', 'repeat', 'delay', 'corrupt', 'truncate', 'old'] as const) {
+    expect(relay.lies.told[lie]).toBeGreaterThan(0)
+  }
+}, 120_000)
+
+/** Runs everything for a while, and compares all that was received with what the database has committed. */
+const look = async (seed: number, relay?: Relay) => {
   const random = createRandom(seed)
   await using db = await database()
-  await using one = await serve(db)
-  await using two = await serve(db)
+  const options = relay ? { relay } : {}
+  // Nobody is woken by a change: it comes with the batch of an event, or by a look at the table.
+  if (relay) await db.sql.unsafe(silentTell)
+  await using one = await serve(db, {}, options)
+  await using two = await serve(db, {}, options)
   const urls = [one.url, two.url]
   const roles = new Map(users.map(user => [user, [] as Right[]]))
   const members = new Map(
@@ -132,6 +148,13 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
     }
   }
 
+  /** The other instance takes the lease; the one that had it believes for a while that it still has it. */
+  const depose = async () => {
+    while (!isOver) {
+      await db.sql`select setval('kairan.led_until', 1), pg_sleep(${random.between(0, 0.4)})`
+    }
+  }
+
   const work = async () => {
     await Promise.all([changeRoles(), changeMembers(), publish(), publish(), publish()])
     // Everybody hears of the end before they stop.
@@ -140,7 +163,7 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
     isOver = true
   }
   const reading = users.flatMap(user => [1, 2].map(chain => read(user, chain)))
-  await Promise.all([work(), deafen(), ...reading])
+  await Promise.all([work(), deafen(), ...(relay ? [depose()] : []), ...reading])
 
   const wrong = receipts.filter(receipt => {
     if (receipt.n === -1 || receipt.channel === 'all-users') return false
@@ -161,7 +184,22 @@ test(`what a user may not read never reaches a stream (SEED=${seed})`, async () 
   expect(inRooms.length).toBeGreaterThan(200)
   expect(receipts.filter(({ channel }) => channel.startsWith('run-')).length).toBeGreaterThan(20)
   expect([...roles.values()].flat().filter(({ isGiven }) => !isGiven).length).toBeGreaterThan(30)
-}, 120_000)
+  // By the relay and from the table: both ways were taken.
+  for (const from of ['relay', 'table']) expect(await receivedFrom(urls, from)).toBeGreaterThan(50)
+}
+
+const silentTell = `
+  create or replace function kairan.tell(change jsonb) returns void language sql as
+    'insert into kairan.user_changes (change) values (change)'`
+
+/** How many events the instances got this way. */
+const receivedFrom = async (urls: string[], from: string) => {
+  const texts = await Promise.all(urls.map(async url => (await fetch(`${url}/metrics`)).text()))
+  return texts
+    .flatMap(text => [...text.matchAll(/^kairan_events_received_total\{from="(\w+)"\} (\d+)/gm)])
+    .filter(([, way]) => way === from)
+    .reduce((sum, [, , count]) => sum + Number(count), 0)
+}
 
 /** Whether somebody may have had a right at some moment of these. Until the first change nobody has. */
 const hadRight = (rights: Right[], from: number, to: number) => {

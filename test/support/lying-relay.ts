@@ -79,6 +79,26 @@ export const createLies = (options: LieOptions = {}) => {
   return self
 }
 
+/** A relay within this process that tells the truth. */
+export const honestRelay = (maxBytes = 1000): Relay => {
+  const receivers = new Set<(message: Uint8Array) => void>()
+  return {
+    maxBytes,
+    async send(message) {
+      for (const receive of receivers) receive(message)
+    },
+    receive(onMessage) {
+      receivers.add(onMessage)
+      return {
+        isUp: () => true,
+        async stop() {
+          receivers.delete(onMessage)
+        },
+      }
+    },
+  }
+}
+
 /**
  * A relay that does all that one may do: it loses, repeats, delays (and so reorders), changes and cuts messages, and
  * sends old ones again. Each receiver is lied to in its own way.

@@ -1,6 +1,7 @@
 import { createAuth } from '../../src/auth/auth.ts'
 import { readConfig } from '../../src/config.ts'
 import type { Report } from '../../src/lib/report.ts'
+import type { Relay } from '../../src/relay/relay.ts'
 import { createService, type Service } from '../../src/service.ts'
 import { eventually } from './eventually.ts'
 
@@ -22,7 +23,7 @@ export type TestService = AsyncDisposable & { url: string; service: Service; log
 export const serve = async (
   { url }: { url: string },
   env: Record<string, string> = {},
-  options: { demo?: boolean; ready?: boolean } = {},
+  options: { demo?: boolean; ready?: boolean; relay?: Relay } = {},
 ): Promise<TestService> => {
   const logs: Logged[] = []
   const listen = (level: keyof Report) => (facts: object, sentence: string) => {
