@@ -101,7 +101,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     signsIn: options.identify === undefined,
     others: options.worker?.others ?? (() => []),
   })
-  const routes: Routes = [...operations, ...api.routes]
+  const routes: Routes = [...operations.routes, ...api.routes]
   let isStopped = false
 
   return {
@@ -123,6 +123,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
       if (isStopped) return
       await delivery.start()
       phase.run()
+      operations.history.start()
     },
     /** Begins no more streams. */
     refuse() {
@@ -135,7 +136,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     heartbeatWithin: delivery.streams.heartbeatWithin,
     /** Writes what is left to write, and closes everything. */
     async stop() {
-      await delivery.stop()
+      await Promise.all([delivery.stop(), operations.history.stop()])
       await Promise.all([databases.stop(), traces.stop()])
     },
     reasons,

@@ -1,4 +1,5 @@
 import { createFollowUpStore } from './admin/follow-ups-store.ts'
+import { createHistory, type History } from './admin/history.ts'
 import { dashboardRoutes } from './admin/page-routes.ts'
 import { adminRoutes } from './admin/routes.ts'
 import { adminSessionRoutes } from './admin/session-routes.ts'
@@ -42,9 +43,11 @@ export const createOperations = (
     /** The metrics of the other workers that share the port. */
     others(): object[]
   },
-): Routes => {
+): { routes: Routes; history: Pick<History, 'start' | 'stop'> } => {
   const { database, auth, caller, metrics } = parts
   const cookie = config.authCookie
+  const store = createAdminStore(database)
+  const history = createHistory({ read: store.moment, everyMs: 10_000, most: 90 })
   const routes: Routes = [
     healthRoutes(parts.reasons, parts.notes),
     openapiRoutes(described, { version, cookie, prefix: parts.prefix }),
@@ -60,7 +63,8 @@ export const createOperations = (
       dashboardRoutes({ isHome: !parts.isDemo }),
       adminRoutes({
         caller,
-        store: createAdminStore(database),
+        store,
+        history,
         followUps: createFollowUpStore(database),
         publish: createPublisher(database),
         readableOf: parts.readableOf,
@@ -72,5 +76,7 @@ export const createOperations = (
       }),
     )
   }
-  return routes
+  return { routes, history: config.dashboard === 'off' ? noHistory : history }
 }
+
+const noHistory = { start: () => undefined, stop: async () => undefined }

@@ -3,6 +3,8 @@ import type { Facts } from '../observe/metrics.ts'
 /** The questions of the dashboard to the database. Times are in ISO 8601. */
 export type AdminStore = {
   overview(): Promise<Overview>
+  /** What the charts show of this moment. */
+  moment(): Promise<Moment>
   streams(filter: StreamFilter): Promise<{ streams: StreamRow[]; next: string | null }>
   online(
     channel: string | null,
@@ -61,6 +63,9 @@ export type Overview = {
   queueUsage: number
 }
 
+/** The part of an overview that charts show, with fewer facts of each instance. */
+export type Moment = Pick<Overview, 'now' | 'instances' | 'users' | 'head'>
+
 export type StreamFilter = { user: string | null; before: string | null; limit: number }
 export type StreamRow = {
   id: string
@@ -80,6 +85,8 @@ export type DeliveryFilter = {
   /** Published at this time or later. */
   since: string | null
   until: string | null
+  /** A text in the payload's JSON, or a JSON object that the payload contains. */
+  payload: string | null
   /** Only deliveries below this seq. */
   before: string | null
   limit: number

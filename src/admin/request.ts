@@ -57,6 +57,11 @@ const isFollowUpState = (value: string): value is FollowUpState =>
 
 const isType = (value: string): value is string => nameFaultOf(value, limits.type) === null
 
+const searchLength = 200
+
+/** Postgres can't store what this refuses, so no payload has it. */
+const isSearch = (value: string): value is string => nameFaultOf(value, searchLength) === null
+
 const isSeq = (value: string): value is string => /^\d{1,15}$/.test(value)
 
 const isStreamPosition = (value: string): value is string =>
@@ -107,6 +112,10 @@ export const deliveryFilter = {
   status: optional(isStatus, 'pending, delivered or failed'),
   since: time,
   until: time,
+  payload: optional(
+    isSearch,
+    `a text of 1 to ${searchLength} characters, or a JSON object that the payload contains`,
+  ),
   before: position(optional(isSeq, next)),
   limit,
 }

@@ -11,6 +11,7 @@ import { type Publish, readJsonRequest } from '../publish/request.ts'
 import type { AdminStore, Instance, InstanceProblem } from './admin.ts'
 import { explain } from './explain.ts'
 import { type FollowUpStore, sayFollowUp } from './follow-ups.ts'
+import type { History } from './history.ts'
 import {
   readAuditPage,
   readDeliveryFilter,
@@ -33,6 +34,7 @@ export const adminRoutes = (options: {
   store: AdminStore
   followUps: FollowUpStore
   publish: Publish
+  history: Pick<History, 'all'>
   /** What a user may read now; `asked` are names that have to be looked up in any case. */
   readableOf(reading: Reading, asked?: readonly string[]): Promise<Readable>
   isReadOnly: boolean
@@ -69,6 +71,7 @@ export const adminRoutes = (options: {
       describe('/admin/me'),
     )
     .get('/overview', async () => answer(await store.overview()), describe('/admin/overview'))
+    .get('/history', () => answer({ moments: options.history.all() }), describe('/admin/history'))
     .get(
       '/streams',
       async ({ request }) => answer(await store.streams(readStreamFilter(request))),

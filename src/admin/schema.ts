@@ -4,6 +4,7 @@ import type {
   AuditEntry,
   DeliveryRow,
   Matching,
+  Moment,
   NotificationDetail,
   OnlineUser,
   Overview,
@@ -51,6 +52,11 @@ export const adminOperations = {
       ...(['now', 'instances', 'users', 'head', 'floor'] as const),
       ...(['unnumbered', 'pending', 'queueUsage'] as const),
     ),
+  ),
+  'GET /admin/history': forAdmins(
+    'adminHistory',
+    'What the charts show of the last quarter of an hour',
+    having<{ moments: Moment[] }>('moments'),
   ),
   'GET /admin/streams': forAdmins(
     'adminStreams',

@@ -1,3 +1,4 @@
+import { parseObject } from '../lib/json.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
@@ -15,6 +16,8 @@ import type {
 const rowsLookedAt = 5000
 /** Largest number of rows that are read to count. */
 const rowsCounted = 100_000
+/** Of this many rows the payloads are read for one page: they have up to 64 KiB each. */
+const payloadsLookedAt = 1000
 
 /** Answers the dashboard's questions from the database. Every query is bounded. */
 export const createAdminStore = (database: Database): AdminStore => {
@@ -25,6 +28,29 @@ export const createAdminStore = (database: Database): AdminStore => {
       const [[state], instances] = await Promise.all([ask(readState), ask(readInstances)])
       if (!state) throw new Error('kairan.log is empty')
       return { ...state, instances: [...instances] }
+    },
+    async moment() {
+      const [[log], instances] = await Promise.all([
+        ask(
+          sql => sql<{ now: string; head: number }[]>`
+            select ${iso(sql, 'now()')} as now, head from kairan.log`,
+        ),
+        ask(readInstances),
+      ])
+      if (!log) throw new Error('kairan.log is empty')
+      return {
+        ...log,
+        // A user on two instances counts twice: to count users takes longer, and this is read all the time.
+        users: instances.reduce((sum, { facts }) => sum + (facts.users ?? 0), 0),
+        instances: instances.map(({ facts: { streams, delivered, latency }, ...instance }) => ({
+          ...instance,
+          facts: {
+            ...(streams !== undefined && { streams }),
+            ...(delivered !== undefined && { delivered }),
+            ...(latency && { latency }),
+          },
+        })),
+      }
     },
     async streams({ user, before, limit }) {
       const [openedAt = '', id = ''] = before?.split('_') ?? []
@@ -120,7 +146,7 @@ export const createAdminStore = (database: Database): AdminStore => {
             (select count(*)::int from (${window(sql, filter, rowsCounted)}) looked) as looked
           ${fitting(sql, filter, rowsCounted)}`,
       )
-      return { matching: row?.matching ?? 0, isMore: row?.looked === rowsCounted }
+      return { matching: row?.matching ?? 0, isMore: row?.looked === within(filter, rowsCounted) }
     },
     async redeliverSome(filter, actor) {
       const [row] = await ask(
@@ -232,8 +258,15 @@ const numberedColumns = (sql: Sql) => sql`
   seq, notification_id, channel, error, recipients, created_at, delivered_at,
   case status when 'p' then 'pending' when 'f' then 'failed' else 'delivered' end as status`
 
+/** How many of the newest rows are looked at. */
+const within = ({ payload }: DeliveryFilter, rows: number) =>
+  payload === null ? rows : Math.min(rows, payloadsLookedAt)
+
 /** The newest rows of the log, at most `rows`. */
-const window = (sql: Sql, { channel, before }: DeliveryFilter, rows: number) => sql`
+const window = (sql: Sql, filter: DeliveryFilter, rows: number) =>
+  windowOf(sql, filter, within(filter, rows))
+
+const windowOf = (sql: Sql, { channel, before }: DeliveryFilter, rows: number) => sql`
   select ${numberedColumns(sql)} from kairan.numbered
   where true
     ${channel === null ? sql`` : sql`and channel = ${channel}`}
@@ -247,13 +280,27 @@ const fitting = (sql: Sql, filter: DeliveryFilter, rows = rowsLookedAt) => sql`
     ${filter.type === null ? sql`` : sql`and n.type = ${filter.type}`}
     ${filter.status === null ? sql`` : sql`and d.status = ${filter.status}`}
     ${filter.since === null ? sql`` : sql`and d.created_at >= ${filter.since}::text::timestamptz`}
-    ${filter.until === null ? sql`` : sql`and d.created_at <= ${filter.until}::text::timestamptz`}`
+    ${filter.until === null ? sql`` : sql`and d.created_at <= ${filter.until}::text::timestamptz`}
+    ${filter.payload === null ? sql`` : holding(sql, filter.payload)}`
+
+/** Whose payload contains this object, or has this text in its JSON, in whatever case. */
+const holding = (sql: Sql, searched: string) => {
+  const object = parseObject(searched)
+  if (object === null) {
+    return sql`and position(lower(${searched}::text) in lower(n.payload::text)) > 0`
+  }
+  const json = JSON.stringify(object)
+  // In Postgres no text has these.
+  return /\\u(0000|d[89a-f])/i.test(json)
+    ? sql`and false`
+    : sql`and n.payload @> ${json}::text::jsonb`
+}
 
 /** Where the next page begins when the rows that were read did not fill this one; null at the end. */
 const lowestLookedAt = async (sql: Sql, filter: DeliveryFilter) => {
   const [row] = await sql<{ rows: number; lowest: string | null }[]>`
     select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter, rowsLookedAt)}) looked`
-  return row?.rows === rowsLookedAt ? row.lowest : null
+  return row?.rows === within(filter, rowsLookedAt) ? row.lowest : null
 }
 
 type State = Omit<Awaited<ReturnType<AdminStore['overview']>>, 'instances'>

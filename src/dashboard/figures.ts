@@ -1,4 +1,4 @@
-import type { Overview } from '../admin/admin.ts'
+import type { Moment } from '../admin/admin.ts'
 
 /** The values of the charts at one moment. */
 export type Sample = {
@@ -13,37 +13,40 @@ export type Sample = {
   p99: number | null
 }
 
-/** A chart shows 15 minutes, with a sample every two seconds. */
+/** A chart shows 15 minutes, with a sample at least every two seconds. */
+const shownSeconds = 15 * 60
 const mostSamples = 450
 /** Percentiles are calculated over the last minute. */
-const window = 30
+const windowSeconds = 60
 
 /** Calculates rates and percentiles of all instances from the totals of each since its start. */
 export const createFigures = () => {
-  let overviews: Overview[] = []
+  let moments: Moment[] = []
   let samples: Sample[] = []
 
   return {
-    /** Adds an overview, and returns all samples. */
-    add(overview: Overview): Sample[] {
-      const previous = overviews.at(-1)
-      overviews = [...overviews, overview].slice(-window)
-      const [oldest = overview] = overviews
-      const latency = latencyBetween(oldest, overview)
-      const facts = overview.instances.map(instance => instance.facts)
+    /** Adds a moment, and returns all samples. */
+    add(moment: Moment): Sample[] {
+      const previous = moments.at(-1)
+      moments = [...moments, moment].filter(one => secondsBetween(one, moment) <= windowSeconds)
+      const [oldest = moment] = moments
+      const latency = latencyBetween(oldest, moment)
+      const facts = moment.instances.map(instance => instance.facts)
       samples = [
         ...samples,
         {
-          at: Date.parse(overview.now) / 1000,
+          at: Date.parse(moment.now) / 1000,
           streams: sum(facts.map(({ streams = 0 }) => streams)),
-          users: overview.users,
-          published: previous ? publishedRate(previous, overview) : null,
-          delivered: previous ? deliveredRate(previous, overview) : null,
+          users: moment.users,
+          published: previous ? publishedRate(previous, moment) : null,
+          delivered: previous ? deliveredRate(previous, moment) : null,
           p50: quantile(0.5, latency),
           p95: quantile(0.95, latency),
           p99: quantile(0.99, latency),
         },
-      ].slice(-mostSamples)
+      ]
+        .filter(({ at }) => at > Date.parse(moment.now) / 1000 - shownSeconds)
+        .slice(-mostSamples)
       return samples
     },
   }
@@ -51,14 +54,14 @@ export const createFigures = () => {
 
 const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
 
-const secondsBetween = (a: Overview, b: Overview) =>
+const secondsBetween = (a: Moment, b: Moment) =>
   Math.max(0.001, (Date.parse(b.now) - Date.parse(a.now)) / 1000)
 
 /** The seq jumps by 2^20 when Postgres was restarted. Such a jump is not counted. */
-const publishedRate = (a: Overview, b: Overview) =>
+const publishedRate = (a: Moment, b: Moment) =>
   ((b.head - a.head) % (1 << 20)) / secondsBetween(a, b)
 
-const deliveredRate = (a: Overview, b: Overview) => {
+const deliveredRate = (a: Moment, b: Moment) => {
   const grown = b.instances.map(({ id, facts }) => {
     const before = a.instances.find(instance => instance.id === id)?.facts.delivered ?? 0
     return Math.max(0, (facts.delivered ?? 0) - before)
@@ -69,7 +72,7 @@ const deliveredRate = (a: Overview, b: Overview) => {
 
 type Latency = { bounds: number[]; counts: number[] }
 
-const latencyBetween = (a: Overview, b: Overview): Latency => {
+const latencyBetween = (a: Moment, b: Moment): Latency => {
   const bounds = b.instances.find(({ facts }) => facts.latency)?.facts.latency?.bounds ?? []
   const counts = Array<number>(bounds.length + 1).fill(0)
   for (const { id, facts } of b.instances) {

@@ -1,5 +1,5 @@
 import { computed, signal } from '@preact/signals'
-import type { Overview } from '../admin/admin.ts'
+import type { Moment, Overview } from '../admin/admin.ts'
 import { get, Refusal } from './api.ts'
 import { createFigures, type Sample } from './figures.ts'
 import { type Problem, problemsOf } from './problems.ts'
@@ -53,10 +53,16 @@ const isRefused = (error: unknown): error is Refusal =>
 /** Reads the overview repeatedly while the page is visible, one request at a time. */
 export const watch = async () => {
   const figures = createFigures()
+  let isRecalled = false
   for (;;) {
     if (session.value === undefined) await resume()
     if (session.value && !document.hidden) {
       try {
+        if (!isRecalled) {
+          const { moments } = await get<{ moments: Moment[] }>('history')
+          for (const moment of moments) samples.value = figures.add(moment)
+          isRecalled = true
+        }
         const next = await get<Overview>('overview')
         problems.value = problemsOf(next, overview.value)
         overview.value = next

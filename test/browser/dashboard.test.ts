@@ -225,6 +225,16 @@ test.skipIf(withoutBrowser)('finds, explains and redelivers without surprises', 
   await page.keyboard.press('Enter')
   await page.getByText('"found"').waitFor()
 
+  await page.getByLabel('Id', { exact: true }).fill('')
+  await page.keyboard.press('Enter')
+  await page.getByLabel('Payload', { exact: true }).fill('{"found":true}')
+  await page.keyboard.press('Enter')
+  await row('n12').waitFor({ state: 'detached' })
+  await row('late').waitFor()
+  await page.getByLabel('Payload', { exact: true }).fill('')
+  await page.keyboard.press('Enter')
+  await row('n12').waitFor()
+
   // It says how many, and does nothing until that is confirmed.
   await page.getByRole('button', { name: 'Redeliver all of these' }).click()
   await page.getByText('13 deliveries would be sent again: no filter is set').waitFor()

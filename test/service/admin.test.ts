@@ -18,7 +18,7 @@ const ask = async (url: string, path: string, body?: object, user = 'boss') => {
   return { status: response.status, ...(await response.json()) }
 }
 
-const looks = ['me', 'overview', 'streams', 'presence', 'deliveries', 'audit', 'system']
+const looks = ['me', 'overview', 'streams', 'presence', 'history', 'deliveries', 'audit', 'system']
 const changes = ['disconnect', 'publish', 'redeliver', 'prune']
 
 test('is for users of the admin role level alone', async () => {
@@ -116,6 +116,17 @@ test('refuses what it can not have meant', async () => {
   )
 })
 
+test('the charts have a past: what was before the page was opened', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await makeAdmin(db)
+  const { moments } = await eventually(async () => {
+    const answer = await ask(service.url, 'history')
+    return answer.moments.length > 0 && answer.moments[0].instances.length > 0 && answer
+  })
+  expect(moments[0]).toMatchObject({ head: 0, instances: [{ facts: { streams: 0 } }] })
+})
+
 test('shows the figures of all instances, and the streams of all', async () => {
   await using db = await database()
   await using one = await serve(db)
@@ -172,6 +183,16 @@ test('finds deliveries, and puts them back, one notification or all that fit', a
   ])
   expect((await ask(service.url, 'deliveries?type=b&status=pending')).deliveries).toEqual([])
   expect((await ask(service.url, 'deliveries?until=2020-01-01')).deliveries).toEqual([])
+  const holding = async (payload: string) => {
+    const query = new URLSearchParams({ payload })
+    return (await ask(service.url, `deliveries?${query}`)).deliveries?.length
+  }
+  for (const found of ['{"big": 1}', '{"big":1.0}', 'BIG', '"big": 1']) {
+    expect([found, await holding(found)]).toEqual([found, 1])
+  }
+  for (const nothing of ['{"big": 2}', '%', '{"a": "\\u0000"}', '{"a": "\\ud800"}']) {
+    expect([nothing, await holding(nothing)]).toEqual([nothing, 0])
+  }
   const page = await ask(service.url, 'deliveries?status=failed&limit=40')
   const rest = await ask(service.url, `deliveries?status=failed&limit=40&before=${page.next}`)
   const channels = [...page.deliveries, ...rest.deliveries].map(({ channel }) => channel)

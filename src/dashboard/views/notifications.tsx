@@ -7,7 +7,7 @@ import { usePages } from '../pages.ts'
 import { Badge, Careful, Complaint, Field, Progress } from '../parts.tsx'
 import { route } from '../state.ts'
 
-const names = ['channel', 'type', 'status', 'since', 'until'] as const
+const names = ['channel', 'type', 'status', 'payload', 'since', 'until'] as const
 
 export const Notifications = () => {
   const { query } = route.value
@@ -52,6 +52,15 @@ export const Notifications = () => {
             value={filter.type}
             placeholder="order.shipped"
             onChange={set('type')}
+          />
+        </Field>
+        <Field name="Payload">
+          <input
+            type="search"
+            value={filter.payload}
+            maxLength={200}
+            placeholder={'text, or {"orderId": 7}'}
+            onChange={set('payload')}
           />
         </Field>
         <Field name="Status">
@@ -145,7 +154,7 @@ export const Notifications = () => {
         <p class="empty">
           {list.next.value === null
             ? 'No delivery matches.'
-            : 'No delivery among the newest 5,000 matches.'}
+            : `No delivery among the newest ${filter.payload ? '1,000' : '5,000'} matches.`}
         </p>
       )}
       {list.next.value !== null && (
