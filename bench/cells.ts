@@ -3,7 +3,9 @@
  * arithmetic does not tell is how even the cells are when a few users get most of the notifications, and in how many
  * cells the members of a group are. See docs/scaling.md.
  */
+
 import { createRandom } from '../test/faults/random.ts'
+import { sizesOf } from './support/sizes.ts'
 import { printTable } from './support/table.ts'
 
 const users = 1_000_000
@@ -88,6 +90,8 @@ printTable(
 const sizes = groups.map(({ length }) => length).toSorted((a, b) => a - b)
 const at = (share: number) => sizes[Math.floor((sizes.length - 1) * share)]
 console.log(`\nGroups: half have at most ${at(0.5)} members, one in a hundred ${at(0.99)} and more`)
+const show = (value: number) =>
+  value >= 10 ? Math.round(value).toLocaleString('en') : value.toPrecision(2)
 const percent = (share: number) => `${(share * 100).toFixed(1)} %`
 for (const cells of [16, 50]) {
   console.log(`\n${cells} cells, one event for each group`)
@@ -109,3 +113,27 @@ for (const cells of [16, 50]) {
     }),
   )
 }
+
+console.log('\nSizes, from the figures in support/sizes.ts')
+const sizing = [100_000, 1_000_000, 10_000_000, 100_000_000].map(sizesOf)
+printTable(
+  ['streams', ...sizing.map(({ streams }) => streams.toLocaleString('en'))],
+  Object.entries({
+    'instances, by streams': sizing.map(({ instances }) => instances),
+    'cells, by notifications': sizing.map(({ cellsByEvents }) => cellsByEvents),
+    'cells, by streams that open': sizing.map(({ cellsByOpening }) => cellsByOpening),
+    'cells, by connections': sizing.map(({ cellsByConnections }) => cellsByConnections),
+    'streams that open each second': sizing.map(({ opensPerSecond }) => opensPerSecond),
+    'cores of instances: open': sizing.map(({ openCores }) => openCores),
+    '… heartbeats': sizing.map(({ heartbeatCores }) => heartbeatCores),
+    '… apply their cell': sizing.map(({ applyCores }) => applyCores),
+    '… write events': sizing.map(({ writeCores }) => writeCores),
+    '… of one core of each instance': sizing.map(
+      ({ coreShare }) => `${(coreShare * 100).toFixed(0)} %`,
+    ),
+    'ms of each instance for a broadcast': sizing.map(({ broadcastMs }) => broadcastMs),
+  }).map(([name, values]) => [
+    name,
+    ...values.map(value => (typeof value === 'number' ? show(value) : value)),
+  ]),
+)

@@ -3,6 +3,8 @@
  * instances and of NATS for an event, what a publisher waits, how long an event takes to a client of the instance that
  * numbers and of another one, and the bytes between them. Then what instances cost that only hold streams open.
  *
+ * It ends after --minutes, and with what it has at the first SIGTERM or SIGINT.
+ *
  *   bun bench/instances.ts --instances 1,8 --rates 200 --relays nats --seconds 8 --idle 16 --svg docs/images/instances.svg
  */
 import { parseArgs } from 'node:util'
@@ -20,16 +22,24 @@ const { values } = parseArgs({
     idle: { type: 'string', default: '1,16' },
     streams: { type: 'string', default: '1000' },
     svg: { type: 'string' },
+    minutes: { type: 'string', default: '20' },
   },
 })
 const numbers = (text: string) => text.split(',').filter(Boolean).map(Number)
 const relays = values.relays.split(',').filter(name => name === 'postgres' || name === 'nats')
 
+const endAt = Date.now() + Number(values.minutes) * 60_000
+let isStopped = false
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => (isStopped = true))
+const isOver = () => isStopped || Date.now() > endAt
+
 const measure = async (relay: RelayName) => {
   const found: Figures[] = []
   for (const instances of numbers(values.instances)) {
+    if (isOver()) break
     await using running = await startInstances(instances, relay)
     for (const perSecond of numbers(values.rates)) {
+      if (isOver()) break
       const figures = await publishPaced(running, perSecond, Number(values.seconds))
       found.push({ instances, perSecond, ...figures })
     }
@@ -64,6 +74,7 @@ if (values.svg && all.size > 0) await Bun.write(values.svg, curves(all))
 for (const relay of relays) {
   const rows: string[][] = []
   for (const instances of numbers(values.idle)) {
+    if (isOver()) break
     const idle = await idleInstances(instances, relay, Number(values.streams))
     rows.push([
       ...[`${instances}`, ms(idle.postgresMs), ms(idle.instancesMs), ms(idle.natsMs)],
