@@ -3,8 +3,8 @@ export const measured = {
   /** By `bench/throughput.ts`: numbered one by one, each in a transaction of its own. */
   eventsPerPostgres: 5000,
   /** By `bench/instances.ts`: to open a stream, with its look-up and its presence. */
-  openInstanceMs: 0.2,
-  openPostgresMs: 0.1,
+  openInstanceMs: 0.21,
+  openPostgresMs: 0.03,
   /** By `bench/instances.ts` at 1,000/s: what another instance than the one that numbers spends on an event. */
   applyMs: 0.06,
   /** By `bench/paced.ts` and `bench/fanout.ts`: an event to one stream, alone and among 1,000. */
