@@ -10,7 +10,9 @@ import type { Relay } from './relay.ts'
 /** The server's own limit is 1 MiB, unless it was configured otherwise. */
 const mostBytes = 1024 * 1024
 /** How often a connection has to prove that it works. The subject is looked at as often. */
-const proveMs = 500
+const proveMs = 1000
+/** The same while it is not known yet what to listen to. */
+const beginMs = 100
 /** How long a server may take to answer before its connection is given up. */
 const timeoutMs = 2000
 /** What was sent and not confirmed; more is not sent, so that a frozen server costs this much memory. */
@@ -85,7 +87,7 @@ export const createNatsRelay = (options: {
             if (failures > 0) report.info({ attempts: failures }, 'The relay is up again.')
             failures = 0
           }
-          if (!stopped && !opened.problem) await pause.wait(proveMs)
+          if (!stopped && !opened.problem) await pause.wait(opened.isFollowing ? proveMs : beginMs)
         }
         return opened.problem ?? 'stopped'
       } catch (error) {
