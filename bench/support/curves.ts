@@ -6,7 +6,7 @@ const panels: Panel[] = [
   { title: "Postgres' CPU for an event", unit: 'ms', of: ({ postgresMs }) => postgresMs },
   { title: 'CPU of all instances for an event', unit: 'ms', of: ({ instancesMs }) => instancesMs },
   { title: 'What a publisher waits, p50', unit: 'ms', of: ({ wait }) => wait },
-  { title: 'From commit to a client of another instance, p50', unit: 'ms', of: ({ far }) => far },
+  { title: 'To a client of another instance, p50', unit: 'ms', of: ({ far }) => far },
 ]
 
 const colours: Record<RelayName, string> = { postgres: '#336791', nats: '#d97706' }
