@@ -1,3 +1,4 @@
+import { createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import { createWorkLoop, type WorkLoop } from '../lib/work-loop.ts'
@@ -8,6 +9,9 @@ export type Retention = { start(): void; stop(): Promise<void> }
 
 /** Each time after so many runs it looks for rows that were locked when it removed the others. */
 const fromStart = 60
+/** After each step that removes deliveries it rests so many times as long as the step took, and at most a second. */
+const restShare = 2
+const maxRestMs = 1000
 
 /**
  * Every `everyMs` or so, marks as failed what has expired, and removes what is older than `keepMs` and the
@@ -27,6 +31,7 @@ export const createRetention = (options: {
   let expiredUntil = '-infinity'
   let pruned = 0
   let runs = 0
+  const pause = createPause()
 
   const run = async () => {
     if (!options.isNeeded()) return
@@ -55,12 +60,15 @@ export const createRetention = (options: {
   /** From where it came the last time: what was removed is in the way while somebody holds a snapshot. */
   const prune = async () => {
     while (!isStopped) {
+      const begin = performance.now()
       const [step] = await database.run(
         sql => sql<{ removed: number; reached: number | null }[]>`
           select removed, reached from kairan.prune(${pruned})`,
       )
       if (!step?.removed) return
       pruned = step.reached ?? pruned
+      // Where much is old at once, publishers get the rest of the CPU and of the disk.
+      if (!isStopped) await pause.wait(Math.min((performance.now() - begin) * restShare, maxRestMs))
     }
   }
 
@@ -106,6 +114,7 @@ export const createRetention = (options: {
     start: () => loop.schedule(pauseMs()),
     async stop() {
       isStopped = true
+      pause.end()
       await loop.stop()
     },
   }
