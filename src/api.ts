@@ -9,6 +9,8 @@ import { createAddressOf } from './http/address.ts'
 import { clientRoutes } from './http/client-assets.ts'
 import type { Routes } from './http/server.ts'
 import { createAsReader, createReaderOf } from './inbox/inbox.ts'
+import { preferencesRoutes } from './inbox/preferences-routes.ts'
+import { createPreferences } from './inbox/preferences-store.ts'
 import { inboxRoutes } from './inbox/routes.ts'
 import { createInbox } from './inbox/store.ts'
 import type { Report } from './lib/report.ts'
@@ -47,6 +49,8 @@ export const createApi = (
   const { databases, delivery, auth, caller, tickets, report } = parts
   const { maxChannels } = config
   const inbox = createInbox(databases.requests)
+  // One request of a user for the inbox at a time.
+  const turns = createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 })
   return {
     routes: [
       clientRoutes(),
@@ -94,8 +98,9 @@ export const createApi = (
         inbox,
         receipts: delivery.receipts,
         asReader: createAsReader(createReaderOf(parts.standings, config)),
-        turns: createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 }),
+        turns,
       }),
+      preferencesRoutes({ caller, store: createPreferences(databases.requests), turns }),
     ],
   }
 }

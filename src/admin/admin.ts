@@ -138,6 +138,12 @@ export type DeliveryFacts = {
   expiresAt: string | null
   isExpired: boolean
   isWithdrawn: boolean
+  /** When it will be sent; null when it is not scheduled. */
+  sendAt: string | null
+  /** Why it could not be sent when it was due. */
+  sendError: string | null
+  /** What the user has muted now that this is of, by its type or by a channel, and since when. */
+  mutes: { type: string | null; channel: string | null; since: string; until: string | null }[]
   deliveries: Pick<DeliveryRow, 'channel' | 'status' | 'error' | 'recipients' | 'deliveredAt'>[]
   /** The number of streams that the user has open now. */
   streams: number

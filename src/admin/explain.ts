@@ -9,6 +9,8 @@ export type Explanation = {
     | 'not_addressed'
     | 'not_authorised'
     | 'expired'
+    | 'scheduled'
+    | 'muted'
     | 'failed'
     | 'pending'
     | 'delivered'
@@ -37,6 +39,11 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: Readable
     streams,
   })
 
+  if (facts.sendAt !== null) {
+    return facts.sendError === null
+      ? answer('scheduled', `It is scheduled: it will be sent at ${facts.sendAt}.`)
+      : answer('failed', `It could not be sent at ${facts.sendAt}: ${facts.sendError}.`)
+  }
   if (!facts.isPublished) {
     return answer(
       'not_published',
@@ -61,6 +68,14 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: Readable
         )
   }
   if (facts.isWithdrawn) return answer('failed', 'It was withdrawn: nobody is shown it any more.')
+  const muted = mutedBy(facts, own)
+  if (muted && !(best.status === 'delivered' && best.channel === `user-${userId}`)) {
+    const until = muted.until === null ? '' : `, until ${muted.until}`
+    return answer(
+      'muted',
+      `${muted.type ?? muted.channel} was muted by the user at ${muted.since}${until}: it is neither sent nor in the inbox.`,
+    )
+  }
   if (best.status === 'delivered') {
     const whose =
       best.channel === `user-${userId}`
@@ -79,6 +94,14 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: Readable
       ? `It waits on ${best.channel}: ${userId} has no stream open, and gets it when one is opened.`
       : `It waits on ${best.channel} although ${userId} has ${count(streams, 'stream')} open. They may be narrowed by ?channels= or lag behind, or no instance numbers. The overview says more.`,
   )
+}
+
+/** The mute by which a user gets nothing of a notification: one of its type, or of the last of its channels. */
+const mutedBy = ({ mutes }: DeliveryFacts, own: DeliveryFacts['deliveries']) => {
+  const ofType = mutes.find(({ type }) => type !== null)
+  if (ofType) return ofType
+  const isMuted = (channel: string) => mutes.some(mute => mute.channel === channel)
+  return own.every(({ channel }) => isMuted(channel)) ? mutes.at(-1) : undefined
 }
 
 /** The most telling status first. */

@@ -5,6 +5,7 @@ import { runForClient } from '../postgres/errors.ts'
 import type {
   AdminStore,
   AuditEntry,
+  DeliveryFacts,
   DeliveryFilter,
   DeliveryRow,
   Instance,
@@ -216,7 +217,7 @@ export const createAdminStore = (database: Database): AdminStore => {
       return { ...facts, migrations: [...migrations], tables: [...tables] }
     },
     async explain(notificationId, userId) {
-      const [[notification], deliveries, [streams]] = await Promise.all([
+      const [[notification], deliveries, [streams], [scheduled], mutes] = await Promise.all([
         ask(
           sql => sql<{ expiresAt: string | null; isExpired: boolean; isWithdrawn: boolean }[]>`
             select ${iso(sql, 'expires_at')} as "expiresAt", coalesce(expires_at <= now(), false) as "isExpired",
@@ -232,12 +233,30 @@ export const createAdminStore = (database: Database): AdminStore => {
           sql => sql<{ streams: number }[]>`
             select coalesce(sum(streams), 0)::int as streams from kairan.presence where user_id = ${userId}`,
         ),
+        ask(
+          sql => sql<{ sendAt: string; error: string | null }[]>`
+            select ${iso(sql, 'send_at')} as "sendAt", error from kairan.scheduled where id = ${notificationId}`,
+        ),
+        ask(
+          sql => sql<DeliveryFacts['mutes']>`
+            select m.type, m.channel, ${iso(sql, 'm.since')} as since, ${iso(sql, 'm.until')} as until
+            from kairan.mutes m join kairan.notifications n on n.id = ${notificationId}
+            where m.user_id = ${userId} and (m.until is null or m.until > now())
+              and (
+                m.channel = any(n.channels)
+                or case when m.type like '%*' then starts_with(coalesce(n.type, ''), left(m.type, -1)) else m.type = n.type end
+              )
+            order by m.since limit 200`,
+        ),
       ])
       return {
         isPublished: notification !== undefined,
         expiresAt: notification?.expiresAt ?? null,
         isExpired: notification?.isExpired ?? false,
         isWithdrawn: notification?.isWithdrawn ?? false,
+        sendAt: scheduled?.sendAt ?? null,
+        sendError: scheduled?.error ?? null,
+        mutes: [...mutes],
         deliveries: [...deliveries],
         streams: streams?.streams ?? 0,
       }

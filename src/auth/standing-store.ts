@@ -2,6 +2,7 @@ import { createBatchLookup } from '../lib/batch-lookup.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { isOfApplication } from './channels.ts'
+import type { Mute } from './mutes.ts'
 import { defaultRoleLevelQuery } from './roles.ts'
 import type { Standing, Standings } from './standing.ts'
 
@@ -43,6 +44,7 @@ export const createStandings = (
         roleLevel: level ?? own.roleLevel,
         channels: merge(own.channels, others.filter(isOfApplication)),
         isCut: own.isCut || others.length > most,
+        ...(own.mutes && { mutes: own.mutes }),
       }
     },
     async pick(userId, channels) {
@@ -93,26 +95,34 @@ const lookUpMany = async (database: Database, userIds: string[], limit: number) 
   const ofAll = channelsOf('*')
   return (userId: string): Standing => {
     const own = channelsOf(userId)
+    const mutes = found.get(userId)?.mutes
     return {
       roleLevel: found.get(userId)?.role_level ?? 0,
       channels: merge(own, ofAll),
       isCut: own.length >= limit || ofAll.length >= limit,
+      ...(mutes && { mutes }),
     }
   }
 }
 
 // No channel has a comma in it: one text is read faster than an array.
 const standingRows = (sql: Sql, ids: string[], limit: number) => sql<
-  { id: string; role_level: number | null; channels: string | null }[]
+  { id: string; role_level: number | null; channels: string | null; mutes: Mute[] | null }[]
 >`
-  select u.id, r.role_level, m.channels
+  select u.id, r.role_level, m.channels, q.mutes
   from jsonb_array_elements_text(${sql.json(ids)}) u (id)
   left join kairan.roles r on r.user_id = u.id
   cross join lateral (
     select string_agg(c.channel, ',') as channels
     from (select channel from kairan.members where user_id = u.id order by channel limit ${limit}) c
   ) m
-  where r.user_id is not null or m.channels is not null`
+  cross join lateral (
+    select jsonb_agg(jsonb_build_object(
+      'type', type, 'channel', channel, 'until', (extract(epoch from until) * 1000)::float8
+    ) order by type, channel) as mutes
+    from kairan.mutes where user_id = u.id and (until is null or until > now())
+  ) q
+  where r.user_id is not null or m.channels is not null or q.mutes is not null`
 
 const askRoleLevel = async (database: Database, query: string, userId: string) => {
   const row = await unlessMismatch(

@@ -8,6 +8,7 @@ import {
   isOfApplication,
   matches,
 } from './channels.ts'
+import type { Mute } from './mutes.ts'
 
 /** What the database says about the rights of a user. */
 export type Standing = {
@@ -17,6 +18,8 @@ export type Standing = {
   channels: readonly string[]
   /** Whether these are not all of them, as there are more than MAX_CHANNELS. */
   isCut: boolean
+  /** What the user has muted. */
+  mutes?: readonly Mute[]
 }
 
 /** Looks up the standing of users. Rejects with the driver's error. */
@@ -40,6 +43,8 @@ export type Readable = {
   includes(channel: string): boolean
   /** Whether `names` lacks some. */
   isCut: boolean
+  /** What the user may read, and has muted. */
+  mutes?: readonly Mute[] | undefined
 }
 
 /** All channels that a user may read. */
@@ -67,6 +72,7 @@ export const readableOf = (
       return isNamed(channel) || (isOfApplication(channel) && matches(channel, beginnings))
     },
     isCut: standing.isCut,
+    mutes: standing.mutes,
   }
 }
 

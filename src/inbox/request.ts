@@ -1,11 +1,15 @@
+import { isChannel } from '../auth/channels.ts'
 import { requireMembers } from '../http/body.ts'
 import { flag, list, position, readQuery, single, wholeNumber } from '../http/query.ts'
 import { excerpt, nameFaultOf } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
+import { isObject } from '../lib/json.ts'
 import { limits } from '../lib/limits.ts'
+import { parseTime } from '../lib/time.ts'
 import { isUuid } from '../lib/uuid.ts'
 import { parseCursor } from '../log/cursor.ts'
 import type { InboxChange, InboxQuery } from './inbox.ts'
+import type { MuteItem, Preferences } from './preferences.ts'
 
 /** Reads `?limit=&before=&type=&unread=&archived=`. Throws `bad_request` or `bad_cursor`. */
 export const readInboxQuery = (request: Request): InboxQuery => {
@@ -59,6 +63,41 @@ export const readArchive = (body: Record<string, unknown>): InboxChange => {
   const { ids, archived = true } = body
   if (typeof archived === 'boolean') return { ids: idsOf(ids), archived }
   throw bad(`archived has to be true or false, not ${excerpt(archived)}.`)
+}
+
+/** Reads `{"mute"}`. Throws `bad_request`. */
+export const readPreferences = (body: Record<string, unknown>): Preferences => {
+  requireMembers(body, ['mute'])
+  const { mute } = body
+  if (Array.isArray(mute) && mute.length <= limits.mutes) return { mute: mute.map(readMute) }
+  throw bad(
+    `mute has to be a list of at most ${limits.mutes} mutes, not ${excerpt(mute)}. ` +
+      'A beginning of types, like news.*, mutes all of them.',
+  )
+}
+
+const readMute = (value: unknown): MuteItem => {
+  if (!isObject(value)) throw bad(`A mute has to be an object, not ${excerpt(value)}.`)
+  const { type, channel, until = null, ...rest } = value
+  const muted = type === undefined ? { channel } : channel === undefined ? { type } : null
+  if (muted === null || Object.keys(rest).length > 0) {
+    throw bad(`A mute has one of type and channel, and may have until. This is ${excerpt(value)}.`)
+  }
+  const end = until === null ? {} : { until: momentOf(until) }
+  if ('channel' in muted) {
+    if (isChannel(channel)) return { channel, ...end }
+    throw bad(`channel has to be the name of a channel, not ${excerpt(channel)}.`)
+  }
+  if (typeof type === 'string' && isType(type.replace(/(?<=.)\*$/s, ''))) return { type, ...end }
+  throw bad(
+    `type has to be a type of 1 to ${limits.type} characters, or a beginning and a star: news.*. It is ${excerpt(type)}.`,
+  )
+}
+
+const momentOf = (value: unknown) => {
+  const time = typeof value === 'string' ? parseTime(value) : null
+  if (time !== null && time >= '1970') return time
+  throw bad(`until has to be a time like 2030-01-31T12:00:00Z, not ${excerpt(value)}.`)
 }
 
 /** Reads `{"ids"}`. Throws `bad_request`. */

@@ -1,6 +1,7 @@
 import { operation } from '../http/operation.ts'
-import { orNull, t } from '../http/schema.ts'
-import { countMembers, cursor, eventMembers, ids } from '../http/shapes.ts'
+import { moment, orNull, t } from '../http/schema.ts'
+import { channel, countMembers, cursor, eventMembers, ids } from '../http/shapes.ts'
+import { limits } from '../lib/limits.ts'
 import { inboxParameters } from './request.ts'
 
 const item = t.Object(
@@ -12,6 +13,32 @@ const counted = {
   description: 'How many notifications are unread and unseen now.',
   schema: t.Object(countMembers, { additionalProperties: false }),
 }
+
+const until = t.Optional(moment({ description: 'From then on it is not muted any more.' }))
+
+const preferences = t.Object(
+  {
+    mute: t.Array(
+      t.Union([
+        t.Object(
+          {
+            type: t.String({
+              description: 'A type, or a beginning of types and a star: `news.*`.',
+              maxLength: limits.type + 1,
+            }),
+            until,
+          },
+          { additionalProperties: false },
+        ),
+        t.Object({ channel, until }, { additionalProperties: false }),
+      ]),
+      { maxItems: limits.mutes },
+    ),
+  },
+  { additionalProperties: false },
+)
+
+const preferred = { description: 'What is muted now.', schema: preferences }
 
 /** What the routes of the inbox read and answer. */
 export const inboxOperations = {
@@ -73,6 +100,20 @@ export const inboxOperations = {
       { additionalProperties: false },
     ),
     answers: { 200: counted },
+    problems: [400],
+  }),
+  'GET /notifications/preferences': operation({
+    tag: 'Inbox',
+    id: 'preferences',
+    summary: 'What the caller has muted',
+    answers: { 200: preferred },
+  }),
+  'PUT /notifications/preferences': operation({
+    tag: 'Inbox',
+    id: 'setPreferences',
+    summary: 'Replaces what the caller has muted',
+    body: preferences,
+    answers: { 200: preferred },
     problems: [400],
   }),
   'POST /notifications/receipts': operation({

@@ -17,6 +17,8 @@ export const limits = {
   batch: 100,
   /** Notification ids in one request. */
   ids: 100,
+  /** Mutes of one user. */
+  mutes: 200,
   /** Rows in one answer. */
   rows: 100,
   /** Types in one filter of the inbox. */

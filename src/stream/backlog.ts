@@ -97,8 +97,9 @@ async function* beginWithPending(
   const nextPending = async (after: number): Promise<Page> => {
     if (pendingOn === null || !isOpenFor(pendingOn, subscription)) return nothing
     const page = await log.pendingPage(pendingOn, after, head, writeBytes)
+    const events = page.events.filter(event => !subscription.mutes?.has(event))
     // All in a page may have expired: that is not the end.
-    return page.events.length > 0 || page.end >= head ? page : nextPending(page.end)
+    return events.length > 0 || page.end >= head ? { ...page, events } : nextPending(page.end)
   }
   const hasPending = pendingOn !== null && (await log.hasPending(pendingOn))
   let page = hasPending ? await nextPending(0) : nothing

@@ -1,8 +1,10 @@
 import { among } from '../auth/channels.ts'
+import type { Mutes } from '../auth/mutes.ts'
 import { Members } from '../lib/multi-map.ts'
 import { type Event, type Frame, frameOf, heartbeatFrame } from '../log/event.ts'
 import { createRecent, type Recent } from '../log/recent.ts'
 import type { Withdrawal } from '../log/withdrawal.ts'
+import { createMuters } from './muters.ts'
 import { type ConnectionFacts, createSubscription, type Subscription } from './subscription.ts'
 
 export type Hub = {
@@ -38,6 +40,8 @@ export type Hub = {
   subscriptions(userId?: string): Subscription[]
   /** Gives a subscription other channels: it gets no further event of those that it loses. */
   move(subscription: Subscription, channels: readonly string[]): void
+  /** Sets what a subscription's user has muted: it gets no further event of that. */
+  mute(subscription: Subscription, mutes: Mutes | null): void
   /** Pushes a heartbeat to every subscription that was quiet for `quietMs`. */
   heartbeat(quietMs: number): void
 }
@@ -51,6 +55,7 @@ export const createHub = (options: {
   const members = new Members<Subscription>()
   const open = new Set<Subscription>()
   const users = new Members<Subscription>()
+  const muters = createMuters<Subscription>()
   let frames = new WeakMap<Event, Frame>()
   let epoch = ''
   let head = 0
@@ -78,7 +83,9 @@ export const createHub = (options: {
 
   const push = (event: Event) => {
     let made: Frame | null = null
+    const muting = muters.of(event)
     for (const subscription of members.of(event.channel)) {
+      if (muting?.has(subscription)) continue
       made ??= frame(event)
       subscription.push(made)
     }
@@ -120,6 +127,7 @@ export const createHub = (options: {
       if (!open.delete(subscription)) return
       users.remove(subscription.userId, subscription)
       leave(subscription)
+      if (subscription.mutes) muters.remove(subscription, subscription.mutes)
     },
     tryGoLive: subscription => subscription.tryGoLive(head),
     dispatch(events, newHead) {
@@ -152,6 +160,12 @@ export const createHub = (options: {
       subscription.moveTo(channels, { joined, left, head })
       for (const name of left) members.remove(name, subscription)
       for (const name of joined) members.add(name, subscription)
+    },
+    mute(subscription, mutes) {
+      if (!open.has(subscription)) return
+      if (subscription.mutes) muters.remove(subscription, subscription.mutes)
+      subscription.mute(mutes)
+      if (mutes) muters.add(subscription, mutes)
     },
     heartbeat(quietMs) {
       const before = Date.now() - quietMs

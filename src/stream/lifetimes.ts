@@ -15,6 +15,8 @@ export const createLifetimes = (options: {
   heartbeatMs: number
   /** Ends a stream whose client should reconnect. */
   sendAway(subscription: Subscription, reason: string): void
+  /** Called again and again from when something that a subscription's user has muted should be heard again. */
+  muteEnded(subscription: Subscription): void
 }): Lifetimes => {
   const { hub, heartbeatMs, sendAway } = options
   let quietMs = heartbeatMs
@@ -27,7 +29,8 @@ export const createLifetimes = (options: {
   }
 
   const check = (subscription: Subscription, now: number) => {
-    const { expiresAt, endsAt, queuedBytes, takenAt } = subscription
+    const { expiresAt, endsAt, queuedBytes, takenAt, mutes } = subscription
+    if (mutes && now >= mutes.endsAt) options.muteEnded(subscription)
     if (now >= expiresAt) {
       subscription.close(controlFrame({ type: 'token_expired' }), 'token_expired')
     } else if (subscription.takeNotice(now)) {

@@ -1,4 +1,5 @@
 import { among } from '../auth/channels.ts'
+import { type Mutes, mutesOf } from '../auth/mutes.ts'
 import {
   forbidden,
   type Readable,
@@ -37,7 +38,7 @@ export type Access = {
     reading: Reading,
     asked: readonly string[] | undefined,
     also: readonly string[],
-  ): Promise<{ channels: readonly string[]; also: Also | null }>
+  ): Promise<{ channels: readonly string[]; also: Also | null; mutes: Mutes | null }>
   /**
    * Adds and removes channels of an open stream, and resolves with its channels. Throws `channel_forbidden`,
    * `too_many_channels`, and what the look-up threw.
@@ -81,6 +82,8 @@ export const createAccess = (options: {
   overfull(subscription: Subscription): void
   /** Tells a stream what became of the channels that it asked for besides its own. */
   tell(subscription: Subscription, also: Also): void
+  /** Called when the user of a stream has muted something else. */
+  muted(subscription: Subscription): void
   /** Called when a stream has other channels. */
   moved(subscription: Subscription): void
   failed(error: unknown): void
@@ -133,6 +136,11 @@ export const createAccess = (options: {
 
   /** Gives a stream the channels that its user may read. */
   const narrow = (subscription: Subscription, standing: Standing) => {
+    const mutes = mutesOf(standing.mutes)
+    if (mutes?.key !== subscription.mutes?.key) {
+      hub.mute(subscription, mutes)
+      options.muted(subscription)
+    }
     const { choice, channels: had } = subscription
     const may = readableOf(subscription, standing, adminRoleLevel)
     const before = told.get(subscription)
@@ -200,10 +208,11 @@ export const createAccess = (options: {
       const choice = choiceOf(asked)
       const base = chosen(choice, may)
       await requireFew(reading, choice, base, may.isCut)
-      if (also.length === 0) return { channels: base, also: null }
+      const mutes = mutesOf(may.mutes)
+      if (also.length === 0) return { channels: base, also: null, mutes }
       const more = choiceOf(asked, also)
       const channels = chosen(more, may, maxChannels)
-      return { channels, also: alsoOf(more, may, channels) }
+      return { channels, also: alsoOf(more, may, channels), mutes }
     },
     async change(subscription, by, change) {
       for (const reading of [by, subscription]) {

@@ -42,6 +42,7 @@ const control = t.Union(
       missed: t.Optional(whole({})),
     }),
     t.Object({ type: t.Literal('reconnect'), reason: among(reasons), afterMs: whole({}) }),
+    t.Object({ type: t.Literal('preferences') }),
     t.Object({ type: t.Literal('withdrawn'), ids: idList }),
     t.Object({
       type: t.Literal('lagging'),

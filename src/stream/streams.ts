@@ -129,7 +129,12 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const sendAway = (subscription: Subscription, reason: string) =>
     subscription.close(reconnectFrame(reason, jitter(retryMs)), reason)
 
-  const lifetimes = createLifetimes({ hub, heartbeatMs, sendAway })
+  const lifetimes = createLifetimes({
+    hub,
+    heartbeatMs,
+    sendAway,
+    muteEnded: ({ userId }) => void access.reauthorize([userId]),
+  })
 
   const access = createAccess({
     hub,
@@ -141,6 +146,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     tell: (subscription, also) => tellOne(subscription, controlFrame(also)),
     // Its client returns, and is told how many there are.
     overfull: subscription => sendAway(subscription, 'too_many_channels'),
+    muted: subscription => tellOne(subscription, controlFrame({ type: 'preferences' })),
     moved: subscription => presence.opened(describe(subscription)),
     failed,
   })
@@ -224,12 +230,13 @@ export const createStreams = (options: StreamsOptions): Streams => {
   return {
     async open({ cursor, isReturning, askedAt, signal, ...facts }) {
       const { userId } = facts
-      const { channels, also } = await access.choose(facts, facts.asked, facts.also ?? [])
+      const { channels, also, mutes } = await access.choose(facts, facts.asked, facts.also ?? [])
       // Nobody would read its frames, and so nothing would end it.
       signal.throwIfAborted()
       const endsAt = Date.now() + settings.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
       const subscription = hub.subscribe({ ...facts, endsAt }, channels, cursor?.seq ?? hub.head)
       if (also) access.told(subscription, also)
+      if (mutes) hub.mute(subscription, mutes)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', subscription, { once: true })
       if ((disconnectedAt.get(userId) ?? -1) >= askedAt) revoke(subscription)

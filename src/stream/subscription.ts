@@ -1,4 +1,5 @@
 import { among } from '../auth/channels.ts'
+import type { Mutes } from '../auth/mutes.ts'
 import type { Taken } from '../inbox/receipts.ts'
 import type { Event, Frame } from '../log/event.ts'
 import { type Choice, choiceOf } from './choice.ts'
@@ -63,6 +64,8 @@ class OpenSubscription extends Queue {
   /** The log that its position is in. */
   readonly epoch: string
   channels: readonly string[]
+  /** What its user has muted; null for nothing. */
+  mutes: Mutes | null = null
   /** The seq up to which its stream has taken all that is for it. */
   position: number
   /** Whether new events are pushed to it. If not, it reads the log until it has caught up. */
@@ -242,9 +245,19 @@ class OpenSubscription extends Queue {
     this.keep(queued => !isEvent(queued) || !isLeft(queued.event.channel))
   }
 
-  /** Whether this stored event of one of its channels is for it: its user was there when it was numbered. */
-  isFor({ channel, seq }: Event) {
-    return (seq ?? 0) > (this.#joinedAt?.get(channel) ?? 0)
+  /** Its user has muted this: what waits of it is not sent. */
+  mute(mutes: Mutes | null) {
+    this.mutes = mutes
+    if (mutes) this.keep(queued => !isEvent(queued) || !mutes.has(queued.event))
+  }
+
+  /**
+   * Whether this stored event of one of its channels is for it: its user was there when it was numbered, and has not muted
+   * it.
+   */
+  isFor(event: Event) {
+    const { channel, seq } = event
+    return (seq ?? 0) > (this.#joinedAt?.get(channel) ?? 0) && !this.mutes?.has(event)
   }
 
   /** Carries these of the channels that its user may read. The caller owes a look-up. */

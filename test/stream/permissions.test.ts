@@ -20,6 +20,7 @@ const setUp = (levelOf: (userId: string) => Promise<number>, atOnce = 4) => {
     revoke: fail,
     overfull: fail,
     tell: () => undefined,
+    muted: fail,
     moved: () => undefined,
     failed: fail,
   })
