@@ -15,7 +15,8 @@ export const covers = (later: Snapshot, earlier: Snapshot) => {
   if (later === earlier) return true
   const one = read(later)
   const other = read(earlier)
-  if (other.end > one.end) return false
+  const beyond = [...other.open].filter(xid => xid >= one.end).length
+  if (other.end > one.end && BigInt(beyond) !== other.end - one.end) return false
   for (const xid of one.open) if (xid < other.end && !other.open.has(xid)) return false
   return true
 }

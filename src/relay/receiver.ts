@@ -46,6 +46,7 @@ export const createReceiver = (options: {
     }
     if (bad >= mostBad) return refuse('refused', now)
     const bytes = seal.open(sealed)
+    if (bytes === 'own') return
     if (bytes === 'old') return refuse('repeated', now)
     const message = bytes === 'forged' ? null : decode(bytes)
     if (!message) return refuse('refused', now)

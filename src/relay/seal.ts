@@ -8,10 +8,10 @@ export type Seal = {
   /** Null as long as there is no key. */
   close(message: Uint8Array): Uint8Array | null
   /**
-   * The message; or why there is none: it was not sealed with the key, or it is not newer than the last one of its
-   * sender, which is found without any work.
+   * The message; or why there is none: it was not sealed with the key, it is not newer than the last one of its sender,
+   * or this process has sent it. The last two are found without any work.
    */
-  open(sealed: Uint8Array): Uint8Array | 'forged' | 'old'
+  open(sealed: Uint8Array): Uint8Array | 'forged' | 'old' | 'own'
 }
 
 /** How many bytes a sealed message is longer. */
@@ -63,6 +63,7 @@ export const createSeal = (): Seal => {
       if (!shared || sealed.length < sealBytes || sealed[0] !== version) return 'forged'
       const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length)
       const head = bytes.subarray(0, headBytes)
+      if (own.equals(head.subarray(1, 1 + senderBytes))) return 'own'
       const sender = senderOf(head.subarray(1, 1 + senderBytes), shared)
       const number = head.readBigUInt64BE(1 + senderBytes)
       if (number <= sender.last) return 'old'
