@@ -1,7 +1,9 @@
 /**
  * What does it cost when somebody holds a snapshot, as pg_dump or a long report does? The time of a turn that numbers
  * one delivery, and the CPU of its backend, before, and after many turns and deliveries while a repeatable-read
- * transaction stays open.
+ * transaction stays open. Then the same beside a transaction that has published BENCH_OPEN_ROWS (10,000) notifications
+ * and stays open for BENCH_OPEN_SECONDS (10), and how long its own take after its commit. BENCH_TURNS and BENCH_ROWS set
+ * how many turns and deliveries there are under the snapshot.
  */
 import { readFileSync } from 'node:fs'
 import postgres from 'postgres'
@@ -13,6 +15,8 @@ import { median, printTable } from './support/table.ts'
 
 const turns = Number(process.env.BENCH_TURNS ?? 5000)
 const bulk = Number(process.env.BENCH_ROWS ?? 100_000)
+const openRows = Number(process.env.BENCH_OPEN_ROWS ?? 10_000)
+const openSeconds = Number(process.env.BENCH_OPEN_SECONDS ?? 10)
 
 await using database = await ownDatabase()
 await migrate(database.url)
@@ -65,7 +69,28 @@ while ((await turn()).more);
 await other`update kairan.numbered set status = 'd', recipients = 1 where status = 'p'`
 const afterBulk = await measure()
 await holder`rollback`
+
+const beforeOpen = await measure()
+await holder.unsafe(`
+  begin;
+  insert into kairan.notifications (channels, payload)
+  select array['user-1'], jsonb_build_object('open', n) from generate_series(1, ${openRows}) n`)
+for (const end = performance.now() + openSeconds * 1000; performance.now() < end; ) {
+  await publish()
+  await turn()
+  await Bun.sleep(10)
+}
+const whileOpen = await measure()
+await turn()
+const [log] = await other`select head from kairan.log`
+await holder`commit`
 holder.release()
+const committed = performance.now()
+while ((await turn()).more);
+const ownMs = performance.now() - committed
+const [own] = await other`
+  select count(*)::int as count, bool_and((n.payload ->> 'open')::int = d.seq - ${log?.head}::bigint) as in_order
+  from kairan.numbered d join kairan.notifications n on n.id = d.notification_id where d.seq > ${log?.head}::bigint`
 
 const row = (name: string, [ms, cpu]: readonly [number, number]) => [
   name,
@@ -78,6 +103,12 @@ printTable(
     row(`snapshot held, ${turns.toLocaleString('en')} turns`, afterTurns),
     row(`and ${bulk.toLocaleString('en')} deliveries with statuses`, afterBulk),
   ],
+)
+const ratio = (index: 0 | 1) => (whileOpen[index] / beforeOpen[index]).toFixed(2)
+console.log(
+  `Beside a transaction that has been open for ${openSeconds} s: ${ratio(0)} x the time, ${ratio(1)} x the CPU. ` +
+    `Its ${own?.count} deliveries: numbered ${ownMs.toFixed(0)} ms after its commit, ` +
+    `${own?.in_order ? '' : 'NOT '}in order.`,
 )
 await other.end()
 await sql.end()
