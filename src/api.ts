@@ -48,7 +48,7 @@ export const createApi = (
 ): { routes: Routes } => {
   const { databases, delivery, auth, caller, tickets, report } = parts
   const { maxChannels } = config
-  const inbox = createInbox(databases.requests)
+  const inbox = createInbox(databases.requests, { newUsersRead: config.newUsers === 'read' })
   // One request of a user for the inbox at a time.
   const turns = createTurns({ atOnce: 1, mostWaiting: 50, waitMs: 1500 })
   return {

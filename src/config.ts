@@ -119,6 +119,7 @@ const readAll = (read: SettingReader, signsIn: boolean) => ({
     'SQL that finds the channels of the user id $1, one in each row',
   ),
   maxChannels: read.integer('MAX_CHANNELS', 1000, 1, 100_000),
+  newUsers: read.matching('NEW_USERS', 'read', /^(read|unread)$/, 'read or unread'),
   heartbeatMs: read.integer('HEARTBEAT_MS', 15_000, 100, 60_000),
   retryMs: read.integer('RETRY_MS', 3000, 10, 600_000),
   maxStreamAgeMs: read.integer('MAX_STREAM_AGE_MS', 900_000, 1000, 2 ** 31 - 1),

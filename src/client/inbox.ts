@@ -165,11 +165,14 @@ export const createInbox = (
   }
 
   /** Something was marked, here or on another device. */
-  const hear = ({ type, ids, upTo, all, cursor }: Control) => {
+  const hear = ({ type, ids, upTo, all, cursor, channels }: Control) => {
     const end = typeof upTo === 'string' ? upTo : all ? cursor : null
     const isChosen = Array.isArray(ids)
       ? ({ id }: InboxItem) => ids.includes(id)
-      : (item: InboxItem) => typeof end === 'string' && distance(item.cursor, end) <= 0
+      : (item: InboxItem) =>
+          typeof end === 'string' &&
+          distance(item.cursor, end) <= 0 &&
+          (channels?.includes(item.channel) ?? true)
     setRead(type === 'read', isChosen)
   }
 

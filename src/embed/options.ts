@@ -24,6 +24,7 @@ export const settingOf: { [Name in keyof Required<Settings>]: string } = {
   roleLevelQuery: 'ROLE_LEVEL_QUERY',
   channelsQuery: 'CHANNELS_QUERY',
   maxChannels: 'MAX_CHANNELS',
+  newUsers: 'NEW_USERS',
   heartbeatMs: 'HEARTBEAT_MS',
   retryMs: 'RETRY_MS',
   maxStreamAgeMs: 'MAX_STREAM_AGE_MS',

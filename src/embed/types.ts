@@ -31,6 +31,7 @@ export type Settings = {
   /** SQL with `$1`, the user id: the application's channels that the user may read, one a row. */
   channelsQuery?: string | undefined
   maxChannels?: number | undefined
+  newUsers?: 'read' | 'unread' | undefined
   heartbeatMs?: number | undefined
   retryMs?: number | undefined
   maxStreamAgeMs?: number | undefined

@@ -76,6 +76,15 @@ export const single = <T>(
     return value === null ? null : read(value)
   })
 
+/** A parameter that may be given several times, read by `read`; null when it is absent. */
+export const several = <T>(
+  read: (values: readonly string[]) => T,
+  description: string,
+): Parameter<T | null, string | readonly string[]> =>
+  parameter(t.Unsafe<string | readonly string[]>({ type: 'string', description }), values =>
+    values.length === 0 ? null : read(values),
+  )
+
 /** Where an earlier page ended: an empty value is the beginning, as an absent one is. */
 export const position = <T>(read: Parameter<T | null, string>): Parameter<T | null, string> =>
   parameter(read.schema, (values, name) =>

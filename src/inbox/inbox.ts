@@ -1,5 +1,6 @@
 import { among, channelOf, everyone } from '../auth/channels.ts'
 import {
+  forbidden,
   type Readable,
   type Reading,
   readableOf,
@@ -32,8 +33,16 @@ export type InboxChange =
   | { upTo: Cursor; seen: true }
   | { all: true }
 
-/** The owner of an inbox, and the channels that this user may read now. */
-export type Reader = { userId: string; channels: readonly string[] }
+/**
+ * The owner of an inbox, and the channels that this user may read now. With `only`, what is asked is of these of them.
+ * When there are more than MAX_CHANNELS, `isCut`: `channels` are then those of `only`.
+ */
+export type Reader = {
+  userId: string
+  channels: readonly string[]
+  only: readonly string[] | null
+  isCut: boolean
+}
 
 /**
  * A count of unread notifications, of those among them that were not seen, and when it was counted. Clients receive counts in answers and on streams in any
@@ -70,17 +79,24 @@ export type Inbox = {
   mark(reader: Reader, change: InboxChange): Promise<Count>
 }
 
-/** Looks up the channels that a user may read now, by name. Throws `too_many_channels` and `unavailable`. */
+/**
+ * Looks up the channels that a user may read now: those that were asked for, or all by name. Throws
+ * `channel_forbidden`, `too_many_channels` and `unavailable`.
+ */
 export const createReaderOf =
   (standings: Standings, options: { adminRoleLevel: number; maxChannels: number }) =>
-  async (reading: Reading): Promise<Reader> => {
+  async (reading: Reading, only: readonly string[] | null): Promise<Reader> => {
     const { userId } = reading
     const { maxChannels } = options
     let readable: Readable
     let count: number
     try {
-      readable = readableOf(reading, await standings.of(userId), options.adminRoleLevel)
-      count = readable.isCut ? await standings.count(userId) : readable.names.length
+      const standing = await standings.of(userId)
+      const channels =
+        only && standing.isCut ? await standings.pick(userId, only) : standing.channels
+      readable = readableOf(reading, { ...standing, channels }, options.adminRoleLevel)
+      count =
+        only?.length ?? (readable.isCut ? await standings.count(userId) : readable.names.length)
     } catch (cause) {
       throw new KairanError(
         'unavailable',
@@ -91,12 +107,25 @@ export const createReaderOf =
         },
       )
     }
-    if (!readable.isCut && count <= maxChannels) return { userId, channels: readable.names }
-    throw tooManyChannels(count, maxChannels, 'An inbox shows no more either.')
+    const { isCut, names } = readable
+    if (count > maxChannels || (isCut && !only)) {
+      throw tooManyChannels(
+        count,
+        maxChannels,
+        'An inbox shows no more either: name some, as ?channels=a,b.',
+      )
+    }
+    const bad = only?.find(name => !readable.includes(name))
+    if (bad !== undefined) throw forbidden(bad, names)
+    return { userId, channels: only && isCut ? only : names, only, isCut }
   }
 
-/** Runs `work` with the channels that a user may read. Throws `unavailable`, and the error that the work throws. */
-export type AsReader = <T>(reading: Reading, work: (reader: Reader) => Promise<T>) => Promise<T>
+/** Runs `work` with the channels that a user may read, `only` of some of them. Throws `unavailable`, and the error that the work throws. */
+export type AsReader = <T>(
+  reading: Reading,
+  only: readonly string[] | null,
+  work: (reader: Reader) => Promise<T>,
+) => Promise<T>
 
 /** How often the work is repeated because the user lost a channel meanwhile. */
 const mostAttempts = 3
@@ -106,15 +135,15 @@ const mostAttempts = 3
  * repeated: it may have read what was published there after the loss.
  */
 export const createAsReader =
-  (readerOf: (reading: Reading) => Promise<Reader>): AsReader =>
-  async (reading, work) => {
+  (readerOf: ReturnType<typeof createReaderOf>): AsReader =>
+  async (reading, only, work) => {
     for (let attempt = 1; attempt <= mostAttempts; attempt++) {
-      const reader = await readerOf(reading)
+      const reader = await readerOf(reading, only)
       const result = await work(reader)
-      if (reader.channels.every(channel => isOwn(channel, reading.userId))) return result
-      const now = await readerOf(reading)
-      const isLeft = among(now.channels)
-      if (reader.channels.every(isLeft)) return result
+      const read = only ?? reader.channels
+      if (read.every(channel => isOwn(channel, reading.userId))) return result
+      const now = await readerOf(reading, only)
+      if (only || read.every(among(now.channels))) return result
     }
     throw new KairanError('unavailable', 'Your channels change too fast. Try again soon.', {
       retryAfter: 2,

@@ -38,12 +38,12 @@ export const createReceipts = (options: {
       batch.add({ userId, since: seq, seq })
       loop.schedule()
     },
-    async confirm({ userId, channels }, ids) {
+    async confirm({ userId, channels, only }, ids) {
       await runForClient(
         database,
         sql => sql`
           select kairan.confirm(
-            ${userId}, array(select jsonb_array_elements_text(${sql.json([...channels])})), ${sql.json(ids)}
+            ${userId}, array(select jsonb_array_elements_text(${sql.json([...(only ?? channels)])})), ${sql.json(ids)}
           )`,
       )
     },

@@ -1,6 +1,6 @@
-import { isChannel } from '../auth/channels.ts'
+import { isChannel, parseChannels } from '../auth/channels.ts'
 import { requireMembers } from '../http/body.ts'
-import { flag, list, position, readQuery, single, wholeNumber } from '../http/query.ts'
+import { flag, list, position, readQuery, several, single, wholeNumber } from '../http/query.ts'
 import { excerpt, nameFaultOf } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
 import { isObject } from '../lib/json.ts'
@@ -11,7 +11,7 @@ import { parseCursor } from '../log/cursor.ts'
 import type { InboxChange, InboxQuery } from './inbox.ts'
 import type { MuteItem, Preferences } from './preferences.ts'
 
-/** Reads `?limit=&before=&type=&unread=&archived=`. Throws `bad_request` or `bad_cursor`. */
+/** Reads `?limit=&before=&type=&unread=&archived=&channels=`. Throws `bad_request` or `bad_cursor`. */
 export const readInboxQuery = (request: Request): InboxQuery => {
   const { limit, before, type, unread, archived } = readQuery(request, inboxParameters)
   return { limit, before, types: type, unreadOnly: unread, archivedOnly: archived }
@@ -19,8 +19,20 @@ export const readInboxQuery = (request: Request): InboxQuery => {
 
 const isType = (name: string) => nameFaultOf(name, limits.type) === null
 
+/** Of which channels a request for the inbox is. */
+export const channelParameters = {
+  channels: several(
+    parseChannels,
+    'Only of these channels, separated by commas or as several parameters. Without it, of all that the user may read by name, at most `MAX_CHANNELS`.',
+  ),
+}
+
+/** Reads `?channels=`; null for all. Throws `bad_channels`. */
+export const readOnly = (request: Request) => readQuery(request, channelParameters).channels
+
 /** What `GET /notifications` is asked for. */
 export const inboxParameters = {
+  ...channelParameters,
   limit: wholeNumber(1, limits.rows, 20),
   before: position(
     single(parseCursor, 'The `next` of the page before. Empty for the newest page.'),

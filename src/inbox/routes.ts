@@ -10,7 +10,14 @@ import type { Turns } from '../lib/turns.ts'
 import { formatInboxCursor } from '../log/cursor.ts'
 import type { AsReader, Count, Inbox, InboxChange } from './inbox.ts'
 import type { Receipts } from './receipts.ts'
-import { readArchive, readInboxChange, readInboxQuery, readReceipt, readSeen } from './request.ts'
+import {
+  readArchive,
+  readInboxChange,
+  readInboxQuery,
+  readOnly,
+  readReceipt,
+  readSeen,
+} from './request.ts'
 import { inboxOperations } from './schema.ts'
 
 type Options = {
@@ -27,8 +34,8 @@ type Options = {
  * `/archive` change it, and `POST /notifications/receipts` confirms that notifications have arrived.
  */
 export const inboxRoutes = (options: Options) => {
-  const asReader: AsReader = (reading, work) =>
-    options.turns.run(reading.userId, () => options.asReader(reading, work))
+  const asReader: AsReader = (reading, only, work) =>
+    options.turns.run(reading.userId, () => options.asReader(reading, only, work))
   const budget = createAnswerBudget({
     mostBytes: 64 * 1024 * 1024,
     mostBytesPerUser: 8 * 1024 * 1024,
@@ -42,7 +49,8 @@ export const inboxRoutes = (options: Options) => {
   ) => {
     const { object } = await readObject(request, maxBytes)
     const wanted = read(object)
-    const count = await asReader(caller, reader => options.inbox.mark(reader, wanted))
+    const only = readOnly(request)
+    const count = await asReader(caller, only, reader => options.inbox.mark(reader, wanted))
     return answer(answerOf(count), { headers: headersOf(count, caller.userId) })
   }
   return new Elysia({ name: 'inbox' })
@@ -53,7 +61,9 @@ export const inboxRoutes = (options: Options) => {
         const { userId } = caller
         const query = readInboxQuery(request)
         budget.require(userId)
-        const page = await asReader(caller, reader => options.inbox.page(reader, query))
+        const page = await asReader(caller, readOnly(request), reader =>
+          options.inbox.page(reader, query),
+        )
         const { items, next, ...count } = page
         // The notifications are JSON already. They are not parsed, so that numbers keep all their digits.
         const rest = JSON.stringify({
@@ -92,7 +102,7 @@ export const inboxRoutes = (options: Options) => {
       async ({ caller, request }) => {
         const { object } = await readObject(request, maxBytes)
         const ids = readReceipt(object)
-        await asReader(caller, reader => options.receipts.confirm(reader, ids))
+        await asReader(caller, readOnly(request), reader => options.receipts.confirm(reader, ids))
         return new Response(null, { status: 204, headers: uncached })
       },
       {

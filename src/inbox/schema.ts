@@ -2,7 +2,7 @@ import { operation } from '../http/operation.ts'
 import { moment, orNull, t } from '../http/schema.ts'
 import { channel, countMembers, cursor, eventMembers, ids } from '../http/shapes.ts'
 import { limits } from '../lib/limits.ts'
-import { inboxParameters } from './request.ts'
+import { channelParameters, inboxParameters } from './request.ts'
 
 const item = t.Object(
   { ...eventMembers, cursor: t.String(), read: t.Boolean() },
@@ -66,6 +66,7 @@ export const inboxOperations = {
     tag: 'Inbox',
     id: 'markRead',
     summary: 'Marks notifications of the caller as read or unread',
+    query: channelParameters,
     body: t.Union([
       t.Object(
         { ids, read: t.Optional(t.Boolean({ default: true })) },
@@ -87,6 +88,7 @@ export const inboxOperations = {
     tag: 'Inbox',
     id: 'markSeen',
     summary: 'Marks all up to a cursor as seen by the caller',
+    query: channelParameters,
     body: t.Object({ upTo: cursor }, { additionalProperties: false }),
     answers: { 200: counted },
     problems: [400],
@@ -95,6 +97,7 @@ export const inboxOperations = {
     tag: 'Inbox',
     id: 'archive',
     summary: 'Takes notifications of the caller into the archive, or back',
+    query: channelParameters,
     body: t.Object(
       { ids, archived: t.Optional(t.Boolean({ default: true })) },
       { additionalProperties: false },
@@ -120,6 +123,7 @@ export const inboxOperations = {
     tag: 'Inbox',
     id: 'confirm',
     summary: 'Confirms that notifications have arrived',
+    query: channelParameters,
     body: t.Object({ ids }, { additionalProperties: false }),
     answers: { 204: { description: 'Recorded.' } },
     problems: [400],

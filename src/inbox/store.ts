@@ -11,10 +11,24 @@ import type { Count, Inbox, InboxChange, InboxQuery, Reader } from './inbox.ts'
 const pageBytes = 4 * 1024 * 1024
 
 /** The inbox in `kairan.inboxes`. */
-export const createInbox = (database: Database): Inbox => {
+export const createInbox = (
+  database: Database,
+  options: {
+    /** Whether what is on shared channels from before a user counts as read. */
+    newUsersRead: boolean
+  },
+): Inbox => {
+  const { newUsersRead } = options
+  const rowsOf = async (reader: Reader, query: InboxQuery) => {
+    const read = () => runForClient(database, sql => readPage(sql, reader, query, newUsersRead))
+    const rows = await read()
+    if (!rows[0]?.is_new) return rows
+    await runForClient(database, sql => sql`select kairan.arrive(${reader.userId})`)
+    return read()
+  }
   return {
     async page(reader, query) {
-      const rows = await runForClient(database, sql => readPage(sql, reader, query))
+      const rows = await rowsOf(reader, query)
       const [first] = rows
       if (!first) throw new Error('kairan.inbox_page gave no answer')
       const { epoch } = first
@@ -35,7 +49,7 @@ export const createInbox = (database: Database): Inbox => {
       }
     },
     async mark(reader, change) {
-      const [row] = await runForClient(database, sql => markIn(sql, reader, change))
+      const [row] = await runForClient(database, sql => markIn(sql, reader, change, newUsersRead))
       if (!row) throw new Error('kairan.mark_inbox gave no answer')
       requireSameLog(row.epoch, 'upTo' in change ? change.upTo : null)
       return countOf(row)
@@ -55,22 +69,26 @@ type Counted = {
   /** When the first of them expires, as JSON has it. */
   until: string | null
 }
-type PageRow = Counted & { next: number | null; found: number }
+type PageRow = Counted & { next: number | null; found: number; is_new: boolean }
 type Item = EventRow & { read: boolean }
 
 // One statement, so one snapshot: the functions in it are stable, and see what it sees.
-const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => sql<
-  (PageRow & (Item | { seq: null }))[]
->`
-  select ${counted(sql)}, page.next, cardinality(page.seqs) as found, item.*
+const readPage = (
+  sql: Sql,
+  { userId, channels, only }: Reader,
+  query: InboxQuery,
+  newUsersRead: boolean,
+) => sql<(PageRow & (Item | { seq: null }))[]>`
+  select ${counted(sql)}, page.is_new, page.next, cardinality(page.seqs) as found, item.*
   from kairan.inbox_page(
     ${userId},
-    ${textArray(sql, channels)},
+    ${textArray(sql, only ?? channels)},
     ${query.types === null ? null : textArray(sql, query.types)},
     ${query.before?.seq ?? Number.MAX_SAFE_INTEGER},
     ${query.unreadOnly},
     ${query.archivedOnly},
-    ${query.limit}
+    ${query.limit},
+    ${newUsersRead}
   ) page
   left join lateral (
     select ${eventColumns(sql)}, page.read @> d.seq as read
@@ -85,9 +103,20 @@ const readPage = (sql: Sql, { userId, channels }: Reader, query: InboxQuery) => 
   ) item on true
   order by item.seq desc`
 
-const markIn = (sql: Sql, { userId, channels }: Reader, change: InboxChange) => sql<Counted[]>`
+const markIn = (
+  sql: Sql,
+  { userId, channels, only, isCut }: Reader,
+  change: InboxChange,
+  newUsersRead: boolean,
+) => sql<Counted[]>`
   select ${counted(sql)}
-  from kairan.mark_inbox(${userId}, ${textArray(sql, channels)}, ${sql.json(inSql(change))}) page`
+  from kairan.mark_inbox(
+    ${userId},
+    ${textArray(sql, channels)},
+    ${sql.json({ ...inSql(change), ...(isCut && { cut: true }) })},
+    ${only === null ? null : textArray(sql, only)},
+    ${newUsersRead}
+  ) page`
 
 const counted = (sql: Sql) => sql`
   page.epoch, page.head, page.unread, page.unseen, page.is_least, page.is_unseen_least,

@@ -89,12 +89,13 @@ export const createPresence = (options: {
   }
 
   const noteStreams = (streams: OpenStream[], ids: string[]) => {
-    const rows = streams.map(({ id, userId, channels, address, openedAt }) => ({
+    const rows = streams.map(({ id, userId, channels, address, openedAt, position }) => ({
       id,
       user_id: userId,
       channels: [...channels],
       address,
       opened_at: openedAt,
+      seq: position,
     }))
     return database.run(
       sql => sql`

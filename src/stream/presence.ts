@@ -10,6 +10,8 @@ export type OpenStream = {
   address: string | null
   /** In Unix milliseconds. */
   openedAt: number
+  /** Its position in the log. */
+  position: number
 }
 
 /** Keeps the other instances informed of the streams of this one. */

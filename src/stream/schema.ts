@@ -53,7 +53,11 @@ const control = t.Union(
     t.Object({
       type: among(['read', 'unread', 'seen', 'archived', 'unarchived']),
       ...countMembers,
+      // Where the user has too many channels, nobody counts all.
+      unread: t.Optional(countMembers.unread),
+      unseen: t.Optional(countMembers.unseen),
       cursor: t.Optional(countMembers.cursor),
+      channels: t.Optional(names),
       ids: t.Optional(idList),
       upTo: t.Optional(t.String()),
       all: t.Optional(t.Literal(true)),

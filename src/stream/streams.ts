@@ -302,12 +302,20 @@ export const streamNotFound = () =>
 /** The streams that are open. */
 export const listStreams = (hub: Hub): OpenStream[] => hub.subscriptions().map(describe)
 
-const describe = ({ id, userId, channels, address, openedAt }: Subscription): OpenStream => ({
+const describe = ({
   id,
   userId,
   channels,
   address,
   openedAt,
+  position,
+}: Subscription): OpenStream => ({
+  id,
+  userId,
+  channels,
+  address,
+  openedAt,
+  position,
 })
 
 const revoke = (subscription: Subscription) =>

@@ -118,7 +118,7 @@ test('who joins a channel later finds what is on it unread and in the list, what
   await mark(service.url, '42', { ids })
   await post(service.url, 'archive', { ids })
   expect(await counts(service.url)).toEqual([0, 0])
-  await db.sql`insert into kairan.members values ('org-7', '42')`
+  await db.sql`insert into kairan.members (channel, user_id, since) values ('org-7', '42', '-infinity')`
   const page = await pageOf(service.url, '42')
   expect([page.unread, page.notifications.map(item => [item.channel, item.read])]).toEqual([
     1,

@@ -35,6 +35,8 @@ export const serve = async (
     JWT_SECRET: secret,
     PORT: '0',
     DRAIN_MS: '0',
+    // Most tests publish before their users are here.
+    NEW_USERS: 'unread',
     ...env,
   })
   const service = createService(config, report, options)

@@ -3,6 +3,9 @@
 create table kairan.members (
   channel text not null,
   user_id text not null,
+  since timestamptz,
+  joined_at bigint not null default 0,
+  shown_above bigint not null default 0,
   primary key (channel, user_id),
   -- What kairan.is_channel says, written out: who inserts needs no right to call a function of Kairan's.
   constraint channel_of_your_own_without_spaces_commas_and_stars check (
@@ -19,8 +22,38 @@ comment on column kairan.members.channel is
   'A channel, but none of user-{user id}, all-users and admin-dashboard: their names say who reads them.';
 comment on column kairan.members.user_id is 'The user''s id, as in the sub of the token; * for everyone who is signed in.';
 
+comment on column kairan.members.since is
+  'From when on the member sees in the inbox what was published on the channel. Null: from the join on; -infinity: all that is kept. What is older than the join counts as read.';
+comment on column kairan.members.joined_at is 'Where the log ended at the join. Filled in by a trigger.';
+comment on column kairan.members.shown_above is 'The position above which the inbox shows the channel. Filled in by a trigger.';
+
 create index members_user_id on kairan.members (user_id, channel);
 comment on index kairan.members_user_id is 'Finds the channels of a user.';
+
+create function kairan.place_member() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    select l.head into new.joined_at from kairan.log l;
+  elsif (new.channel, new.user_id) is distinct from (old.channel, old.user_id) then
+    select l.head into new.joined_at from kairan.log l;
+  end if;
+  new.shown_above := case
+    when new.since is null then new.joined_at
+    -- The newest that is older. Of what two transactions published at the same time, the log may have either first.
+    when new.since > '-infinity' then coalesce((
+      select d.seq from kairan.numbered d
+      where (d.channel, d.seq) <= (new.channel, new.joined_at) and d.channel >= new.channel and d.created_at < new.since
+      order by d.channel desc, d.seq desc limit 1
+    ), 0)
+    else 0
+  end;
+  return new;
+end $$;
+comment on function kairan.place_member() is 'Trigger: notes where the log is when somebody joins a channel.';
+
+create trigger members_placed before insert or update on kairan.members
+  for each row execute function kairan.place_member();
+comment on trigger members_placed on kairan.members is 'The inbox shows a channel from the join on.';
 
 create function kairan.members_changed() returns trigger language plpgsql as $$
 declare

@@ -68,6 +68,12 @@ begin
   from jsonb_to_recordset(note_streams.opened)
     o (id uuid, user_id text, channels jsonb, address text, opened_at float8)
   on conflict (id) do update set channels = excluded.channels;
+  insert into kairan.arrivals (user_id, seq)
+  select o.user_id, min(o.seq) from jsonb_to_recordset(note_streams.opened) o (user_id text, seq bigint)
+  where o.seq is not null
+    and not exists (select from kairan.arrivals a where a.user_id = o.user_id)
+  group by o.user_id
+  on conflict do nothing;
 
   if jsonb_array_length(note_streams.opened) = 0 then
     return;
