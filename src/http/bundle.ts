@@ -6,12 +6,12 @@ const cache = here('../../node_modules/.cache/kairan/')
 /**
  * A macro that bundles a file for browsers. Bun calls it while it compiles the importing file, at start or for the
  * binary, and inserts the result. It runs the command `bun build`, because a macro may not await `Bun.build`. `entry`
- * is relative to this file.
+ * is relative to this file; what a page imports itself is `external`.
  */
-export const bundle = (entry: string): string =>
+export const bundle = (entry: string, external = ['react', 'vue']): string =>
   run([
-    ...['build', here(entry)],
-    ...['--minify', '--target=browser', '--external=react', '--external=vue'],
+    ...['build', here(entry), '--minify', '--target=browser'],
+    ...external.map(name => `--external=${name}`),
   ])
 
 /**

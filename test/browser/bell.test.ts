@@ -2,20 +2,13 @@ import { expect, test } from 'bun:test'
 import { mkdir } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
 import { serveApp } from '../support/app.ts'
+import { findings } from '../support/axe.ts'
 import { browser, withoutBrowser } from '../support/browser.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { serve } from '../support/service.ts'
 
 const say = ({ sql }: TestDatabase, title: string, more: object = {}) =>
   sql`select kairan.publish('user-42', ${sql.json({ title, ...more })}, 'order.shipped')`
-
-/** What axe-core finds wrong with a page. */
-const findings = async (page: Page) => {
-  await page.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' })
-  return page.evaluate<string[]>(
-    `axe.run().then(({ violations }) => violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + n.failureSummary)))`,
-  )
-}
 
 /** Keeps a picture where BELL_PICTURES names a folder. */
 const picture = async (page: Page, name: string) => {

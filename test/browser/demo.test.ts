@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { BrowserContext, Page } from 'playwright-core'
+import { findings } from '../support/axe.ts'
 import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
 import { database } from '../support/database.ts'
 import { serve } from '../support/service.ts'
@@ -49,7 +50,12 @@ test.skipIf(withoutBrowser)(
     for (const { page } of [aiko, ben]) {
       await page.locator('#events').getByText('To everyone').waitFor()
     }
-    for (const { page, complaints } of [aiko, ben]) {
+    for (const [{ page, complaints }, colorScheme] of [
+      [aiko, 'light'],
+      [ben, 'dark'],
+    ] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      expect(await findings(page)).toEqual([])
       expect(complaints).toEqual([])
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360)
     }

@@ -4,12 +4,14 @@ import { mistakes, withMistake } from './mistakes.ts'
 
 const quiet = () => undefined
 const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 1_000_000)
+/** `bun run test:faults --seconds` runs as long as one likes. */
+const seconds = Number(process.env.FAULTS_SECONDS ?? 25)
 
 test(
   'loses, repeats, reorders and invents nothing while everything breaks',
   async () => {
     await using source = await withMistake(undefined)
-    const outcome = await chaos({ seconds: 45, seed, source: source.path, report: quiet })
+    const outcome = await chaos({ seconds, seed, source: source.path, report: quiet })
     console.log({ seed, ...outcome })
     expect(outcome).toMatchObject({ missed: 0, duplicated: 0, outOfOrder: 0, ghosts: 0, gaps: 0 })
     expect(outcome.published).toBeGreaterThan(1000)

@@ -1,4 +1,4 @@
-import { minify } from '../../src/http/minify.ts'
+import { bundle, smallBundle } from '../../src/http/bundle.ts'
 import { tokenWith } from './publish.ts'
 
 /**
@@ -7,8 +7,8 @@ import { tokenWith } from './publish.ts'
  * loads of the tab; the client is `window.client`, and the control events are in `window.controls`.
  */
 export const serveApp = async () => {
-  const client = await bundle('src/client/index.ts')
-  const react = await bundle('test/support/react-app.ts')
+  // As it is served: names of the client's parts are shortened, too.
+  const client = smallBundle('../client/index.ts')
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
@@ -19,7 +19,10 @@ export const serveApp = async () => {
       }),
       '/client.js': new Response(client, { headers: { 'content-type': 'text/javascript' } }),
       '/favicon.ico': new Response(null, { status: 204 }),
-      '/react.js': new Response(react, { headers: { 'content-type': 'text/javascript' } }),
+      '/react.js': () =>
+        new Response(bundle('../../test/support/react-app.ts', []), {
+          headers: { 'content-type': 'text/javascript' },
+        }),
       '/react': new Response(
         '<div id="root"></div><script type="module" src="/react.js"></script>',
         {
@@ -46,12 +49,6 @@ export const serveApp = async () => {
     },
     [Symbol.asyncDispose]: () => server.stop(true),
   }
-}
-
-const bundle = async (entry: string) => {
-  const { outputs } = await Bun.build({ entrypoints: [entry], target: 'browser', minify: true })
-  // As it is served: names of the client's parts are shortened, too.
-  return (await minify(`${await outputs[0]?.text()}`)).code
 }
 
 const bellPage = `<!doctype html><html lang="en">

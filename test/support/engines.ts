@@ -121,10 +121,11 @@ const webkit = async (): Promise<Engine> => {
       capabilities: { alwaysMatch: capabilities },
     })
     const session = `/session/${sessionId}`
+    const base = await send<string>('GET', `${session}/window`)
     return {
       name: 'webkit',
       streams: 5,
-      newPage: () => webkitPage(send, session),
+      newPage: () => webkitPage(send, session, base),
       async [Symbol.asyncDispose]() {
         await send('DELETE', session).catch(() => undefined)
         await stop()
@@ -139,9 +140,12 @@ const webkit = async (): Promise<Engine> => {
 const webkitPage = async (
   send: ReturnType<typeof sender>,
   session: string,
+  /** The tab that it began with: the one that was chosen last may have been closed. */
+  base: string,
 ): Promise<EnginePage> => {
-  const { handle } = await send<{ handle: string }>('POST', `${session}/window/new`, {
-    type: 'tab',
+  const { handle } = await inTurn(async () => {
+    await send('POST', `${session}/window`, { handle: base })
+    return send<{ handle: string }>('POST', `${session}/window/new`, { type: 'window' })
   })
   // One command after the other: they go to the tab that was chosen last.
   const here = <T>(method: string, path: string, body?: object) =>
@@ -153,8 +157,9 @@ const webkitPage = async (
     goto: url => here('POST', '/url', { url }),
     evaluate: expression =>
       here('POST', '/execute/async', {
+        // Not by eval, which a page may forbid.
         script: `const done = arguments[arguments.length - 1]
-          Promise.resolve().then(() => eval(${JSON.stringify(`(${expression})`)})).then(done, error => done(String(error)))`,
+          Promise.resolve().then(() => (${expression})).then(done, error => done(String(error)))`,
         args: [],
       }),
     close: () => here('DELETE', '/window'),
