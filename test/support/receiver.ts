@@ -32,6 +32,9 @@ export const receiver = async (port = 0) => {
     state.answer(item, response, received.filter(({ id }) => id === item.id).length)
   }
   const server = createServer((request, response) => void handle(request, response).catch(() => 0))
+  // Instances that are killed reset their connections.
+  server.on('connection', socket => socket.on('error', () => undefined))
+  server.on('clientError', () => undefined)
   await new Promise<void>(done => server.listen(port, '127.0.0.1', done))
   const address = server.address()
   const opened = typeof address === 'object' && address ? address.port : 0
