@@ -21,12 +21,31 @@ export const runForClient = async <T>(
  */
 export const refusalOf = (code: string, message: string, hint?: string | null) => {
   if (!message.startsWith('kairan: ')) return null
-  const detail = [message.slice(8), hint].filter(Boolean).join('. ')
+  const detail = [message.slice(8), hint].filter(Boolean).map(inJson).join('. ')
   if (code === '22023') return new KairanError('bad_notification', detail)
   if (code === '54000') return new KairanError('payload_too_large', detail)
   if (code === '23505') return new KairanError('dedupe_key_reused', detail)
   return null
 }
+
+/** What is said to programs that write SQL, in the words of those that send JSON. */
+const words: readonly [RegExp, string][] = [
+  [/^the dedupe_key /, 'dedupeKey '],
+  [/^follow_up_after /, 'followUpAfter '],
+  [/^send_at /, 'sendAt '],
+  [
+    /Several channels are a text\[\]: .*$/,
+    'Several channels are a list: {"channels": ["a", "b"]}.',
+  ],
+  [/Pass the object, not its JSON\.stringify.*$/, 'Send the object itself, as {"payload": {…}}.'],
+  [/interval '5 minutes'/, '"5m"'],
+  [/now\(\) \+ interval '1 hour'/, '"2030-01-31T12:00:00Z"'],
+  [/ Unix milliseconds are .*$/, ''],
+  [/leave follow_up_after out/, 'leave followUpAfter out'],
+]
+
+const inJson = (text: string | null | undefined) =>
+  words.reduce((said, [sql, json]) => said.replace(sql, json), text ?? '')
 
 /**
  * Kairan's own messages are meant for whoever publishes; those of Postgres are not. A database that
