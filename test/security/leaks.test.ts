@@ -23,6 +23,9 @@ type Receipt = { user: string; channel: string; n: number; at: number; chain: nu
 const users = ['a', 'b', 'c', 'd', 'e', 'f']
 /** Channels with members, which change. */
 const rooms = ['org-7', 'https://example.com/books/1']
+/** Channels of which CHANNELS_QUERY says who reads them. */
+const teams = ['team-1', 'team-2']
+const settings = { CHANNELS_QUERY: 'select channel from public.teams where person = $1' }
 /** Channels of which a token says who reads them: a by name, b by a beginning. */
 const claims: Record<string, string[]> = { a: ['run-1'], b: ['run-*'] }
 
@@ -45,12 +48,16 @@ const look = async (seed: number, relay?: Relay) => {
   const options = relay ? { relay } : {}
   // Nobody is woken by a change: it comes with the batch of an event, or by a look at the table.
   if (relay) await db.sql.unsafe(silentTell)
-  await using one = await serve(db, {}, options)
-  await using two = await serve(db, {}, options)
+  await db.sql`create table public.teams (channel text, person text, primary key (channel, person))`
+  await using one = await serve(db, settings, options)
+  await using two = await serve(db, settings, options)
   const urls = [one.url, two.url]
   const roles = new Map(users.map(user => [user, [] as Right[]]))
   const members = new Map(
     rooms.flatMap(room => [...users, '*'].map(user => [`${room} ${user}`, [] as Right[]])),
+  )
+  const inTeams = new Map(
+    teams.flatMap(team => users.map(user => [`${team} ${user}`, [] as Right[]])),
   )
   const published: Published[] = []
   const receipts: Receipt[] = []
@@ -70,24 +77,46 @@ const look = async (seed: number, relay?: Relay) => {
     }
   }
 
-  /** One user joins or leaves, or everybody; one row, or all rows of a channel. */
+  /** The application's own table changes, and who did it says so. */
+  const changeTeams = async () => {
+    for (let n = 0; n < 100; n++) {
+      const [team, user] = [random.pick(teams), random.pick(users)]
+      const isJoin = random.chance(0.5)
+      const span = await committed(db.sql, random, sql => [
+        isJoin
+          ? sql`insert into public.teams values (${team}, ${user}) on conflict do nothing`
+          : sql`delete from public.teams where channel = ${team} and person = ${user}`,
+        sql`select kairan.reauthorize(${random.chance(0.1) ? '*' : user})`,
+      ])
+      if (span) inTeams.get(`${team} ${user}`)?.push({ ...span, isGiven: isJoin })
+    }
+  }
+
+  /** One user joins or leaves, or everybody; one row, all rows of a channel, or all there are. */
   const changeMembers = async () => {
     for (let n = 0; n < 150; n++) {
       const channel = random.pick(rooms)
       const isJoin = random.chance(0.5)
       const some = random.chance(0.3) ? users : [random.pick([...users, '*'])]
       const isEmptied = !isJoin && random.chance(0.2)
+      const isTruncated = isEmptied && random.chance(0.7)
       const span = await committed(db.sql, random, sql => [
         isJoin
           ? sql`insert into kairan.members select ${channel}, u from unnest(${some}::text[]) u on conflict do nothing`
-          : isEmptied
-            ? sql`delete from kairan.members where channel = ${channel}`
-            : sql`delete from kairan.members where channel = ${channel} and user_id = any(${some}::text[])`,
+          : isTruncated
+            ? sql`truncate kairan.members`
+            : isEmptied
+              ? sql`delete from kairan.members where channel = ${channel}`
+              : sql`delete from kairan.members where channel = ${channel} and user_id = any(${some}::text[])`,
       ])
       if (!span) continue
+      // Long enough for events that nobody may read then.
+      if (isTruncated) await db.sql`select pg_sleep(0.2)`
       const concerned = isEmptied ? [...users, '*'] : some
-      for (const user of concerned)
-        members.get(`${channel} ${user}`)?.push({ ...span, isGiven: isJoin })
+      for (const name of isTruncated ? rooms : [channel]) {
+        for (const user of concerned)
+          members.get(`${name} ${user}`)?.push({ ...span, isGiven: isJoin })
+      }
     }
   }
 
@@ -97,11 +126,12 @@ const look = async (seed: number, relay?: Relay) => {
         'admin-dashboard',
         'all-users',
         ...rooms,
+        ...teams,
         'run-1',
         'run-2',
         ...users.map(user => `user-${user}`),
       ].filter(channel =>
-        random.chance(channel === 'admin-dashboard' || rooms.includes(channel) ? 0.8 : 0.2),
+        random.chance([...rooms, ...teams, 'admin-dashboard'].includes(channel) ? 0.8 : 0.2),
       )
       if (channels.length === 0) continue
       const place = published.push({ channels, from: Infinity, to: Infinity }) - 1
@@ -123,7 +153,12 @@ const look = async (seed: number, relay?: Relay) => {
       await using client = await open(random.pick(urls), {
         token,
         ...(lastEventId ? { lastEventId } : {}),
-        ...(isNarrowed ? { query: `?channels=all-users,user-${user}${more}` } : {}),
+        // What may not be read of these is left out.
+        query: isNarrowed
+          ? `?channels=all-users,user-${user}${more}`
+          : random.chance(0.3)
+            ? '?also=run-1,run-2,org-7,team-1,user-a,admin-dashboard'
+            : '',
       })
       const stay = random.integer(1, 40)
       await collect(client, receipts, { user, chain }, () => isOver || client.events.length >= stay)
@@ -156,7 +191,14 @@ const look = async (seed: number, relay?: Relay) => {
   }
 
   const work = async () => {
-    await Promise.all([changeRoles(), changeMembers(), publish(), publish(), publish()])
+    await Promise.all([
+      changeRoles(),
+      changeMembers(),
+      changeTeams(),
+      publish(),
+      publish(),
+      publish(),
+    ])
     // Everybody hears of the end before they stop.
     await db.sql`select kairan.publish('all-users', '{"n": -1}')`
     await eventually(() => users.every(user => receipts.some(r => r.user === user && r.n === -1)))
@@ -172,6 +214,7 @@ const look = async (seed: number, relay?: Relay) => {
     if (channel === 'run-2') return user !== 'b'
     const had = (rights: Right[] = []) => hadRight(rights, published[receipt.n]?.from ?? 0, at)
     if (channel === 'admin-dashboard') return !had(roles.get(user))
+    if (teams.includes(channel)) return !had(inTeams.get(`${channel} ${user}`))
     if (!rooms.includes(channel)) return channel !== `user-${user}`
     return !had(members.get(`${channel} ${user}`)) && !had(members.get(`${channel} *`))
   })
@@ -182,6 +225,7 @@ const look = async (seed: number, relay?: Relay) => {
   expect(admin.length).toBeGreaterThan(200)
   const inRooms = receipts.filter(({ channel }) => rooms.includes(channel))
   expect(inRooms.length).toBeGreaterThan(200)
+  expect(receipts.filter(({ channel }) => teams.includes(channel)).length).toBeGreaterThan(100)
   expect(receipts.filter(({ channel }) => channel.startsWith('run-')).length).toBeGreaterThan(20)
   expect([...roles.values()].flat().filter(({ isGiven }) => !isGiven).length).toBeGreaterThan(30)
   // By the relay and from the table: both ways were taken.
