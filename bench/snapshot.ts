@@ -29,7 +29,7 @@ const cpuMs = () =>
 let after: number | null = null
 const turn = async () => {
   const found = await advance(sql, {
-    ...{ after, seen: null, batch: null, awakeMs: 0, owner: 0, tell: false },
+    ...{ after, seen: null, batch: null, awakeMs: 0, owner: 0 },
   })
   after = found.end
   return found

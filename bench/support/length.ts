@@ -15,7 +15,6 @@ const unknown = (after: number) => ({
   batch: null,
   awakeMs: 0,
   owner: 0,
-  tell: false,
 })
 
 /**

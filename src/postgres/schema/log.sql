@@ -19,8 +19,7 @@ create function kairan.number(
   known_n bigint default null,
   known_at timestamptz default null,
   awake_ms int default 0,
-  owner int default 0,
-  tell boolean default false
+  owner int default 0
 ) returns table (
   epoch text,
   floor bigint,
@@ -207,9 +206,6 @@ begin
     where f.follow_up_after is not null and f.expires_at is distinct from '-infinity' and c.name like 'user-%'
       and f.up_to - cardinality(f.names) < most and exists (select from batch)
     on conflict do nothing
-  ),
-  told as materialized (
-    select pg_notify('kairan_log', b.head::text) from batch b where tell and b.head > state.head
   )
   -- The state in the first row only: to send it with each costs the reader more than the event.
   select state.epoch, state.floor, state.head, coalesce(b.head, state.head),
@@ -229,7 +225,6 @@ begin
     null::bigint, null, null::uuid, null, null, null::float8, null::boolean, null, null, null
   from counted c
   left join batch b on true
-  left join told t on true
   union all
   select null, null, null, null, null, null, null, null, null, null, null, null,
     e.seq, e.channel, e.id, e.type,
@@ -248,8 +243,8 @@ begin
   ) e
   where e.bytes_before < max_bytes;
 end $$;
-comment on function kairan.number(int, bigint, pg_snapshot, bigint, timestamptz, int, int, boolean) is
-  'Numbers about `most` committed deliveries. The first row says what is known of the log and has no seq; the others are the deliveries, in order, as far as their payloads have less than `max_bytes`, and have nothing but. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it. The log went from prev to head. `changed`: something was told of users after the snapshot `seen`. `is_other`: the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false. With tell the other instances are woken.';
+comment on function kairan.number(int, bigint, pg_snapshot, bigint, timestamptz, int, int) is
+  'Numbers about `most` committed deliveries. The first row says what is known of the log and has no seq; the others are the deliveries, in order, as far as their payloads have less than `max_bytes`, and have nothing but. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it. The log went from prev to head. `changed`: something was told of users after the snapshot `seen`. `is_other`: the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false.';
 
 create function kairan.unnumbered()
   returns table (notification_id uuid, channel text, created_at timestamptz, place bigint) language sql stable rows 10
