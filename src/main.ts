@@ -99,6 +99,7 @@ const start = async (options: string[]) => {
     async first(signal) {
       report.info({ signal, drainMs }, 'Draining. A second signal ends the process at once.')
       await service.stop()
+      report.info({}, 'Kairan has stopped.')
       process.exit(0)
     },
     again: () => process.exit(130),
@@ -134,7 +135,9 @@ const supervise = async (config: Config, report: Report, options: string[]) => {
       process.exit(130)
     },
   })
-  process.exit(await workers.run())
+  const code = await workers.run()
+  report.info({}, 'Kairan has stopped.')
+  process.exit(code)
 }
 
 /** Workers whose parent was killed give the port back when they notice. */

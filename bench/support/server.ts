@@ -6,7 +6,8 @@ import { startEmbedded } from '../../src/dev/postgres/embedded.ts'
 import { freePort } from '../../test/support/port.ts'
 import { isReady } from '../../test/support/process.ts'
 
-const secret = 'a-secret-of-the-benchmarks-0123456789-abcdef'
+/** What the tokens are signed with. */
+export const secret = 'a-secret-of-the-benchmarks-0123456789-abcdef'
 const auth = createAuth({ secrets: [secret], issuer: null, audience: null, cookie: '' })
 
 export const tokenFor = (userId: string) => auth.sign(userId, 3600)

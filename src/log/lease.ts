@@ -53,7 +53,7 @@ export const createLease = (options: {
     isHeld = holds
     // Who begins alone has nothing to say.
     if (lookedAt > 0)
-      report.info({}, holds ? 'This instance numbers.' : 'Another instance numbers.')
+      report.info({}, holds ? 'This instance numbers.' : 'This instance does not number any more.')
     options.onChange(holds)
   }
 

@@ -70,6 +70,7 @@ test('start, a refusal, an outage and the drain are lines of the shape that is d
   service.process.kill('SIGTERM')
   expect(await service.process.exited).toBe(0)
   await has('Draining. A second signal ends the process at once.')
+  await has('Kairan has stopped.')
   for (const line of lines) check(line)
   expect(lines.filter(({ msg }) => promised.has(msg)).length).toBeGreaterThan(5)
   expect(service.stderr).toBe('')
