@@ -6,6 +6,7 @@ import { startEmbedded } from '../../src/dev/postgres/embedded.ts'
 import { createLogger } from '../../src/observe/logger.ts'
 import { findPort } from '../../src/process/port.ts'
 import { createService } from '../../src/service.ts'
+import { createMailer } from './mailer.ts'
 import { createShop } from './shop.ts'
 
 const { DATABASE_URL, HOST = '127.0.0.1', PORT } = process.env
@@ -44,6 +45,10 @@ const shop = await createShop({
   port,
 })
 
+const stopMailer = await createMailer(databaseUrl, async ({ to, subject, text }) => {
+  console.log(`  E-mail      to ${to}: ${subject}. ${text}`)
+})
+
 console.log(`
   The shop    ${shop.url}
   Postgres    psql '${databaseUrl}'
@@ -52,6 +57,7 @@ console.log(`
 `)
 
 const stop = async () => {
+  await stopMailer()
   await shop.stop()
   await kairan.stop()
   await postgres?.stop()

@@ -130,7 +130,7 @@ export const createShop = async (options: {
   }
 }
 
-const files = ['shop.css', 'shop.js', 'bell.js', 'session.js', 'dom.js']
+const files = ['shop.css', 'shop.js', 'bell.js', 'received.js', 'session.js', 'dom.js']
 
 const isAdmin = (user: User) => user.role_level >= 100
 

@@ -16,6 +16,7 @@ export const openExample = async () => {
   return {
     sql: db.sql,
     url: shop.url,
+    databaseUrl: db.url,
     kairan,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }

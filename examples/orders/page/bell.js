@@ -1,5 +1,6 @@
 import { createNotifications } from '/client.js'
 import { $, attempt, element, replace, time, toast } from '/dom.js'
+import { received } from '/received.js'
 import { isAdmin, me, people, tokenOf } from '/session.js'
 
 const maxItems = 100
@@ -70,6 +71,7 @@ export const showBell = onChange => {
   notifications.on('*', event => {
     // What has no id is not stored, so it has no place in the list.
     if (event.id) add([{ ...event, read: false }], false)
+    if (event.id && event.type === 'order.shipped') void received(event.id)
     if (event.type?.startsWith('order.')) onChange()
     // What is old does not pop up, nor what is seen in the list anyway.
     if (event.replayed || $('#inbox').matches(':popover-open')) return
