@@ -30,7 +30,7 @@ export const problemsOf = (overview: Overview, previous: Overview | null): Probl
       'It has died or is frozen. Its clients reconnect to the others; it leaves this list after a minute.',
     )
   }
-  if (overview.unnumbered > 0 && (previous?.unnumbered ?? 0) > 0) {
+  if (isStuck(overview, previous)) {
     add(
       `${overview.unnumbered.toLocaleString('en')} deliveries wait for their number.`,
       'If this number grows, a transaction locks the log: see the oldest transaction on the page System.',
@@ -50,6 +50,15 @@ export const problemsOf = (overview: Overview, previous: Overview | null): Probl
     )
   }
   return problems
+}
+
+/** As many are counted as unnumbered. */
+const mostCounted = 10_000
+
+/** Whether nothing is numbered, or too little. While much is published, some always wait for a few milliseconds. */
+const isStuck = (now: Overview, before: Overview | null) => {
+  if (before === null || before.unnumbered === 0 || now.unnumbered === 0) return false
+  return now.head === before.head || now.unnumbered >= mostCounted
 }
 
 const namesOf = (instances: { id: string }[]) => {

@@ -69,6 +69,10 @@ test('finds what is wrong, and nothing else', () => {
   expect(said({ instances: [instance('x', { silentMs: 12_000 })] })[0]).toContain('12 seconds')
   expect(said({ unnumbered: 5 })).toEqual([])
   expect(said({ unnumbered: 5 }, { unnumbered: 3 })[0]).toContain('5 deliveries wait')
+  // At 1,000 a second some always wait, and that is no problem.
+  expect(said({ unnumbered: 300, head: 2300 }, { unnumbered: 200, head: 300 })).toEqual([])
+  const behind = said({ unnumbered: 10_000, head: 2300 }, { unnumbered: 10_000, head: 300 })
+  expect(behind[0]).toContain('10,000 deliveries wait')
   expect(said({ queueUsage: 0.7 })[0]).toContain('70 %')
   const lossy = instance('x', { facts: { listening: true, problem: null, statusesDropped: 3 } })
   expect(said({ instances: [lossy] })[0]).toContain('gave up statuses')
