@@ -4,8 +4,9 @@ create table kairan.members (
   channel text not null,
   user_id text not null,
   since timestamptz,
-  joined_at bigint not null default 0,
-  shown_above bigint not null default 0,
+  -- Set by a trigger, once for each statement: a trigger for each row would take longer than the row.
+  joined_at bigint not null default coalesce(nullif(pg_catalog.current_setting('kairan.joined_at', true), '')::bigint, 0),
+  shown_above bigint not null default coalesce(nullif(pg_catalog.current_setting('kairan.joined_at', true), '')::bigint, 0),
   primary key (channel, user_id),
   -- What kairan.is_channel says, written out: who inserts needs no right to call a function of Kairan's.
   constraint channel_of_your_own_without_spaces_commas_and_stars check (
@@ -30,30 +31,46 @@ comment on column kairan.members.shown_above is 'The position above which the in
 create index members_user_id on kairan.members (user_id, channel);
 comment on index kairan.members_user_id is 'Finds the channels of a user.';
 
+create function kairan.note_joining() returns trigger language plpgsql as $$
+begin
+  perform set_config('kairan.joined_at', l.head::text, true) from kairan.log l;
+  return null;
+end $$;
+comment on function kairan.note_joining() is 'Trigger: notes where the log is when members join, for the columns'' defaults.';
+
+create trigger members_joining before insert on kairan.members
+  for each statement execute function kairan.note_joining();
+comment on trigger members_joining on kairan.members is 'The inbox shows a channel from the join on.';
+
 create function kairan.place_member() returns trigger language plpgsql as $$
 begin
-  if tg_op = 'INSERT' then
-    select l.head into new.joined_at from kairan.log l;
-  elsif (new.channel, new.user_id) is distinct from (old.channel, old.user_id) then
-    select l.head into new.joined_at from kairan.log l;
+  if tg_op = 'UPDATE' then
+    if (new.channel, new.user_id) is distinct from (old.channel, old.user_id) then
+      select l.head into new.joined_at from kairan.log l;
+    end if;
+    new.shown_above := new.joined_at;
   end if;
-  new.shown_above := case
-    when new.since is null then new.joined_at
+  if new.since = '-infinity' then
+    new.shown_above := 0;
+  elsif new.since is not null then
     -- The newest that is older. Of what two transactions published at the same time, the log may have either first.
-    when new.since > '-infinity' then coalesce((
+    new.shown_above := coalesce((
       select d.seq from kairan.numbered d
       where (d.channel, d.seq) <= (new.channel, new.joined_at) and d.channel >= new.channel and d.created_at < new.since
       order by d.channel desc, d.seq desc limit 1
-    ), 0)
-    else 0
-  end;
+    ), 0);
+  end if;
   return new;
 end $$;
-comment on function kairan.place_member() is 'Trigger: notes where the log is when somebody joins a channel.';
+comment on function kairan.place_member() is 'Trigger: finds from where on a member sees a channel.';
 
-create trigger members_placed before insert or update on kairan.members
+create trigger members_placed before insert on kairan.members
+  for each row when (new.since is not null) execute function kairan.place_member();
+comment on trigger members_placed on kairan.members is 'Some see what is older than their joining.';
+
+create trigger members_placed_again before update on kairan.members
   for each row execute function kairan.place_member();
-comment on trigger members_placed on kairan.members is 'The inbox shows a channel from the join on.';
+comment on trigger members_placed_again on kairan.members is 'Who is moved to another channel joins it.';
 
 create function kairan.members_changed() returns trigger language plpgsql as $$
 declare
