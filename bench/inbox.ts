@@ -7,6 +7,7 @@
 import postgres from 'postgres'
 import { connect, type Sql } from '../src/postgres/connect.ts'
 import { migrate } from '../src/postgres/migrate.ts'
+import { cpuOfPostgres, postmasterOf } from './support/cpu.ts'
 import { benchService, ownDatabase, tokenFor } from './support/server.ts'
 import { printTable, quantile } from './support/table.ts'
 
@@ -104,6 +105,8 @@ const setRead = ({ read }: Case) =>
     insert into kairan.inboxes values ('42', ${read.startsWith('(') ? read : `'${read}'`})
     on conflict (user_id) do update set read = excluded.read`)
 
+const [backend] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
+const postmaster = await postmasterOf(backend?.pid ?? 0)
 const headers = { authorization: `Bearer ${await tokenFor('42')}` }
 const ask = async (url: string, { query = '', post }: Case, n: number) => {
   const response = await (post
@@ -120,19 +123,23 @@ const ask = async (url: string, { query = '', post }: Case, n: number) => {
 const measure = async (url: string, each: Case) => {
   await setRead(each)
   const times: number[] = []
+  let cpuMs = 0
   for (let n = 0; n < requests + 20; n++) {
+    if (n === 20) cpuMs = await cpuOfPostgres(postmaster)
     const begin = performance.now()
     await ask(url, each, n)
     // The first requests make connections and plans. The pause keeps below the rate limit of changes.
     if (n >= 20) times.push(performance.now() - begin)
     if (each.post) await Bun.sleep(20)
   }
+  const cpuEach = ((await cpuOfPostgres(postmaster)) - cpuMs) / requests
   const page: { unread: number; unreadIsLeast?: true; notifications?: unknown[] } = JSON.parse(
     await ask(url, each, requests),
   )
   return [
     each.name,
     ...[0.5, 0.95].map(share => quantile(times, share).toFixed(1)),
+    cpuEach.toFixed(1),
     page.notifications ? String(page.notifications.length) : '',
     `${page.unread}${page.unreadIsLeast ? ' or more' : ''}`,
   ]
@@ -143,7 +150,7 @@ const measure = async (url: string, each: Case) => {
   const rows = []
   for (const each of cases) rows.push(await measure(service.url, each))
   console.log('\nMilliseconds for each request')
-  printTable(['', 'p50', 'p95', 'found', 'unread'], rows)
+  printTable(['', 'p50', 'p95', 'CPU of Postgres', 'found', 'unread'], rows)
 }
 
 // As through a pooler, without the settings of the service's sessions: the functions have their own.
@@ -161,7 +168,7 @@ for (const each of cases.filter(({ query }) => query)) {
   explained.length = 0
   await plain`
     select from kairan.inbox_page('42', '{user-42,all-users}', ${query.get('type') ? `{${query.get('type')}}` : null},
-      ${query.get('before') ? head / 2 : head + 1}, ${query.get('unread') === 'true'}, 50)`
+      ${query.get('before') ? head / 2 : head + 1}, ${query.get('unread') === 'true'}, false, 50)`
   const plans = explained.filter(text => / on (numbered|notifications)\b/.test(text))
   console.log(
     `\n${each.name}: ${plans.length} statements, the last of them, what of it was carried out:`,
