@@ -15,6 +15,8 @@ test('what runs with the rights of its owner has a search_path that nobody can c
     'forget_deliveries kairan_owner',
     'members_changed kairan_owner',
     'mutes_changed kairan_owner',
+    'note_joining kairan_owner',
+    'place_member kairan_owner',
     'presence_of kairan_owner',
     'prune_audit kairan_owner',
     'publish_row kairan_owner',

@@ -36,7 +36,7 @@ test('has the functions of the contract, with the names of their arguments', asy
   await using db = await migrated()
   const functions = await db.sql`
     select proname || '(' || pg_get_function_arguments(oid) || ') returns '
-      || pg_get_function_result(oid) as signature
+      || replace(pg_get_function_result(oid), 'kairan.', '') as signature
     from pg_proc where pronamespace = 'kairan'::regnamespace`
   const rest =
     'payload jsonb, type text DEFAULT NULL::text, dedupe_key text DEFAULT NULL::text, ' +
@@ -52,7 +52,7 @@ test('has the functions of the contract, with the names of their arguments', asy
       'publish_row() returns trigger',
       'reauthorize(user_id text) returns void',
       'disconnect(user_id text) returns void',
-      "take_follow_ups(n integer, give_back_after interval DEFAULT '00:05:00'::interval) returns SETOF kairan.follow_ups",
+      "take_follow_ups(n integer, give_back_after interval DEFAULT '00:05:00'::interval) returns SETOF follow_ups",
       'finish_follow_up(id bigint, error text DEFAULT NULL::text) returns boolean',
       'redeliver(notification_id uuid, channel text DEFAULT NULL::text) returns integer',
     ]),
