@@ -38,6 +38,8 @@ export const createCounter = (options: {
   /** When something was last counted, by the clock of the service, and how far that is ahead. */
   let countedAt = 0
   let aheadMs = 0
+  /** Which request the newest Count answers. */
+  let learntTurn = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   /** When it asks next; 0 when it has nothing to ask. */
   let dueAt = 0
@@ -77,6 +79,7 @@ export const createCounter = (options: {
   return {
     revision,
     recount,
+    recountSoon,
     /** What the service's clock said with an answer. */
     setClock(time: string | null) {
       const now = Date.parse(`${time}`)
@@ -87,10 +90,13 @@ export const createCounter = (options: {
     },
     /**
      * Learns a Count. `asked` is the revision that was known when it was asked for: what has lost its revision
-     * to retention or a restore is believed if nothing else was learnt in between.
+     * to retention or a restore is believed if nothing else was learnt in between. `turn` says which request it was: a
+     * withdrawal has no revision, but what was asked for after it knows of it.
      */
-    learn(count: Count, asked?: number) {
+    learn(count: Count, asked?: number, turn = learntTurn) {
       if ((count.revision ?? 0) < revision() && revision() !== asked) return
+      if (count.revision === base?.revision && turn < learntTurn) return
+      learntTurn = turn
       base = count
       added = 0
       events.forEach(add)

@@ -18,15 +18,14 @@ header{display:flex;justify-content:space-between;align-items:center;padding:8px
 h2{font-size:1.15em}
 .act{padding:8px;color:var(--a)}
 ul{list-style:none;padding:0}
-li{border-top:1px solid var(--l)}
-.item{display:block;width:100%;padding:12px;border-inline-start:4px solid transparent;overflow-wrap:anywhere}
-.item:hover{background:light-dark(#0000000a,#ffffff14)}
+li{border-top:1px solid var(--l);display:flex}
+.item{flex:1;padding:12px;border-inline-start:4px solid transparent;overflow-wrap:anywhere}
+.item:hover{background:#8882}
 .item>*{display:block}
 .new .item{border-color:var(--a)}
-.new strong{font-weight:700}
-strong{font-weight:400}
+li:not(.new) strong{font-weight:400}
 time,p{color:var(--q)}
-p{padding:12px}
-.said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+p{display:inline-block;padding:12px}
+.said{position:absolute;opacity:0;pointer-events:none}
 @media(max-width:480px){#panel{position:fixed;inset:auto 0 0;width:auto;border-radius:8px 8px 0 0}}
 `

@@ -1,13 +1,17 @@
 import { style } from './element-style.ts'
 import { createInbox, type Inbox } from './inbox.ts'
-import { createNotifications } from './index.ts'
+import { createClient } from './index.ts'
 import type { InboxItem, Notifications, Options } from './types.ts'
 
 const defaults = {
   title: 'Notifications',
   /** `{n}` stands for the number. */
   unread: '{n} unread',
+  unseen: '{n} new',
   new: 'Unread',
+  archive: 'Archive',
+  archived: 'Archived',
+  undo: 'Undo',
   markAll: 'Mark all as read',
   more: 'Load more',
   loading: 'Loading…',
@@ -31,6 +35,11 @@ const describe = ({ payload, type }: InboxItem): BellItem => ({
   url: textOf(payload.url),
 })
 
+/** Nobody loops over the events of a bell's own client: the code for it stays out. */
+const noLoop = () => {
+  throw new Error()
+}
+
 /** A link may lead to a page, and run no script. */
 const isPage = (url: string) => /^https?:$/.test(URL.parse(url, document.baseURI)?.protocol ?? '')
 
@@ -47,8 +56,9 @@ const html = `<style>${style}</style>
 const Base = globalThis.HTMLElement ?? (class {} as unknown as typeof HTMLElement)
 
 /**
- * `<kairan-bell>`: a button with the number of unread notifications, and the list that it opens. Its attributes are `url`
- * and `user` (the `url` and `key` of a client), `limit`, and `mark="open"` where opening it marks all as read. It fires
+ * `<kairan-bell>`: a button with the number of unseen notifications, and the list that it opens, which makes them seen.
+ * Its attributes are `url` and `user` (the `url` and `key` of a client), `limit`, and `mark="open"` where opening it marks
+ * all as read, too. It fires
  * `kairan-select` with the notification as `detail` when one is chosen; cancelled, its link is not followed.
  */
 export class KairanBell extends Base {
@@ -58,7 +68,9 @@ export class KairanBell extends Base {
   #texts = defaults
   #inbox: Inbox | undefined
   #stop: (() => void) | undefined
-  #unread = 0
+  #unseen = 0
+  /** The archived notification that can be had back. */
+  #gone: string | undefined
   #rows = new Map<string, HTMLLIElement>()
 
   /** Gives the token of the user. Without it the cookie is used. */
@@ -114,11 +126,14 @@ export class KairanBell extends Base {
     const key = this.getAttribute('user')
     const made =
       this.#client ??
-      createNotifications({
-        ...(url && { url }),
-        ...(key && { key }),
-        ...(this.#auth && { auth: this.#auth }),
-      })
+      createClient(
+        {
+          ...(url && { url }),
+          ...(key && { key }),
+          ...(this.#auth && { auth: this.#auth }),
+        },
+        noLoop,
+      )
     this.#inbox = createInbox(made, { limit: Number(this.getAttribute('limit')) || 20 })
     const leave = this.#inbox.subscribe(() => this.#draw())
     const onClick = ({ target }: Event) => target instanceof Node && this.#leaveFor(target)
@@ -142,7 +157,12 @@ export class KairanBell extends Base {
     const on = (id: string, run: () => void) => this.#get(id).addEventListener('click', run)
     on('bell', () => this.#show(Boolean(this.#get('panel').hidden)))
     on('all', () => this.#inbox?.markAllRead())
-    on('retry', () => this.#inbox?.reload())
+    on('retry', () => {
+      const gone = this.#gone
+      this.#offer()
+      if (gone) this.#inbox?.unarchive([gone])
+      else this.#inbox?.reload()
+    })
     on('more', () => this.#inbox?.loadMore())
     this.addEventListener('keydown', event => this.#press(event))
     this.addEventListener('focusout', ({ relatedTarget }) => {
@@ -159,12 +179,13 @@ export class KairanBell extends Base {
     const panel = this.#get('panel')
     panel.hidden = !isOpen
     this.#get('bell').ariaExpanded = `${isOpen}`
-    if (!isOpen) return
+    if (!isOpen) return this.#offer()
     panel.style.translate = ''
     const { left, right } = panel.getBoundingClientRect()
     const edge = document.documentElement.clientWidth
     panel.style.translate = `${Math.max(0, -left) + Math.min(0, edge - right)}px`
     panel.focus()
+    this.#draw()
     if (this.getAttribute('mark') === 'open') this.#inbox?.markAllRead()
   }
 
@@ -176,7 +197,7 @@ export class KairanBell extends Base {
       this.#get('bell').focus()
     }
     const items = [...this.#get('list').querySelectorAll<HTMLElement>('.item')]
-    const at = items.findIndex(item => item.matches(':focus'))
+    const at = items.findIndex(item => item.parentElement?.matches(':focus-within'))
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[key]
     if (to === undefined) return
     event.preventDefault()
@@ -185,31 +206,50 @@ export class KairanBell extends Base {
 
   #draw() {
     if (!this.#inbox || !this.shadowRoot) return
-    const { items, unread, status, hasMore, error, isLive } = this.#inbox.state
+    const { items, unread, unseen, status, hasMore, error, isLive } = this.#inbox.state
     const texts = this.#texts
-    const count = unread ?? 0
-    const many = count > 99 ? '99+' : `${count}`
-    const say = texts.unread.replace('{n}', many)
+    const fill = (text: string, n: number) => text.replace('{n}', n > 99 ? '99+' : `${n}`)
+    // Who looks at the list has seen what comes meanwhile.
+    const isOpen = !this.#get('panel').hidden && !document.hidden
+    if (isOpen) void this.#inbox.markSeen()
+    const count = (!isOpen && unseen) || 0
+    const say = fill(texts.unseen, count)
     const set = (id: string, text: string, isShown = true) => {
       const element = this.#get(id)
       if (element.textContent !== text) element.textContent = text
       if (!isShown && element.matches(':focus')) this.#get('panel').focus()
       element.hidden = !isShown
     }
-    this.#get('bell').ariaLabel = count ? `${texts.title}, ${say}` : texts.title
-    set('badge', many, count > 0)
-    if (count > this.#unread) set('said', say)
-    this.#unread = count
+    const parts = [texts.title, unread && fill(texts.unread, unread), count && say]
+    this.#get('bell').ariaLabel = parts.filter(Boolean).join(', ')
+    set('badge', fill('{n}', count), count > 0)
+    if (count > this.#unseen) set('said', say)
+    this.#unseen = count
     set('title', texts.title)
-    set('all', texts.markAll, count > 0)
-    set('retry', texts.retry, error !== null)
+    set('all', texts.markAll, !!unread)
+    const gone = error ? undefined : this.#gone
+    set('retry', gone ? texts.undo : texts.retry, !!(error ?? gone))
     set('more', texts.more, hasMore)
-    const idle = items.length ? '' : texts.empty
-    const calm = status === 'loading' ? texts.loading : isLive ? idle : texts.offline
-    const note = error ? texts.error : calm
+    const quiet = items.length ? '' : texts.empty
+    const calm = status === 'loading' ? texts.loading : isLive ? quiet : texts.offline
+    const note = error ? texts.error : gone ? texts.archived : calm
     set('note', note, note !== '')
     this.#get('list').hidden = items.length === 0
     this.#drawRows(items)
+  }
+
+  /** Offers to take back what was archived last; without an id, no longer. */
+  #offer(id?: string) {
+    this.#gone = id
+    this.#draw()
+  }
+
+  #archive(id: string, row: HTMLElement) {
+    const next = row.nextElementSibling ?? row.previousElementSibling
+    this.#inbox?.archive([id])
+    this.#offer(id)
+    const item = next?.querySelector<HTMLElement>('.item') ?? this.#get('panel')
+    item.focus()
   }
 
   #drawRows(items: readonly InboxItem[]) {
@@ -256,6 +296,10 @@ export class KairanBell extends Base {
       const chosen = new CustomEvent('kairan-select', { detail: item, cancelable: true })
       if (!this.dispatchEvent(chosen)) event.preventDefault()
     })
+    const away = add(row, 'button', '×')
+    away.className = 'act'
+    away.ariaLabel = `${this.#texts.archive}: ${title}`
+    away.addEventListener('click', () => item.id !== null && this.#archive(item.id, row))
     return row
   }
 }

@@ -15,6 +15,8 @@ export type InboxState = {
   readonly items: readonly InboxItem[]
   /** The number of unread notifications, up to 1,000; null until the inbox has answered. */
   readonly unread: number | null
+  /** How many of them were not seen, either: for a badge. */
+  readonly unseen: number | null
   /** `error` when the last page could not be loaded. */
   readonly status: 'loading' | 'ready' | 'error'
   /** Whether there are older ones than `items`. */
@@ -35,6 +37,12 @@ export type InboxActions = {
   markRead(ids: readonly string[]): Promise<void>
   markUnread(ids: readonly string[]): Promise<void>
   markAllRead(): Promise<void>
+  /** Marks all that is shown as seen, and what is before it; does nothing when nothing is unseen. */
+  markSeen(): Promise<void>
+  /** Takes notifications out of the list at once, and into the archive. */
+  archive(ids: readonly string[]): Promise<void>
+  /** Takes them back out of the archive. */
+  unarchive(ids: readonly string[]): Promise<void>
 }
 
 export type Inbox = InboxActions & {
@@ -46,17 +54,29 @@ export type Inbox = InboxActions & {
   subscribe(listener: () => void): () => void
 }
 
-/** `limit`: how many are on a page, 20 by default. `type`: only notifications of these types. */
-export type InboxOptions = Pick<InboxQuery, 'limit' | 'type'>
+/**
+ * `limit`: how many are on a page, 20 by default. `type`: only notifications of these types. `archived`: those of the
+ * archive.
+ */
+export type InboxOptions = Pick<InboxQuery, 'limit' | 'type' | 'archived'>
 
 /** The parts of a client that an inbox uses: a client of any declared events has them. */
 export type InboxClient = Pick<
   Notifications,
-  'state' | 'subscribe' | 'onControl' | 'list' | 'markRead' | 'markUnread' | 'markAllRead'
+  | 'state'
+  | 'subscribe'
+  | 'onControl'
+  | 'list'
+  | 'markRead'
+  | 'markUnread'
+  | 'markAllRead'
+  | 'request'
 > & { on(type: '*', listener: (event: NotificationEvent) => void): () => void }
 
-/** A longer list loses its oldest when one comes. */
+/** A longer list loses its oldest when one comes. About so many withdrawn ids are remembered, too. */
 const mostItems = 1000
+/** Within how long those who had what was withdrawn load the page again. */
+const spreadMs = 2000
 /** How often a page is loaded again because something was marked meanwhile. */
 const maxTries = 3
 
@@ -64,10 +84,8 @@ const maxTries = 3
  * An inbox without looks: the newest notifications of the user. What comes is put on top, what is marked here or on
  * another device is marked, and after a gap or a cut the newest page is loaded again.
  */
-export const createInbox = (
-  client: InboxClient,
-  { limit = 20, type }: InboxOptions = {},
-): Inbox => {
+export const createInbox = (client: InboxClient, options: InboxOptions = {}): Inbox => {
+  const { type, archived = false } = options
   const changes = createListeners<void>()
   const types = type === undefined ? null : [type].flat()
   let stops: (() => void)[] = []
@@ -79,11 +97,22 @@ export const createInbox = (
   let load = 0
   /** Counts the marks. A page that was asked for before one may not know of it. */
   let marks = 0
+  /** How many were unread, how many of them were seen, and after which change that was. */
+  let known = 0
+  let behind = 0
+  let revision = 0
+  /** Where the log ended when the list was last known. */
+  let head: string | null = null
+  /** Up to where it was marked as seen. */
+  let seenTo: string | null = null
+  /** What was withdrawn: a page that was read before may still have it. */
+  const withdrawn = new Set<unknown>()
   /** Whether the first stream continued where the page before it ended. */
   let isResumed = false
   let state: InboxState = {
     items: [],
     unread: client.state.unread,
+    unseen: null,
     status: 'loading',
     hasMore: false,
     error: null,
@@ -95,17 +124,43 @@ export const createInbox = (
     changes.call('', undefined)
   }
 
-  const fetchPage = async (before: string | null, show: (page: InboxPage) => InboxItem[]) => {
+  const reach = (cursor: string) => {
+    if (!(distance(cursor, head) <= 0)) head = cursor
+  }
+
+  /** The client counts the unread. Of these, `known` were counted together with the unseen, and all that came since is unseen. */
+  const show = () => {
+    const { unread } = client.state
+    const unseen = unread === null ? null : Math.max(0, unread - behind)
+    // One has expired or was withdrawn: whether it was seen, nobody here knows.
+    const isOld = unread !== null && unread < (state.unread ?? 0) && unread < known
+    if (unread !== state.unread || unseen !== state.unseen) change({ unread, unseen })
+    if (isOld) void reload()
+  }
+
+  /** Learns a count, of an answer or the stream: the newest counts. */
+  const learn = (count: { [name: string]: unknown }) => {
+    const { unread, unseen, revision: at = 0 } = count
+    if (typeof unread !== 'number' || typeof unseen !== 'number' || Number(at) < revision) return
+    revision = Number(at)
+    behind = unread - unseen
+    known = unread
+    setTimeout(show)
+  }
+
+  const fetchPage = async (before: string | null, merge: (page: InboxPage) => InboxItem[]) => {
     const mine = ++load
     change({ status: 'loading' })
-    const query = { limit, ...(types && { type: types }), ...(before !== null && { before }) }
+    const query = { limit: 20, ...options, ...(before !== null && { before }) }
     try {
       for (let tries = 1; ; tries++) {
         const known = marks
         const page = await client.list(query)
         if (mine !== load) return
         if (known !== marks && tries < maxTries) continue
-        const items = show(page)
+        reach(page.cursor)
+        learn(page)
+        const items = merge(page).filter(({ id }) => !withdrawn.has(id))
         return change({ items, status: 'ready', hasMore: next !== null, error: null })
       }
     } catch (error) {
@@ -142,7 +197,9 @@ export const createInbox = (
 
   const take = ({ replayed: _, cursor, ...event }: NotificationEvent) => {
     // A live event is not stored: it is in no inbox.
-    if (cursor === null || state.items.some(({ id }) => id === event.id)) return
+    if (cursor === null || archived || withdrawn.has(event.id)) return
+    reach(cursor)
+    if (state.items.some(({ id }) => id === event.id)) return
     if (types && !types.includes(event.type ?? '')) return
     // What a first stream replays may be older than what is shown.
     const { items: shown } = state
@@ -164,11 +221,38 @@ export const createInbox = (
     change({ items: state.items.map(item => (isChosen(item) ? { ...item, read } : item)) })
   }
 
+  /** Takes out those that leave the list. A page that was asked for before may not know of it. */
+  const remove = (isChosen: (item: InboxItem) => boolean) => {
+    marks++
+    change({ items: state.items.filter(item => !isChosen(item)) })
+  }
+
+  /** Something was archived or taken back, here or on another device. */
+  const move = (control: Control) => {
+    const { type, ids } = control
+    learn(control)
+    if ((type === 'archived') !== archived) remove(isOneOf(ids))
+    else {
+      marks++
+      void reload()
+    }
+  }
+
+  /** Many may have it: not all of them ask at once how many are left. */
+  const forget = ({ ids }: Control) => {
+    setTimeout(() => listeners > 0 && reload(), Math.random() * spreadMs)
+    if (withdrawn.size > mostItems) withdrawn.clear()
+    for (const id of [ids].flat()) withdrawn.add(id)
+    remove(({ id }) => withdrawn.has(id))
+  }
+
   /** Something was marked, here or on another device. */
-  const hear = ({ type, ids, upTo, all, cursor, channels }: Control) => {
+  const hear = (control: Control) => {
+    const { type, ids, upTo, all, cursor, channels } = control
+    learn(control)
     const end = typeof upTo === 'string' ? upTo : all ? cursor : null
     const isChosen = Array.isArray(ids)
-      ? ({ id }: InboxItem) => ids.includes(id)
+      ? isOneOf(ids)
       : (item: InboxItem) =>
           typeof end === 'string' &&
           distance(item.cursor, end) <= 0 &&
@@ -176,14 +260,10 @@ export const createInbox = (
     setRead(type === 'read', isChosen)
   }
 
-  const mark = async (
-    read: boolean,
-    isChosen: (item: InboxItem) => boolean,
-    send: () => Promise<number>,
-  ) => {
-    setRead(read, isChosen)
+  /** A change that is shown already: when the service refuses it, the inbox is loaded again. */
+  const settle = async (sent: Promise<unknown>) => {
     try {
-      await send()
+      await sent
       if (state.status !== 'error') change({ error: null })
     } catch (error) {
       await reload()
@@ -191,20 +271,34 @@ export const createInbox = (
     }
   }
 
+  const mark = (read: boolean, ids: readonly string[], sent: Promise<number>) => {
+    setRead(read, isOneOf(ids))
+    return settle(sent)
+  }
+
+  const archive = (ids: readonly string[], isOut: boolean) => {
+    if (isOut !== archived) remove(isOneOf(ids))
+    return settle(client.request('/archive', { ids, archived: isOut }))
+  }
+
   const follow = async () => {
-    const { status, unread } = client.state
-    const isLive = status === 'open'
+    const isLive = client.state.status === 'open'
     const isNew = isLive && !state.isLive
-    if (unread !== state.unread || isLive !== state.isLive) change({ unread, isLive })
+    if (isLive !== state.isLive) change({ isLive })
+    // What it was counted with is learnt right after.
+    setTimeout(show)
     if (!isNew) return
     // The `ready` that says whether it was resumed comes right after the status.
     await null
-    if (!isResumed && listeners > 0) void reload()
+    // What was marked before the stream began was not told.
+    if (isResumed) client.list({ limit: 1 }).then(learn, () => undefined)
+    else if (listeners > 0) void reload()
     isResumed = false
   }
 
   const start = () => {
-    change({ unread: client.state.unread, isLive: client.state.status === 'open' })
+    show()
+    change({ isLive: client.state.status === 'open' })
     const readyOnce = client.onControl('ready', ({ resumed }) => {
       isResumed = resumed === true
       readyOnce()
@@ -215,7 +309,12 @@ export const createInbox = (
       client.on('*', take),
       client.onControl('read', hear),
       client.onControl('unread', hear),
+      client.onControl('seen', learn),
+      client.onControl('archived', move),
+      client.onControl('unarchived', move),
+      client.onControl('withdrawn', forget),
       client.onControl('gap', () => void reload()),
+      client.onControl('preferences', () => void reload()),
       client.subscribe(() => void follow()),
     ]
   }
@@ -240,15 +339,27 @@ export const createInbox = (
     },
     reload,
     loadMore,
-    markRead: ids => mark(true, isOneOf(ids), () => client.markRead(ids)),
-    markUnread: ids => mark(false, isOneOf(ids), () => client.markUnread(ids)),
-    markAllRead: () => mark(true, () => true, client.markAllRead),
+    markRead: ids => mark(true, ids, client.markRead(ids)),
+    markUnread: ids => mark(false, ids, client.markUnread(ids)),
+    markAllRead() {
+      setRead(true, () => true)
+      return settle(client.markAllRead())
+    },
+    async markSeen() {
+      if (!state.unseen || head === null || head === seenTo) return
+      seenTo = head
+      await settle(client.request('/seen', { upTo: head }))
+      if (state.error) seenTo = null
+    },
+    archive: ids => archive(ids, true),
+    // The stream tells of it, and then it is loaded.
+    unarchive: ids => archive(ids, false),
   }
 }
 
 const isOneOf =
-  (ids: readonly string[]) =>
+  (ids: unknown) =>
   ({ id }: InboxItem) =>
-    id !== null && ids.includes(id)
+    id !== null && [ids].flat().includes(id)
 
 const errorOf = (error: unknown) => (error instanceof Error ? error : new Error(`${error}`))

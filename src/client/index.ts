@@ -16,6 +16,7 @@ import type {
   Control,
   InboxPage,
   InboxQuery,
+  Loop,
   NotificationEvent,
   Notifications,
   Options,
@@ -63,9 +64,15 @@ const awayMs = 60_000
  */
 export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   options: Options = {},
+): Notifications<P> => createClient<P>(options, iterate)
+
+/** The same, with another `loop` over events: the bell has none. */
+export const createClient = <P extends Payloads<P> = AnyPayloads>(
+  options: Options,
+  loop: Loop,
 ): Notifications<P> => {
   const { key, channels, shareConnection = true, resume = true, stallMs = 37_500 } = options
-  const requests = createRequests(options, heed)
+  const { ask: send, request } = createRequests(options, heed)
   // The number is the version of the messages between tabs.
   const name = key === undefined ? null : `kairan 3 ${options.url ?? ''} ${channels ?? ''} ${key}`
   const memory = createMemory(resume ? name : null)
@@ -91,6 +98,8 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   let carrying = Promise.resolve()
   /** Whether it was not asked yet for what is listened to by now. */
   let isWished = false
+  /** How many counts were asked for. */
+  let turns = 0
   let isBegun = false
   let isStarted = false
 
@@ -123,6 +132,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
       }
       if (type === 'also') also = control
       if (type === 'ready' || type === 'gap') counter.begin(reader.cursor, !!resumed)
+      if (type === 'withdrawn' || type === 'preferences') counter.recountSoon()
     },
   })
 
@@ -134,8 +144,8 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
   })
 
   /** Learns a count that this tab has asked for. */
-  const learn = (count: Count, asked: number) => {
-    counter.learn(count, asked)
+  const learn = (count: Count, asked: number, turn: number) => {
+    counter.learn(count, asked, turn)
     if (connection) tell()
     else tabs.post({ count })
   }
@@ -175,7 +185,7 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     carrying = carrying.then(async () => {
       while (connection && streamId && isWished) {
         isWished = false
-        await requests.carry(streamId, all()).catch(() => {
+        await send(`/stream/${streamId}/channels`, { also: all() }).catch(() => {
           isWished = true
           return new Promise(resolve => setTimeout(resolve, 2000 * Math.random()))
         })
@@ -227,9 +237,9 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
         streamId = null
         isWished = false
         const query = queryOf({ channels, also: `${all()}` || undefined })
-        return requests.request(`/stream?${query}`, { signal, headers }, refresh)
+        return request(`/stream?${query}`, { signal, headers }, refresh)
       },
-      renew: () => requests.renew(streamId),
+      renew: async () => (await request(`/stream/${streamId}/token`, { method: 'POST' }, true)).ok,
       onFrame(frame) {
         reader.take(frame)
         tell(frame)
@@ -348,20 +358,22 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
 
   const list = (query: InboxQuery = {}) => {
     const asked = counter.revision()
-    const page = requests.list(query).then(page => {
-      learn(page, asked)
+    const turn = ++turns
+    const page = send(`?${queryOf(query)}`).then((page: InboxPage) => {
+      learn(page, asked, turn)
       return page
     })
     if (!isStarted && query.before === undefined) {
-      firstPages.push({ page, isWhole: !query.type && !query.unread })
+      firstPages.push({ page, isWhole: !(query.type || query.unread || query.archived) })
     }
     return page
   }
 
   const mark = async (body: object) => {
     const asked = counter.revision()
-    const count = await requests.mark(body)
-    learn(count, asked)
+    const turn = ++turns
+    const count: Count = await send('/read', body)
+    learn(count, asked, turn)
     return count.unread
   }
 
@@ -412,10 +424,11 @@ export const createNotifications = <P extends Payloads<P> = AnyPayloads>(
     connect: begun(connect),
     close: () => end('closed'),
     list,
+    request: send,
     markRead: ids => mark({ ids }),
     markUnread: ids => mark({ ids, read: false }),
     markAllRead: () => mark({ all: true }),
     markReadUpTo: upTo => mark({ upTo }),
-    [Symbol.asyncIterator]: () => iterate<AnyEvent<P>>(listener => on('*', listener), ended.signal),
+    [Symbol.asyncIterator]: () => loop<AnyEvent<P>>(on, ended.signal),
   }
 }

@@ -6,12 +6,12 @@ const maxWaiting = 10_000
  * instead of missing events.
  */
 export async function* iterate<Event>(
-  listen: (listener: (event: Event) => void) => () => void,
+  listen: (type: '*', listener: (event: Event) => void) => () => void,
   signal: AbortSignal,
 ): AsyncGenerator<Event, void> {
   const waiting: Event[] = []
   let wake: (() => void) | undefined
-  const stop = listen(event => {
+  const stop = listen('*', event => {
     waiting.push(event)
     wake?.()
   })

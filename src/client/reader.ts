@@ -73,8 +73,10 @@ export const createReader = (options: {
   }
 
   const takeControl = (control: Control) => {
-    const { type, head } = control
+    const { type, head, ids: withdrawn } = control
     if (type === 'ready' && options.isAway()) oldTo = `${head}`
+    // An instance that does not know it yet may still send it, when the stream is cut now.
+    if (type === 'withdrawn') for (const id of [withdrawn].flat()) ids.set(`${id}`, '')
     options.onControl(control)
     controls.call(type, control)
   }

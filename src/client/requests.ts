@@ -1,5 +1,4 @@
-import type { Count } from './count.ts'
-import type { InboxPage, InboxQuery, Options, RequestError } from './types.ts'
+import type { Options, RequestError } from './types.ts'
 
 /** The error of a refused request, with the `code` of its problem. */
 const requestError = async (response: Response): Promise<RequestError> => {
@@ -70,7 +69,7 @@ export const createRequests = (
     return response
   }
 
-  const ask = async (path: string, body?: object) => {
+  const ask = async (path: string, body?: object, method = 'POST') => {
     const last = { refreshes }
     const send = (isRefused: boolean) =>
       request(
@@ -78,7 +77,7 @@ export const createRequests = (
         {
           signal: AbortSignal.timeout(maxAnswerMs),
           ...(body && {
-            method: 'POST',
+            method,
             // It arrives though the page is left.
             keepalive: true,
             headers: { 'content-type': 'application/json' },
@@ -96,12 +95,6 @@ export const createRequests = (
 
   return {
     request,
-    list: (query: InboxQuery): Promise<InboxPage> => ask(`?${queryOf(query)}`),
-    mark: (body: object): Promise<Count> => ask('/read', body),
-    /** Sets the channels that a stream carries besides its own. */
-    carry: (streamId: unknown, also: readonly string[]): Promise<unknown> =>
-      ask(`/stream/${streamId}/channels`, { also }),
-    renew: async (streamId: unknown) =>
-      (await request(`/stream/${streamId}/token`, { method: 'POST' }, true)).ok,
+    ask,
   }
 }

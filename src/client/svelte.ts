@@ -43,8 +43,8 @@ export const useInbox = (
   options: InboxOptions = {},
 ): Store<InboxState> & InboxActions => {
   const inbox = createInbox(client, options)
-  const { reload, loadMore, markRead, markUnread, markAllRead } = inbox
-  return { ...storeOf(inbox), reload, loadMore, markRead, markUnread, markAllRead }
+  const { state: _, subscribe: __, ...actions } = inbox
+  return { ...storeOf(inbox), ...actions }
 }
 
 const storeOf = <Value>(source: {

@@ -51,11 +51,14 @@ export type InboxPage = {
   unread: number
   /** Present when there may be more unread ones: they are counted up to 1,000. */
   unreadIsLeast?: true
-  /** When the first of the unread expires. */
+  /** How many of the unread were not seen, either. */
+  unseen: number
+  unseenIsLeast?: true
+  /** When the first of the unread expires, or a mute ends. */
   unreadUntil?: string
   /** The end of the log when the page was read. */
   cursor: string
-  /** Higher after each change of what is read; absent before the first. */
+  /** Higher after each change of what is seen, read, archived or muted; absent before the first. */
   revision?: number
 }
 
@@ -64,6 +67,8 @@ export type InboxQuery = {
   limit?: number
   type?: string | readonly string[]
   unread?: boolean
+  /** Whether it is a page of the archive. */
+  archived?: boolean
 }
 
 /** The error of a request that the service refused. */
@@ -142,6 +147,12 @@ export type Channel<P extends Payloads<P> = AnyPayloads> = {
   ): () => void
 }
 
+/** Iterates over events until the signal. */
+export type Loop = <Event>(
+  listen: (type: '*', listener: (event: Event) => void) => () => void,
+  signal: AbortSignal,
+) => AsyncGenerator<Event, void>
+
 export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<AnyEvent<P>> & {
   /** The current state. It is a new object after each change. */
   readonly state: State
@@ -157,7 +168,7 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
    * beginning in the token lets the user read is heard here only, not by `on`.
    */
   channel(name: string): Channel<P>
-  /** Calls the listener with each control event of a type: `gap`, `read`, `unread`, `lagging`, … */
+  /** Calls the listener with each control event of a type: `gap`, `read`, `withdrawn`, `lagging`, … */
   onControl(type: string, listener: (control: Control) => void): () => void
   /** Calls the listener when `state` has changed. */
   subscribe(listener: () => void): () => void
@@ -176,4 +187,9 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
   markAllRead(): Promise<number>
   /** Marks as read up to the cursor of a notification or of a page. */
   markReadUpTo(cursor: string): Promise<number>
+  /**
+   * Sends another request below `/notifications`, with the token of this client: as `request('/seen', { upTo })`. With a
+   * body its method is POST by default. Resolves with the JSON of the answer.
+   */
+  request(path: string, body?: object, method?: string): Promise<unknown>
 }

@@ -92,6 +92,62 @@ for (const { name, width, height, colorScheme } of widths) {
 }
 
 test.skipIf(withoutBrowser)(
+  'looking clears the badge, archiving can be undone, and what is withdrawn goes, on every page of the user',
+  async () => {
+    await using db = await database()
+    await using app = await serveApp()
+    await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+    await using chromium = await browser()
+    const open = async () => {
+      const page = await chromium.newPage({ viewport: { width: 800, height: 600 } })
+      page.setDefaultTimeout(5000)
+      await page.goto(`${app.origin}/bell?${new URLSearchParams({ service: service.url })}`)
+      const named = (name: string | RegExp, exact = true) =>
+        page.getByRole('button', { name, exact })
+      return { page, named, panel: page.getByRole('dialog'), press: page.keyboard.press }
+    }
+    const [here, there] = [await open(), await open()]
+    for (const title of ['One', 'Two', 'Three']) await say(db, title)
+    for (const { named } of [here, there]) await named('Notifications, 3 unread, 3 new').waitFor()
+    expect(await here.page.locator('#badge').textContent()).toBe('3')
+
+    await here.named(/^Notifications/).click()
+    // Seen is not read, on the other page neither; and what comes while one looks is seen.
+    for (const { named, page } of [here, there]) {
+      await named('Notifications, 3 unread').waitFor()
+      await page.locator('#badge').waitFor({ state: 'hidden' })
+    }
+    await say(db, 'Four')
+    for (const { named } of [here, there]) await named('Notifications, 4 unread').waitFor()
+
+    await here.panel.getByRole('button', { name: /^Unread Three/ }).focus()
+    await here.page.keyboard.press('Tab')
+    expect(await here.panel.locator(':focus').getAttribute('aria-label')).toBe('Archive: Three')
+    await picture(here.page, 'archive')
+    await here.page.keyboard.press('Enter')
+    for (const { named } of [here, there]) await named('Notifications, 3 unread').waitFor()
+    await here.panel.getByText('Three').waitFor({ state: 'hidden' })
+    expect(await here.panel.locator(':focus').textContent()).toContain('Two')
+    await here.panel.getByText('Archived').waitFor()
+    await picture(here.page, 'undo')
+    expect(await findings(here.page)).toEqual([])
+    await there.named(/^Notifications/).click()
+    expect(await there.panel.getByRole('listitem').count()).toBe(3)
+    await here.named('Undo').click()
+    for (const { panel } of [here, there]) await panel.getByText('Three').waitFor()
+    const titles = () => here.panel.locator('strong').allTextContents()
+    expect(await titles()).toEqual(['Four', 'Three', 'Two', 'One'])
+
+    await db.sql`select kairan.withdraw(id) from kairan.notifications where payload ->> 'title' = 'Two'`
+    for (const { named, panel } of [here, there]) {
+      await panel.getByText('Two').waitFor({ state: 'hidden' })
+      await named('Notifications, 3 unread').waitFor()
+    }
+    expect(await titles()).toEqual(['Four', 'Three', 'One'])
+  },
+)
+
+test.skipIf(withoutBrowser)(
   'the bell marks when it is opened, shows errors, and takes texts from right to left',
   async () => {
     await using db = await database()

@@ -4,10 +4,12 @@
  */
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { createInbox } from '../../src/client/inbox.ts'
 import { createNotifications } from '../../src/client/index.ts'
+import type { Notifications } from '../../src/client/types.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { mark, pageOf } from '../support/inbox.ts'
+import { ask, mark, pageOf } from '../support/inbox.ts'
 import { serve, tokenFor } from '../support/service.ts'
 import { serveSlowFront } from '../support/slow-front.ts'
 
@@ -20,8 +22,9 @@ const atOnce = 10
 
 type Step =
   | { kind: 'publish'; channels: string[]; expires: boolean; holdMs: number }
-  | { kind: 'read' | 'unread' | 'redeliver'; place: number; by: string }
-  | { kind: 'all' | 'upTo'; place: number; by: string }
+  | { kind: 'read' | 'unread' | 'redeliver' | 'withdraw'; place: number; by: string }
+  | { kind: 'archive' | 'unarchive'; place: number; by: string }
+  | { kind: 'all' | 'upTo' | 'seen'; place: number; by: string }
   | { kind: 'list' | 'listOfType' | 'cut' | 'wait' }
 
 const rarely = fc.constantFrom(false, false, true)
@@ -40,7 +43,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 6,
     arbitrary: fc.record({ kind: fc.constantFrom('read', 'unread', 'redeliver'), ...marking }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('all', 'upTo'), ...marking }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constantFrom('archive', 'unarchive', 'withdraw'), ...marking }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('all', 'upTo', 'seen'), ...marking }) },
   {
     weight: 4,
     arbitrary: fc.record({ kind: fc.constantFrom('list', 'listOfType', 'cut', 'wait') }),
@@ -60,7 +67,10 @@ const calmStep: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constantFrom('read', 'unread', 'all'), ...marking }),
+    arbitrary: fc.record({
+      kind: fc.constantFrom('read', 'unread', 'all', 'seen', 'archive'),
+      ...marking,
+    }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('list', 'listOfType') }) },
 )
@@ -70,6 +80,7 @@ const storyOf = (step: fc.Arbitrary<Step>) =>
     before: fc.array(step, { maxLength: 4 }),
     firstPages: fc.array(fc.constantFrom('list' as const, 'listOfType' as const), { maxLength: 2 }),
     after: fc.array(step, { minLength: 5, maxLength: 25 }),
+    hasInbox: fc.boolean(),
     delays: fc.array(fc.oneof(fc.nat(60), fc.constant(400)), { minLength: 5, maxLength: 20 }),
   })
 const story = fc.oneof(storyOf(step), storyOf(calmStep))
@@ -101,6 +112,8 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
   const does = async (step: Step) => {
     if (!('place' in step)) return others(step)
     const ids = published.slice(step.place, step.place + 1)
+    if (step.kind === 'withdraw')
+      return db.sql`select kairan.withdraw(id::uuid) from unnest(${ids}::text[]) id`
     if (step.kind === 'redeliver')
       return db.sql`select kairan.redeliver(id::uuid) from unnest(${ids}::text[]) id`
     return marks(step, ids)
@@ -115,19 +128,40 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
     const isByClient = client && step.by === 'client'
     if (step.kind === 'all')
       return isByClient ? client?.markAllRead() : mark(url, userId, { all: true })
-    if (step.kind === 'upTo') {
+    if (step.kind === 'archive' || step.kind === 'unarchive') {
+      const post = { ids, archived: step.kind === 'archive' }
+      if (isByClient) return client?.request('/archive', post)
+      return ask(url, userId, { path: '/archive', post })
+    }
+    if (step.kind === 'upTo' || step.kind === 'seen') {
       const [, { cursor } = { cursor: null }] = (await pageOf(url, userId)).notifications
       if (cursor === null) return null
+      if (step.kind === 'seen') {
+        const post = { upTo: cursor }
+        if (isByClient) return client?.request('/seen', post)
+        return ask(url, userId, { path: '/seen', post })
+      }
       return isByClient ? client?.markReadUpTo(cursor) : mark(url, userId, { upTo: cursor })
     }
     if (!isByClient) return mark(url, userId, { ids, read: step.kind === 'read' })
     return step.kind === 'read' ? client?.markRead(ids) : client?.markUnread(ids)
   }
 
-  let client: ReturnType<typeof createNotifications> | null = null
+  let client: Notifications | null = null
   for (const step of story.before) await does(step)
   client = createNotifications({ url: front.url, auth: () => tokenFor(userId) })
   const end = client.subscribe(() => undefined)
+  const withdrawn = new Set<unknown>()
+  const shownAfter: unknown[] = []
+  client.onControl('withdrawn', ({ ids }) => [ids].flat().forEach(id => void withdrawn.add(id)))
+  client.on('*', ({ id }) => withdrawn.has(id) && shownAfter.push(id))
+  const inbox = story.hasInbox ? createInbox(client) : null
+  const leave = inbox?.subscribe(() => {
+    for (const { id } of inbox.state.items) heard.has(id) && shownAfter.push(id)
+  })
+  // The inbox hears of it right after.
+  const heard = new Set<unknown>()
+  client.onControl('withdrawn', () => withdrawn.forEach(id => void heard.add(id)))
   const doing: Promise<unknown>[] = []
   try {
     for (const kind of story.firstPages) doing.push(does({ kind }).catch(() => null))
@@ -140,14 +174,20 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
     }
     await Promise.all(doing)
     if (client.unread === null) await client.list({ limit: 1 })
-    await agree(front, client, url, userId).catch(async error => {
-      const counts = [client?.unread, (await pageOf(url, userId)).unread]
+    await agree(front, client, inbox, url, userId).catch(async error => {
+      const { unread, unseen } = await pageOf(url, userId)
+      const counts = [
+        [client?.unread, inbox?.state.unseen],
+        [unread, unseen],
+      ]
       throw new Error(
-        `${userId} counts ${counts.join(', not ')}: ${JSON.stringify(story)}\n${error}`,
+        `${userId} counts ${counts.join(' and not ')}: ${JSON.stringify(story)}\n${error}`,
       )
     })
+    expect([shownAfter, story]).toEqual([[], story])
   } finally {
     end()
+    leave?.()
     client.close()
   }
 }
@@ -155,14 +195,16 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
 /** Waits until nothing is under way, and the two agree and stay so. */
 const agree = async (
   front: { underWay: number },
-  client: ReturnType<typeof createNotifications>,
+  client: Notifications,
+  inbox: ReturnType<typeof createInbox> | null,
   url: string,
   userId: string,
 ) => {
   let agreed = 0
   await eventually(async () => {
-    const { unread } = await pageOf(url, userId, '?limit=1')
-    agreed = front.underWay === 0 && client.unread === unread ? agreed + 1 : 0
+    const { unread, unseen } = await pageOf(url, userId, '?limit=1')
+    const isSame = client.unread === unread && (inbox === null || inbox.state.unseen === unseen)
+    agreed = front.underWay === 0 && isSame ? agreed + 1 : 0
     await Bun.sleep(30)
     return agreed > 10
   }, 15_000)
