@@ -89,7 +89,7 @@ test(
         .filter(relation => relation === 'numbered' || relation === 'notifications')
       const blocks = Number(root?.['Shared Hit Blocks']) + Number(root?.['Shared Read Blocks'])
       expect(scanned, name).toEqual([])
-      expect(blocks, name).toBeLessThan(1500)
+      expect(blocks, name).toBeLessThan(200)
     }
     session.release()
   },

@@ -159,9 +159,10 @@ begin
           )
           union all
           (
-            select r.place, r.channels, r.notification_id from unnest(ended) e (xid)
-            join kairan.redeliveries r on r.xid = e.xid
-            where r.place > coalesce(state.reached, -1)
+            select r.* from unnest(ended) e (xid) cross join lateral (
+              select r.place, r.channels, r.notification_id from kairan.redeliveries r
+              where r.xid = e.xid and r.place > coalesce(state.reached, -1) offset 0
+            ) r
           )
         ) r
         join kairan.notifications n on n.id = r.notification_id
@@ -259,34 +260,46 @@ as $$
     select s.since_place, b.done, b.done_place, b.target, b.reached
     from kairan.log_state s
     cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b
+    limit 1
   ),
   begun as materialized (
     select x from state s cross join lateral pg_snapshot_xip(s.done) x
     where pg_visible_in_snapshot(x, pg_current_snapshot()) or x = pg_current_xact_id_if_assigned()
   )
   select f.id, c.name, n.created_at, f.place
+  -- Each look is for a row of `state` or of `begun`, along an index: as a join, it may be the other way round, and walk
+  -- along all notifications, if the planner takes their transactions for few. "offset 0" keeps it from that.
   from (
-    select n.id, n.channels, n.xid, n.place
-    from state s join kairan.notifications n on n.place > s.done_place and n.xid >= pg_snapshot_xmax(s.done)
+    select n.* from state s cross join lateral (
+      select n.id, n.channels, n.xid, n.place from kairan.notifications n
+      where n.place > s.done_place and n.xid >= pg_snapshot_xmax(s.done) offset 0
+    ) n
     union all
-    select n.id, n.channels, n.xid, n.place
-    from begun b join kairan.notifications n on n.xid = b.x
+    select n.* from begun b cross join lateral (
+      select n.id, n.channels, n.xid, n.place from kairan.notifications n where n.xid = b.x offset 0
+    ) n
     union all
-    select r.notification_id, r.channels, r.xid, r.place
-    from state s join kairan.redeliveries r on r.place > s.done_place and r.xid >= pg_snapshot_xmax(s.done)
+    select r.* from state s cross join lateral (
+      select r.notification_id, r.channels, r.xid, r.place from kairan.redeliveries r
+      where r.place > s.done_place and r.xid >= pg_snapshot_xmax(s.done) offset 0
+    ) r
     union all
-    select r.notification_id, r.channels, r.xid, r.place
-    from begun b join kairan.redeliveries r on r.xid = b.x
+    select r.* from begun b cross join lateral (
+      select r.notification_id, r.channels, r.xid, r.place from kairan.redeliveries r where r.xid = b.x offset 0
+    ) r
     union all
     -- What came from another cluster: see kairan.adopt.
-    select n.id, n.channels, n.xid, n.place
-    from state s join kairan.notifications n on s.done is null and n.place > s.reached
+    select n.* from state s cross join lateral (
+      select n.id, n.channels, n.xid, n.place from kairan.notifications n
+      where s.done is null and n.place > s.reached offset 0
+    ) n
   ) f
   cross join state s
   join kairan.notifications n on n.id = f.id
   cross join lateral unnest(f.channels) with ordinality c (name, o)
   where (s.done is null or s.target is null or f.place > s.reached or not pg_visible_in_snapshot(f.xid, s.target))
-    and (f.place > s.since_place or not exists (select from kairan.numbered d where d.notification_id = f.id and d.channel = c.name))
+    and (f.place > s.since_place
+      or (select d.seq from kairan.numbered d where d.notification_id = f.id and d.channel = c.name limit 1) is null)
   order by f.place, c.o
 $$;
 comment on function kairan.unnumbered() is
@@ -348,9 +361,9 @@ begin
     return;
   end if;
   -- What had been numbered there need not be looked at: all below this, if the sequence came with the rows.
-  select least(last.done_place, last.reached, min(n.place) - 1) into start
-  from kairan.notifications n
-  where n.xid in (select pg_snapshot_xip(last.done));
+  select least(last.done_place, last.reached, min((select min(n.place) from kairan.notifications n where n.xid = x)) - 1)
+    into start
+  from pg_snapshot_xip(last.done) x;
   if state.since_place = -1 or place_now is null then
     start := -1;
   end if;
