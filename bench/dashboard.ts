@@ -77,7 +77,8 @@ const look = async () => {
   return {
     async close() {
       if (process.env.PICTURE) {
-        await page.screenshot({ path: process.env.PICTURE })
+        const clip = { x: 0, y: 0, width: 1280, height: 540 }
+        await page.screenshot({ path: process.env.PICTURE, clip })
       }
       await page.getByRole('link', { name: 'Notifications', exact: true }).click()
       await page.getByRole('row').filter({ hasText: 'order.' }).first().waitFor()
@@ -99,7 +100,7 @@ await publishing
 await sql.end()
 if (complaints.length > 0) throw new Error(complaints.join('\n'))
 
-console.log(`${streams} streams, ${Math.round(published / seconds)} events/s`)
+console.log(`${streams} streams, ${perSecond} events/s`)
 printTable(
   ['', 'p50 ms', 'p95 ms', 'KiB', 'times'],
   [...times].map(([name, all]) => [

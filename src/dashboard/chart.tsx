@@ -36,6 +36,7 @@ export const Chart = ({
           height: 160,
           cursor: { y: false, points: { size: 5 } },
           legend: { live: true },
+          hooks: { setCursor: [showNewest], setData: [showNewest] },
           scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1e-3)] } },
           axes: [
             { ...axis, space: 60 },
@@ -79,6 +80,11 @@ export const Chart = ({
       <div ref={place} />
     </figure>
   )
+}
+
+/** Where the pointer is not on the chart, the legend has the newest values. */
+const showNewest = (plot: uPlot) => {
+  if (plot.cursor.idx == null) plot.setLegend({ idx: plot.data[0].length - 1 }, false)
 }
 
 /** The current color of a custom property: a canvas does not support `light-dark()`. */
