@@ -138,9 +138,9 @@ export const createDelivery = (
     pollMs: 800,
     report,
     server: () => primary.facts,
-    onBegin(epoch, head) {
+    onBegin(epoch, head, before) {
       if (epoch !== hub.epoch) statuses.forget()
-      hub.begin(epoch, head)
+      hub.begin(epoch, head, before)
       metrics.begun(head)
       begun.resolve()
     },

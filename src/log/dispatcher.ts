@@ -6,7 +6,7 @@ import { createBell } from './bell.ts'
 import { createChanges } from './changes.ts'
 import type { Event } from './event.ts'
 import type { Lease } from './lease.ts'
-import { type Advance, advance, type Batch, follow } from './log-store.ts'
+import { type Advance, advance, type Batch, follow, type Newest, newest } from './log-store.ts'
 import { createPatience } from './patience.ts'
 import type { Outcome, Step } from './step.ts'
 import type { UserChange } from './user-change.ts'
@@ -45,8 +45,11 @@ export const createDispatcher = (options: {
   report: Report
   /** Which server answers, and of which cluster; null as long as none has. */
   server(): { server: string; cluster: string } | null
-  /** This is the log, and all that follows will be after `head`. Again when it can't be followed. */
-  onBegin(epoch: string, head: number): void
+  /**
+   * This is the log, and all that follows will be after `head`; `before` is its newest part until there. Again when it
+   * can't be followed.
+   */
+  onBegin(epoch: string, head: number, before: Newest): void
   /** The next piece of the log, complete up to `end`; from the table, or from the instance that numbers. */
   onEvents(events: readonly Event[], end: number, from: 'table' | 'relay'): void
   /** Deliveries that expired before they could be sent. */
@@ -149,7 +152,8 @@ export const createDispatcher = (options: {
         await changes.read(found.changed, isSame)
         if (found.now !== null && !found.changed) changes.sawNothingIn(found.now)
         look?.resolve()
-        take(found)
+        if (begins(found)) await begin(found)
+        else take(found)
         withdrawn.endTurn()
       }
       batch = found.batch
@@ -211,22 +215,28 @@ export const createDispatcher = (options: {
     wake()
   }
 
+  /** Another log, or this one was not read for so long that a part of it has been removed. */
+  const begins = (found: Advance) =>
+    found.epoch !== epoch || position === null || found.floor > position
+
+  const begin = async ({ head, epoch: begun }: Advance) => {
+    // Streams that return to an instance which has just started find here what they have missed.
+    const before = await database.run(sql => newest(sql, head))
+    // A stream that is being opened may have been authorised before.
+    if (epoch !== '') changes.doubt()
+    epoch = begun
+    position = head
+    options.onBegin(epoch, head, before)
+  }
+
   const take = (found: Advance) => {
-    // Another log, or this one was not read for so long that a part of it has been removed.
-    if (found.epoch !== epoch || position === null || found.floor > position) {
-      // A stream that is being opened may have been authorised before.
-      if (epoch !== '') changes.doubt()
-      epoch = found.epoch
-      position = found.head
-      options.onBegin(epoch, position)
-    } else if (found.end > position) {
-      const events = withdrawn.without(found.events)
-      const prev = position
-      position = found.end
-      if (numbers) sendStep(prev, position, events)
-      options.onEvents(events, found.end, 'table')
-      if (found.expired.length > 0) options.onExpired(found.expired)
-    }
+    if (position === null || found.end <= position) return
+    const events = withdrawn.without(found.events)
+    const prev = position
+    position = found.end
+    if (numbers) sendStep(prev, position, events)
+    options.onEvents(events, found.end, 'table')
+    if (found.expired.length > 0) options.onExpired(found.expired)
   }
 
   const sendStep = (prev: number, to: number, events: readonly Event[]) =>

@@ -123,6 +123,35 @@ export const follow = async (sql: Sql, known: Known): Promise<Advance> => {
   }
 }
 
+/** The newest part of the log: the events after `start`, up to a head. */
+export type Newest = { start: number; events: Event[] }
+
+/** Reads the newest part of the log up to `head`: what a stream that returns soon has missed. */
+export const newest = async (sql: Sql, head: number): Promise<Newest> => {
+  const rows = await sql<((EventRow & { before: number }) | { seq: null; floor: number })[]>`
+    select l.floor, page.*
+    from kairan.log l
+    left join (
+      select ${eventColumns(sql)}, d.before
+      from (
+        select d.seq, d.channel, d.notification_id,
+          sum(n.bytes) over (order by d.seq desc rows unbounded preceding) - n.bytes as bytes_after,
+          lead(d.seq) over (order by d.seq desc) as before
+        from (
+          select * from kairan.numbered d where d.seq <= ${head} order by d.seq desc limit ${turnRows + 1}
+        ) d
+        join kairan.notifications n on n.id = d.notification_id
+      ) d
+      join kairan.notifications n on n.id = d.notification_id
+      where d.bytes_after < ${batchBytes} and d.before is not null
+    ) page on true
+    order by page.seq`
+  const [first] = rows
+  if (!first) throw new Error('kairan.log is empty')
+  const found = rows.filter(row => row.seq !== null)
+  return { start: found[0]?.before ?? head, events: toPage(found).events }
+}
+
 type State = {
   epoch: string
   floor: number

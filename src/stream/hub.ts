@@ -16,8 +16,11 @@ export type Hub = {
   /** How many streams are open, and of how many users. */
   readonly size: number
   readonly users: number
-  /** Sets where dispatching begins. Open streams can't go on from there: they are closed, to resume. */
-  begin(epoch: string, head: number): void
+  /**
+   * Sets where dispatching begins, and the newest part of the log until there. Open streams can't go on from there: they
+   * are closed, to resume.
+   */
+  begin(epoch: string, head: number, before?: { start: number; events: readonly Event[] }): void
   /** Opens a subscription that has everything up to `position`. The caller owes `unsubscribe`. */
   subscribe(facts: ConnectionFacts, channels: readonly string[], position: number): Subscription
   unsubscribe(subscription: Subscription): void
@@ -107,11 +110,12 @@ export const createHub = (options: {
     get users() {
       return users.size
     },
-    begin(newEpoch, newHead) {
+    begin(newEpoch, newHead, before = { start: newHead, events: [] }) {
       for (const subscription of open) subscription.close(null, 'log')
       epoch = newEpoch
       head = newHead
-      recent = emptyRecent(newHead)
+      recent = emptyRecent(before.start)
+      recent.add(before.events, newHead)
       frames = new WeakMap()
     },
     subscribe(facts, channels, position) {

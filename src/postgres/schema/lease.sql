@@ -24,10 +24,13 @@ create function kairan.hold_lease(instance_id text, lease_ms int) returns bigint
 #variable_conflict use_column
 declare
   last kairan.leases;
-  clock bigint := date_part('epoch', clock_timestamp()) * 1000;
-  until bigint := coalesce(pg_sequence_last_value('kairan.led_until'), 0);
+  until bigint;
+  clock bigint;
 begin
   select * into last from kairan.leases l order by l.term desc limit 1;
+  -- In this order: who takes the lease says until when before its row can be seen.
+  until := coalesce(pg_sequence_last_value('kairan.led_until'), 0);
+  clock := date_part('epoch', clock_timestamp()) * 1000;
   if last.instance_id = hold_lease.instance_id and last.backend = pg_backend_pid() then
     perform setval('kairan.led_until', clock + lease_ms);
     return last.term;
