@@ -24,6 +24,7 @@ import { createOperations } from './operations.ts'
 import { createDatabases } from './postgres/databases.ts'
 import { prepare } from './postgres/prepare.ts'
 import { createPublisher } from './publish/store.ts'
+import { createWithdraw } from './publish/withdraw-store.ts'
 import type { Relay } from './relay/relay.ts'
 import { createLimits } from './stream/limits.ts'
 
@@ -141,6 +142,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     },
     reasons,
     publish: createPublisher(databases.requests),
+    withdraw: createWithdraw(databases.requests).withdraw,
     state: delivery.state,
     metrics: metrics.data,
   }

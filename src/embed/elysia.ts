@@ -21,8 +21,8 @@ export const kairan = <const Prefix extends string = ''>(
   options: KairanOptions & { prefix?: Prefix | undefined },
 ): KairanPlugin<Prefix> => {
   const embedded = embed(options, { startsWhenUsed: true })
-  const { publish, publishIn } = embedded
-  const publisher: Publisher = { publish, publishIn }
+  const { publish, publishIn, withdraw, withdrawIn } = embedded
+  const publisher: Publisher = { publish, publishIn, withdraw, withdrawIn }
   // It differs only in the types of the routes.
   return asPlugin(embedded, publisher) as unknown as KairanPlugin<Prefix>
 }

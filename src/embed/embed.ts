@@ -65,7 +65,11 @@ export const embed = (options: KairanOptions, { startsWhenUsed = false } = {}): 
   const streamPath = `${prefix}/notifications/stream`
 
   return {
-    ...createPublishing({ publish: instance.publish, ready: async () => ready() }),
+    ...createPublishing({
+      publish: instance.publish,
+      withdraw: instance.withdraw,
+      ready: async () => ready(),
+    }),
     id: crypto.randomUUID(),
     report,
     async fetch(request, server) {

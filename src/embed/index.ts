@@ -14,6 +14,6 @@ export type { Kairan, KairanOptions, Logger } from './types.ts'
  * wrong option.
  */
 export const createKairan = (options: KairanOptions): Kairan => {
-  const { fetch, publish, publishIn, start, stop, reasons } = embed(options)
-  return { fetch, publish, publishIn, start, stop, reasons }
+  const { fetch, publish, publishIn, withdraw, withdrawIn, start, stop, reasons } = embed(options)
+  return { fetch, publish, publishIn, withdraw, withdrawIn, start, stop, reasons }
 }

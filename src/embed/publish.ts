@@ -1,5 +1,7 @@
+import { excerpt } from '../lib/characters.ts'
 import { KairanError } from '../lib/errors.ts'
 import { createTurns } from '../lib/turns.ts'
+import { isUuid } from '../lib/uuid.ts'
 import { type Publish, type Published, readJsonRequest } from '../publish/request.ts'
 import { runIn, type Transaction } from '../publish/transaction.ts'
 
@@ -10,12 +12,18 @@ export type PublishOptions = {
   /** With the same key it is published once. */
   dedupeKey?: string | undefined
   expiresAt?: Date | string | undefined
+  /** When it is sent; at once without it. */
+  sendAt?: Date | string | undefined
   /** Like `5m`: what a user has not received by then becomes a follow-up. For channels of users. */
   followUpAfter?: string | undefined
 }
 
-/** `publish` and `publishIn`. The first waits for `ready`, and rejects as that does. */
-export const createPublishing = (options: { publish: Publish; ready(): Promise<void> }) => {
+/** `publish`, `withdraw`, and both in a transaction. The first two wait for `ready`, and reject as that does. */
+export const createPublishing = (options: {
+  publish: Publish
+  withdraw(id: string): Promise<boolean>
+  ready(): Promise<void>
+}) => {
   // More would take the connections of requests.
   const turns = createTurns({ atOnce: 3, mostWaiting: 100_000, waitMs: 30_000 })
   return {
@@ -38,7 +46,7 @@ export const createPublishing = (options: { publish: Publish; ready(): Promise<v
       how: PublishOptions = {},
     ): Promise<{ id: string }> {
       const { publication } = read(channel, payload, how)
-      const { channels, type, dedupeKey, expiresAt, followUpAfter } = publication
+      const { channels, type, dedupeKey, expiresAt, sendAt, followUpAfter } = publication
       const parameters = [
         JSON.stringify(channels),
         JSON.stringify(payload),
@@ -46,10 +54,20 @@ export const createPublishing = (options: { publish: Publish; ready(): Promise<v
         dedupeKey,
         expiresAt,
         followUpAfter,
+        sendAt,
       ]
       const [row] = await runIn(tx, statement, parameters)
       if (typeof row?.id !== 'string') throw new Error('kairan.publish returned no id')
       return { id: row.id }
+    },
+    async withdraw(id: string): Promise<boolean> {
+      const known = uuidOf(id)
+      await options.ready()
+      return turns.run('', () => options.withdraw(known))
+    },
+    async withdrawIn(tx: Transaction, id: string): Promise<boolean> {
+      const [row] = await runIn(tx, withdrawal, [uuidOf(id)])
+      return row?.done === 'true'
     },
   }
 }
@@ -60,17 +78,29 @@ const application = ''
 /** All parameters are text, which every driver passes on as it is. */
 const statement = `select kairan.publish(
   array(select c from json_array_elements_text($1::text::json) with ordinality l (c, n) order by n),
-  $2::text::jsonb, $3::text, $4::text, $5::text::timestamptz, follow_up_after => $6::text::interval
+  $2::text::jsonb, $3::text, $4::text, $5::text::timestamptz, follow_up_after => $6::text::interval,
+  send_at => $7::text::timestamptz
 )::text as id`
+
+const withdrawal = 'select kairan.withdraw($1::text::uuid)::text as done'
+
+const uuidOf = (id: string) => {
+  if (isUuid(id)) return id
+  throw new KairanError('bad_request', `A notification has a UUID for an id, not ${excerpt(id)}.`)
+}
+
+const textOf = (time: Date | string | undefined) =>
+  time instanceof Date ? time.toISOString() : time
 
 /** Checks a notification as `POST /notifications` does. Throws `bad_notification`. */
 const read = (channel: string | readonly string[], payload: object, how: PublishOptions) => {
-  const { expiresAt, ...rest } = how
+  const { expiresAt, sendAt, ...rest } = how
   const notification = {
     ...rest,
     channels: typeof channel === 'string' ? [channel] : channel,
     payload,
-    expiresAt: expiresAt instanceof Date ? expiresAt.toISOString() : expiresAt,
+    expiresAt: textOf(expiresAt),
+    sendAt: textOf(sendAt),
   }
   const body = JSON.stringify(notification)
   const [publication] = readJsonRequest(JSON.parse(body), body, null).items

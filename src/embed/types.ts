@@ -87,6 +87,13 @@ export type Publisher = {
     payload: object,
     options?: PublishOptions,
   ): Promise<{ id: string }>
+  /**
+   * Takes a notification back: nobody is shown it any more. False when there is none of this id, or it was withdrawn
+   * before. Rejects as `publish` does.
+   */
+  withdraw(id: string): Promise<boolean>
+  /** The same in a transaction of the application's. */
+  withdrawIn(tx: Transaction, id: string): Promise<boolean>
 }
 
 export type Kairan = Publisher & {

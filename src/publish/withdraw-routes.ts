@@ -12,8 +12,8 @@ import { publishOperations } from './schema.ts'
 export type Withdraw = {
   /** The channels of a notification; null when there is none. */
   channelsOf(id: string): Promise<readonly string[] | null>
-  /** Does nothing if it was withdrawn before. */
-  withdraw(id: string): Promise<void>
+  /** Resolves with false when there is none, or it was withdrawn before. */
+  withdraw(id: string): Promise<boolean>
 }
 
 /**

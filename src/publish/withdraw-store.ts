@@ -15,6 +15,10 @@ export const createWithdraw = (database: Database): Withdraw => ({
     return row?.channels ?? null
   },
   async withdraw(id) {
-    await runForClient(database, sql => sql`select kairan.withdraw(${id}::uuid)`)
+    const [row] = await runForClient(
+      database,
+      sql => sql<{ done: boolean }[]>`select kairan.withdraw(${id}::uuid) as done`,
+    )
+    return row?.done ?? false
   },
 })

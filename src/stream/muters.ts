@@ -44,9 +44,12 @@ export const createMuters = <Member extends object>(): Muters<Member> => {
     },
     of({ channel, type }) {
       if (channels.size + types.size + beginnings.size === 0) return null
-      const found = new Set<Member>()
+      let found: Set<Member> | null = null
       const take = (members: Iterable<Member>) => {
-        for (const member of members) found.add(member)
+        for (const member of members) {
+          found ??= new Set()
+          found.add(member)
+        }
       }
       take(channels.of(channel))
       if (type !== null) take(types.of(type))
@@ -54,7 +57,7 @@ export const createMuters = <Member extends object>(): Muters<Member> => {
       for (const length of lengths.keys()) {
         if (length <= name.length) take(beginnings.of(name.slice(0, length)))
       }
-      return found.size === 0 ? null : found
+      return found
     },
   }
 }

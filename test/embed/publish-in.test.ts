@@ -117,6 +117,43 @@ for (const [name, transact] of Object.entries(clients)) {
   })
 }
 
+for (const [name, transact] of Object.entries(clients)) {
+  test(`sends later, and withdraws in a transaction of ${name}: or does neither`, async () => {
+    const sendAt = new Date('2100-01-02T03:04:05Z')
+    const sent = async (id: string) =>
+      (await db.sql`select send_at from kairan.scheduled where id = ${id}`).map(row => row.send_at)
+    let id = ''
+    await transact(db.url, async tx => {
+      id = (await kairan.publishIn(tx, 'user-1', {}, { sendAt })).id
+    })
+    expect(await sent(id)).toEqual([sendAt])
+    const rolledBack = transact(db.url, async tx => {
+      expect(await kairan.withdrawIn(tx, id)).toBe(true)
+      throw new Error('not yet')
+    })
+    await expect(rolledBack).rejects.toThrow('not yet')
+    expect(await sent(id)).toEqual([sendAt])
+    await transact(db.url, async tx => {
+      expect(await kairan.withdrawIn(tx, id)).toBe(true)
+      expect(await kairan.withdrawIn(tx, id)).toBe(false)
+    })
+    expect(await sent(id)).toEqual([])
+  })
+}
+
+test('publish sends later, and withdraw takes back', async () => {
+  const later = await kairan.publish('user-1', {}, { sendAt: '2100-01-02T03:04:05Z' })
+  const now = await kairan.publish('user-1', {})
+  for (const { id } of [later, now]) {
+    expect(await kairan.withdraw(id)).toBe(true)
+    expect(await kairan.withdraw(id)).toBe(false)
+  }
+  const [row] =
+    await db.sql`select expires_at = '-infinity' as gone from kairan.notifications where id = ${now.id}`
+  expect(row?.gone).toBe(true)
+  await expect(kairan.withdraw('x')).rejects.toThrow('UUID')
+})
+
 test('publishIn refuses what is no transaction, and what is no notification', async () => {
   // As a program in JavaScript can call it.
   for (const wrong of [null, undefined, {}, 'tx', () => undefined]) {
