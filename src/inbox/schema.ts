@@ -14,7 +14,7 @@ const counted = {
   schema: t.Object(countMembers, { additionalProperties: false }),
 }
 
-const until = t.Optional(moment({ description: 'From then on it is not muted any more.' }))
+const until = t.Optional(orNull(moment({ description: 'From then on it is not muted any more.' })))
 
 const preferences = t.Object(
   {
@@ -24,6 +24,7 @@ const preferences = t.Object(
           {
             type: t.String({
               description: 'A type, or a beginning of types and a star: `news.*`.',
+              minLength: 1,
               maxLength: limits.type + 1,
             }),
             until,

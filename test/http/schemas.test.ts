@@ -5,7 +5,13 @@ import formats from 'ajv-formats'
 import { readChannels } from '../../src/auth/tickets-routes.ts'
 import { readConfig } from '../../src/config.ts'
 import { described } from '../../src/described.ts'
-import { readArchive, readInboxChange, readReceipt, readSeen } from '../../src/inbox/request.ts'
+import {
+  readArchive,
+  readInboxChange,
+  readPreferences,
+  readReceipt,
+  readSeen,
+} from '../../src/inbox/request.ts'
 import { createInstance } from '../../src/instance.ts'
 import { KairanError } from '../../src/lib/errors.ts'
 import { isObject } from '../../src/lib/json.ts'
@@ -56,6 +62,14 @@ const readers: Record<string, { read(body: Body): unknown; good: Body[] }> = {
   'POST /notifications/archive': {
     read: readArchive,
     good: [{ ids: [id] }, { ids: [id], archived: false }],
+  },
+  'PUT /notifications/preferences': {
+    read: readPreferences,
+    good: [
+      { mute: [] },
+      { mute: [{ type: 'news.*' }, { type: 'order.shipped', until: time }] },
+      { mute: [{ channel: 'org-7', until: time }] },
+    ],
   },
   'POST /notifications/receipts': { read: readReceipt, good: [{ ids: [id] }, { ids: [] }] },
   'POST /notifications/tickets': { read: readChannels, good: [{}, { channels: ['user-1'] }] },

@@ -62,7 +62,9 @@ const projects: Record<string, () => Record<string, string | undefined>> = {
   serve: () => ({ kairan: tarballs.kairan }),
   next: () => ({
     ...tarballs,
-    ...(withNext && { next: nextVersion, react, 'react-dom': reactDom }),
+    // It wants TypeScript and types, though it is told not to check them, and knows no TypeScript 7.
+    ...(withNext && { next: nextVersion, react, 'react-dom': reactDom, ...reactTypes }),
+    ...(withNext && { typescript: '5.9.3', '@types/node': '24' }),
   }),
   types: () => ({
     ...{ ...tarballs, ...elysia, ...reactTypes, hono, react, 'react-dom': reactDom, vue, svelte },
