@@ -18,9 +18,12 @@ const right = 16
 const top = 34
 const bottom = 40
 
-/** A picture of the figures: a panel for each question, a line for each relay and rate, by the number of instances. */
+/**
+ * A picture of the figures: a panel for each question, a line for each relay and rate, by the number of instances. What
+ * did not reach its rate is left out: it measures how long the queue was.
+ */
 export const curves = (all: ReadonlyMap<RelayName, Figures[]>) => {
-  const flat = [...all.values()].flat()
+  const flat = [...all.values()].flat().filter(hasReached)
   const rates = [...new Set(flat.map(({ perSecond }) => perSecond))].toSorted((a, b) => a - b)
   const drawn = panels.map((panel, index) => {
     const at = `translate(${(index % 2) * width} ${Math.floor(index / 2) * height})`
@@ -70,7 +73,7 @@ const drawPanel = (
   const lines = [...all].flatMap(([relay, figures]) =>
     rates.map((rate, n) => {
       const points = figures
-        .filter(({ perSecond }) => perSecond === rate)
+        .filter(one => one.perSecond === rate && hasReached(one))
         .map(one => `${x(one.instances).toFixed(1)},${y(of(one)).toFixed(1)}`)
       return `<polyline points="${points.join(' ')}" fill="none" ${strokeOf(relay, dashOf(n, rates.length))}/>`
     }),
@@ -80,6 +83,8 @@ const drawPanel = (
     `<text x="${(left + width - right) / 2}" y="${height - 8}" text-anchor="middle">instances</text>${lines.join('')}`
   )
 }
+
+const hasReached = ({ reached, perSecond }: Figures) => reached >= perSecond * 0.95
 
 const strokeOf = (relay: RelayName, dash: string) =>
   `stroke="${colours[relay]}" stroke-width="2" stroke-dasharray="${dash}"`
