@@ -58,6 +58,15 @@ export const demoRoutes = (options: {
       },
       { body: t.Object({ channel: t.String(), payload: t.String(), type: t.String() }) },
     )
+    .post(
+      '/demo/members',
+      async ({ body, request }) => {
+        const { userId } = await auth.identify(request)
+        await store.setMember('org-7', userId, body.isMember)
+        return answer({ isMember: body.isMember })
+      },
+      { body: t.Object({ isMember: t.Boolean() }) },
+    )
     .get(
       '/demo/deliveries/:id',
       async ({ params, request }) => {

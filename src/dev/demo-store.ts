@@ -18,6 +18,15 @@ export const createDemoStore = (database: Database): DemoStore => ({
         select channel, status, recipients, error from kairan.deliveries
         where notification_id = ${id} order by seq`),
     ]),
+  setMember: async (channel, userId, isMember) => {
+    await database.run(sql =>
+      isMember
+        ? sql`
+            insert into kairan.members (channel, user_id) values (${channel}, ${userId})
+            on conflict do nothing`
+        : sql`delete from kairan.members where channel = ${channel} and user_id = ${userId}`,
+    )
+  },
   giveRole: async (userId, roleLevel) => {
     await database.run(
       sql => sql`

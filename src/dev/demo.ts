@@ -5,6 +5,8 @@ export type DemoStore = {
    */
   publish(channel: string, payload: string, type: string | null): Promise<string>
   deliveries(notificationId: string): Promise<DemoDelivery[]>
+  /** Makes a user a member of a channel, or no longer. */
+  setMember(channel: string, userId: string, isMember: boolean): Promise<void>
   /** Sets the role level of a user who has none yet. */
   giveRole(userId: string, roleLevel: number): Promise<void>
 }

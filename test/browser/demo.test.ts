@@ -156,3 +156,36 @@ test.skipIf(withoutBrowser)('an admin who is none any more still gets their stre
   await db.sql`select kairan.publish('user-3', '{"text": "For Chidi"}')`
   await page.locator('#events').getByText('For Chidi').waitFor()
 })
+
+test.skipIf(withoutBrowser)(
+  'a member of the demo gets what is on its channel, and no longer when they leave',
+  async () => {
+    await using db = await database()
+    await using service = await serve(db, {}, { demo: true })
+    await using chromium = await browser()
+    const aiko = await openDemo(chromium, service.url, 'Aiko')
+    const ben = await openDemo(chromium, service.url, 'Ben')
+    const member = ben.page.getByLabel('Member of org-7')
+    expect(await member.isChecked()).toBe(false)
+    await publish(aiko.page, 'org-7', '{"text": "Nobody"}')
+    await aiko.page.getByText('No member of org-7 is here.').waitFor()
+    await member.check()
+    // The other window of this browser is told by its own stream.
+    const again = await signIn(ben.page.context(), service.url, 'Ben')
+    await again.page.locator('#member:checked').waitFor()
+    await publish(aiko.page, 'org-7', '{"text": "Members"}')
+    for (const { page } of [ben, again])
+      await page.locator('#events').getByText('Members').waitFor()
+    await member.uncheck()
+    await again.page.locator('#member:not(:checked)').waitFor()
+    await publish(aiko.page, 'org-7', '{"text": "Gone"}')
+    await publish(aiko.page, 'user-2', '{"text": "Still here"}')
+    await ben.page.locator('#events').getByText('Still here').waitFor()
+    expect(await ben.page.locator('#events').getByText('Gone').count()).toBe(0)
+    expect(await aiko.page.locator('#events').getByText('Members').count()).toBe(0)
+    for (const { complaints, page } of [aiko, ben]) {
+      expect(complaints).toEqual([])
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360)
+    }
+  },
+)
