@@ -1,4 +1,5 @@
 import { connect } from '@nats-io/transport-node'
+import postgres from 'postgres'
 import { backoffMs } from '../../src/lib/backoff.ts'
 import { createLies, type Lie } from '../support/lying-relay.ts'
 import type { Random } from './random.ts'
@@ -49,6 +50,39 @@ export const startLiar = (url: string, random: Random): Liar => {
       ending.resolve()
       for (const mouth of mouths.values()) mouth.stop()
       await listening
+    },
+  }
+}
+
+const channel = 'kairan_relay'
+
+/**
+ * The same on Postgres: any login of the database hears what the relay's notify channel carries, and may send there. It
+ * can drop nothing either.
+ */
+export const startNotifyLiar = (url: string, random: Random): Liar => {
+  const lies = createLies({ random: random.next })
+  const sql = postgres(url, { max: 2, onnotice: () => undefined, connect_timeout: 2 })
+  /** Its own words come back to it. */
+  const said = new Map<string, number>()
+  const mouth = lies.mouth(message => {
+    const text = Buffer.from(message).toString('base64')
+    said.set(text, (said.get(text) ?? 0) + 1)
+    // Postgres may be away: it is restarted again and again.
+    sql.notify(channel, text).catch(() => said.delete(text))
+  })
+  const heard = (text: string) => {
+    const times = said.get(text) ?? 0
+    if (times > 1) said.set(text, times - 1)
+    else if (times === 1) said.delete(text)
+    else mouth.hear(Buffer.from(text, 'base64'))
+  }
+  sql.listen(channel, heard).catch(() => undefined)
+  return {
+    told: lies.told,
+    async [Symbol.asyncDispose]() {
+      mouth.stop()
+      await sql.end({ timeout: 0 })
     },
   }
 }
