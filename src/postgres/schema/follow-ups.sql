@@ -90,7 +90,14 @@ end $$;
 comment on function kairan.was_received(text, uuid, bigint) is
   'Whether the user has a notification that was delivered on the user''s channel at this position, or again later: whether a client has proven to have it, or it was seen, read or archived.';
 
-create function kairan.drop_follow_ups(user_id text, spans int8multirange) returns void language plpgsql as $$
+create function kairan.drop_follow_ups(user_id text, spans int8multirange) returns void language plpgsql
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
 #variable_conflict use_column
 begin
   -- A row that is locked is being decided, or removed for the same reason: nobody waits for it.
@@ -104,6 +111,27 @@ begin
 end $$;
 comment on function kairan.drop_follow_ups(text, int8multirange) is
   'What the user has received at these positions needs no follow-up.';
+
+create function kairan.drop_received(news kairan.receipts[]) returns void language plpgsql
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+begin
+  delete from kairan.follow_up_due f
+  using (
+    select o.notification_id, o.user_id
+    from unnest(news) p
+    join kairan.follow_up_due o on o.user_id = p.user_id and o.seq > p.since and o.seq <= p.seq
+    where p.channel = 'user-' || p.user_id
+    for update of o skip locked
+  ) received
+  where f.notification_id = received.notification_id and f.user_id = received.user_id;
+end $$;
+comment on function kairan.drop_received(kairan.receipts[]) is 'What these receipts cover needs no follow-up.';
 
 create function kairan.decide_follow_ups(
   after timestamptz default '-infinity',

@@ -127,15 +127,7 @@ begin
   end if;
 
   -- Before the time of the receipts is taken: a follow-up is only made of what has a later receipt, or none.
-  delete from kairan.follow_up_due f
-  using (
-    select o.notification_id, o.user_id
-    from unnest(news) p
-    join kairan.follow_up_due o on o.user_id = p.user_id and o.seq > p.since and o.seq <= p.seq
-    where p.channel = 'user-' || p.user_id
-    for update of o skip locked
-  ) received
-  where f.notification_id = received.notification_id and f.user_id = received.user_id;
+  perform kairan.drop_received(news);
 
   with
   -- A client that reconnects goes on where it was: of one hour there is one row, not one for each reconnect.
@@ -156,7 +148,14 @@ end $$;
 comment on function kairan.record_unconfirmed(jsonb) is
   'Records what streams that ended had taken ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
 
-create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language plpgsql as $$
+create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language plpgsql
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
 #variable_conflict use_column
 declare
   own text := 'user-' || confirm.user_id;
@@ -175,7 +174,10 @@ begin
   insert into kairan.receipts (channel, user_id, since, seq)
   select d.channel, confirm.user_id, d.seq - 1, d.seq
   from (select distinct i::uuid as id from jsonb_array_elements_text(ids) i) i
-  join kairan.numbered d on d.notification_id = i.id
+  -- By the notification in any case: a user's channel may have a long log.
+  cross join lateral (
+    select n.channel, n.seq from kairan.numbered n where n.notification_id = i.id offset 0
+  ) d
   where d.channel = any(channels)
   on conflict do nothing;
 end $$;
