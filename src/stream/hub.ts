@@ -118,8 +118,9 @@ export const createHub = (options: {
       recent.add(before.events, newHead)
       frames = new WeakMap()
     },
-    subscribe(facts, channels, position) {
+    subscribe(facts, names, position) {
       const { queueBytes } = options
+      const channels = names.map(name => members.nameOf(name))
       const subscription = createSubscription(facts, { channels, epoch, position, queueBytes })
       open.add(subscription)
       users.add(subscription.userId, subscription)
@@ -156,8 +157,9 @@ export const createHub = (options: {
     },
     frameOf: frame,
     subscriptions: userId => [...(userId === undefined ? open : users.of(userId))],
-    move(subscription, channels) {
+    move(subscription, names) {
       if (!open.has(subscription)) return
+      const channels = names.map(name => members.nameOf(name))
       // Of a thousand channels usually one has changed.
       const left = lacking(subscription.channels, channels)
       const joined = lacking(channels, subscription.channels)

@@ -23,3 +23,16 @@ test('has the members that were added and not removed, whatever the order', () =
     }),
   )
 })
+
+test('a name that many members have is one text', () => {
+  const members = new Members<object>()
+  const list = `org-1,${'x'.repeat(100_000)}`
+  const names = Array.from({ length: 1000 }, () => members.nameOf(`${list}`.split(',')[0] ?? ''))
+  for (const name of names) {
+    expect(name).toBe('org-1')
+    members.add(name, {})
+  }
+  expect(members.nameOf('org-1')).toBe('org-1')
+  expect(members.nameOf('org-2')).toBe('org-2')
+  expect([...members.of('org-1')]).toHaveLength(1000)
+})
