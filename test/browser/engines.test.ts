@@ -30,7 +30,7 @@ const until = (page: EnginePage, condition: string) =>
   eventually(() => page.evaluate<boolean>(condition).catch(() => false))
 
 for (const name of engineNames) {
-  test(`the client, its inbox and its tabs work in ${name}`, async () => {
+  test.concurrent(`the client, its inbox and its tabs work in ${name}`, async () => {
     await using db = await database()
     await using app = await serveApp()
     await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '200' })
@@ -80,7 +80,7 @@ for (const name of engineNames) {
     await Promise.all([first.close(), second.close()])
   }, 240_000)
 
-  test(`the bell shows, lists and marks in ${name}`, async () => {
+  test.concurrent(`the bell shows, lists and marks in ${name}`, async () => {
     await using db = await database()
     await using app = await serveApp()
     await using service = await serve(db, { CORS_ORIGINS: app.origin })
@@ -98,7 +98,7 @@ for (const name of engineNames) {
     await page.close()
   }, 120_000)
 
-  test(`the demo and the dashboard work in ${name}`, async () => {
+  test.concurrent(`the demo and the dashboard work in ${name}`, async () => {
     await using db = await database()
     await using service = await serve(db, {}, { demo: true })
     const page = await (await sharedEngine(name)).newPage()
