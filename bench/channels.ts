@@ -176,7 +176,7 @@ const log = async () => {
       const abort = new AbortController()
       const response = await fetch(`${service.url}/notifications/stream`, {
         headers: { ...headers, 'last-event-id': `${epoch}-${rows - missed}` },
-        signal: abort.signal,
+        signal: AbortSignal.any([abort.signal, AbortSignal.timeout(20_000)]),
       })
       let received = ''
       for await (const bytes of response.body ?? []) {
