@@ -117,7 +117,7 @@ test('publishes a batch in its order, with a result for each', async () => {
   expect(events.map(({ id }) => id)).toEqual([results[0]?.id ?? '', results[9]?.id ?? ''])
 })
 
-test('says what SQL says of what can not be published', async () => {
+test('says what SQL says of what can not be published, in the names of JSON', async () => {
   await using db = await database()
   await using service = await serve(db, { MAX_EVENT_BYTES: '100' })
   const cases: [body: object | string, status: number, detail: RegExp][] = [
@@ -131,7 +131,7 @@ test('says what SQL says of what can not be published', async () => {
     [
       { channel: 'user-1', payload: {}, dedupeKey: 'k'.repeat(201) },
       400,
-      /^the dedupe_key has 201/,
+      /^dedupeKey has 201 characters, not 1 to 200/,
     ],
     [
       String.raw`{"channel": "user-1", "payload": {"a": "\u0000"}}`,
