@@ -11,6 +11,8 @@ const defaults = {
   new: 'Unread',
   archive: 'Archive',
   archived: 'Archived',
+  mute: 'Mute',
+  muted: 'Muted',
   undo: 'Undo',
   markAll: 'Mark all as read',
   more: 'Load more',
@@ -69,8 +71,8 @@ export class KairanBell extends Base {
   #inbox: Inbox | undefined
   #stop: (() => void) | undefined
   #unseen = 0
-  /** The archived notification that can be had back. */
-  #gone: string | undefined
+  /** What was done last, in words, and how it is undone. */
+  #done: [said: string, undo: () => void] | undefined
   #rows = new Map<string, HTMLLIElement>()
 
   /** Gives the token of the user. Without it the cookie is used. */
@@ -158,9 +160,9 @@ export class KairanBell extends Base {
     on('bell', () => this.#show(Boolean(this.#get('panel').hidden)))
     on('all', () => this.#inbox?.markAllRead())
     on('retry', () => {
-      const gone = this.#gone
+      const undo = this.#done?.[1]
       this.#offer()
-      if (gone) this.#inbox?.unarchive([gone])
+      if (undo) undo()
       else this.#inbox?.reload()
     })
     on('more', () => this.#inbox?.loadMore())
@@ -227,27 +229,28 @@ export class KairanBell extends Base {
     this.#unseen = count
     set('title', texts.title)
     set('all', texts.markAll, !!unread)
-    const gone = error ? undefined : this.#gone
-    set('retry', gone ? texts.undo : texts.retry, !!(error ?? gone))
+    const said = error ? undefined : this.#done?.[0]
+    set('retry', said ? texts.undo : texts.retry, !!(error ?? said))
     set('more', texts.more, hasMore)
     const quiet = items.length ? '' : texts.empty
     const calm = status === 'loading' ? texts.loading : isLive ? quiet : texts.offline
-    const note = error ? texts.error : gone ? texts.archived : calm
+    const note = error ? texts.error : (said ?? calm)
     set('note', note, note !== '')
     this.#get('list').hidden = items.length === 0
     this.#drawRows(items)
   }
 
-  /** Offers to take back what was archived last; without an id, no longer. */
-  #offer(id?: string) {
-    this.#gone = id
+  /** Offers to undo what was done last; without it, no longer. */
+  #offer(done?: [said: string, undo: () => void]) {
+    this.#done = done
     this.#draw()
   }
 
-  #archive(id: string, row: HTMLElement) {
+  /** Does what takes a row away, and gives the focus to its neighbour. */
+  #remove(row: HTMLElement, said: string, act: () => unknown, undo: () => void) {
     const next = row.nextElementSibling ?? row.previousElementSibling
-    this.#inbox?.archive([id])
-    this.#offer(id)
+    act()
+    this.#offer([said, undo])
     const item = next?.querySelector<HTMLElement>('.item') ?? this.#get('panel')
     item.focus()
   }
@@ -296,10 +299,38 @@ export class KairanBell extends Base {
       const chosen = new CustomEvent('kairan-select', { detail: item, cancelable: true })
       if (!this.dispatchEvent(chosen)) event.preventDefault()
     })
-    const away = add(row, 'button', '×')
-    away.className = 'act'
-    away.ariaLabel = `${this.#texts.archive}: ${title}`
-    away.addEventListener('click', () => item.id !== null && this.#archive(item.id, row))
+    const { id, type } = item
+    const texts = this.#texts
+    const away = (
+      sign: string,
+      name: string,
+      said: string,
+      act: () => unknown,
+      undo: () => void,
+    ) => {
+      const button = add(row, 'button', sign)
+      button.className = 'act'
+      button.ariaLabel = button.title = name
+      button.addEventListener('click', () => this.#remove(row, said, act, undo))
+    }
+    if (id) {
+      away(
+        '×',
+        `${texts.archive}: ${title}`,
+        texts.archived,
+        () => this.#inbox?.archive([id]),
+        () => this.#inbox?.unarchive([id]),
+      )
+    }
+    if (type) {
+      away(
+        '⊘',
+        `${texts.mute}: ${type}`,
+        texts.muted,
+        () => this.#inbox?.mute(type),
+        () => this.#inbox?.unmute(type),
+      )
+    }
     return row
   }
 }

@@ -43,6 +43,9 @@ export type InboxActions = {
   archive(ids: readonly string[]): Promise<void>
   /** Takes them back out of the archive. */
   unarchive(ids: readonly string[]): Promise<void>
+  /** Mutes a type, for the user: none of it is sent, listed or counted until it is unmuted. */
+  mute(type: string): Promise<void>
+  unmute(type: string): Promise<void>
 }
 
 export type Inbox = InboxActions & {
@@ -281,6 +284,17 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     return settle(client.request('/archive', { ids, archived: isOut }))
   }
 
+  /** All mutes of the user are replaced together. The stream tells of it, and then the list is loaded. */
+  const setMute = async (type: string, isMuted: boolean) => {
+    const path = '/preferences'
+    const answer = await client.request(path)
+    const all = answer instanceof Object && 'mute' in answer ? [answer.mute].flat() : []
+    const others = all.filter(
+      item => !(item instanceof Object && 'type' in item && item.type === type),
+    )
+    await client.request(path, { mute: isMuted ? [...others, { type }] : others }, 'PUT')
+  }
+
   const follow = async () => {
     const isLive = client.state.status === 'open'
     const isNew = isLive && !state.isLive
@@ -314,7 +328,11 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
       client.onControl('unarchived', move),
       client.onControl('withdrawn', forget),
       client.onControl('gap', () => void reload()),
-      client.onControl('preferences', () => void reload()),
+      client.onControl('preferences', () => {
+        // What was muted may be among the older ones, too.
+        isLoaded = false
+        void reload()
+      }),
       client.subscribe(() => void follow()),
     ]
   }
@@ -354,6 +372,8 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     archive: ids => archive(ids, true),
     // The stream tells of it, and then it is loaded.
     unarchive: ids => archive(ids, false),
+    mute: type => settle(setMute(type, true)),
+    unmute: type => settle(setMute(type, false)),
   }
 }
 

@@ -67,7 +67,7 @@ export const useInbox = (
   options: InboxOptions = {},
 ): InboxState & InboxActions => {
   // The options may be a new object in each render.
-  const key = JSON.stringify([options.limit, options.type])
+  const key = JSON.stringify([options.limit, options.type, options.archived])
   const inbox = useMemo(() => createInbox(client, options), [client, key])
   const snapshot = () => inbox.state
   const state = useSyncExternalStore(inbox.subscribe, snapshot, snapshot)

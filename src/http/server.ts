@@ -146,7 +146,7 @@ const crossOrigin = (origins: readonly string[]) => {
     // A function, because the plugin would look up the Origin in an object, which has a `constructor`.
     origin: request => listed.has(request.headers.get('origin') ?? ''),
     credentials: true,
-    methods: ['GET', 'POST'],
+    methods: ['GET', 'POST', 'PUT', 'DELETE'],
     allowedHeaders: [
       'Authorization',
       'Content-Type',

@@ -148,6 +148,44 @@ test.skipIf(withoutBrowser)(
 )
 
 test.skipIf(withoutBrowser)(
+  'a type is muted from the list, on every page, until that is undone',
+  async () => {
+    await using db = await database()
+    await using app = await serveApp()
+    await using service = await serve(db, { CORS_ORIGINS: app.origin, RETRY_MS: '50' })
+    await using chromium = await browser()
+    const open = async () => {
+      const page = await chromium.newPage({ viewport: { width: 360, height: 640 } })
+      page.setDefaultTimeout(5000)
+      await page.goto(`${app.origin}/bell?${new URLSearchParams({ service: service.url })}`)
+      return { page, named: (name: string) => page.getByRole('button', { name, exact: true }) }
+    }
+    const [here, there] = [await open(), await open()]
+    for (const title of ['One', 'Two']) await say(db, title)
+    await db.sql`select kairan.publish('user-42', '{"title": "Sale"}', 'news.sale')`
+    for (const { named } of [here, there]) await named('Notifications, 3 unread, 3 new').waitFor()
+    await here.named('Notifications, 3 unread, 3 new').click()
+    await here.named('Mute: news.sale').click()
+    for (const { named } of [here, there]) await named('Notifications, 2 unread').waitFor()
+    await here.page.getByText('Muted').waitFor()
+    await picture(here.page, 'muted')
+    expect(await findings(here.page)).toEqual([])
+    const titles = () => here.page.locator('strong').allTextContents()
+    expect(await titles()).toEqual(['Two', 'One'])
+    // None of it comes while it is muted.
+    await db.sql`select kairan.publish('user-42', '{"title": "Sale 2"}', 'news.sale')`
+    await say(db, 'Three')
+    for (const { named } of [here, there]) await named('Notifications, 3 unread').waitFor()
+    expect(await titles()).toEqual(['Three', 'Two', 'One'])
+    await here.named('Undo').click()
+    for (const { named } of [here, there]) await named('Notifications, 5 unread').waitFor()
+    await here.page.getByText('Sale 2').waitFor()
+    // The page that is loaded anew has three.
+    expect(await titles()).toEqual(['Three', 'Sale 2', 'Sale'])
+  },
+)
+
+test.skipIf(withoutBrowser)(
   'the bell marks when it is opened, shows errors, and takes texts from right to left',
   async () => {
     await using db = await database()
