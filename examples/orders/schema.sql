@@ -10,7 +10,7 @@ create table if not exists orders (
   id int primary key generated always as identity,
   user_id text not null references users,
   item text not null,
-  status text not null default 'placed' check (status in ('placed', 'shipped', 'delivered')),
+  status text not null default 'placed' check (status in ('placed', 'shipped', 'delivered', 'cancelled')),
   created_at timestamptz not null default now()
 );
 

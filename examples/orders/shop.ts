@@ -21,7 +21,9 @@ export const createShop = async (options: {
 }): Promise<Shop> => {
   const sql = new SQL(options.databaseUrl)
   const key = new TextEncoder().encode(options.secret)
-  await sql.unsafe(await Bun.file(join(import.meta.dir, 'schema.sql')).text())
+  for (const name of ['schema.sql', 'later.sql']) {
+    await sql.unsafe(await Bun.file(join(import.meta.dir, name)).text())
+  }
 
   const server = Bun.serve({
     hostname: options.hostname ?? '127.0.0.1',
@@ -71,12 +73,15 @@ export const createShop = async (options: {
 
       '/orders/:id': {
         POST: as(async (user, request) => {
-          if (!isAdmin(user)) return problem(403, 'Only the shop may do that.')
           const id = Number(new URL(request.url).pathname.split('/').at(-1))
           const { status } = await bodyOf(request)
+          const isCancelled = status === 'cancelled'
+          if (!isAdmin(user) && !isCancelled) return problem(403, 'Only the shop may do that.')
           const [order] = await sql`
             update orders set status = ${status}
-            where id = ${id} and (status, ${status}::text) in (('placed', 'shipped'), ('shipped', 'delivered'))
+            where id = ${id}
+              and (status, ${status}::text) in (('placed', 'shipped'), ('shipped', 'delivered'), ('placed', 'cancelled'))
+              and (${!isCancelled} or user_id = ${user.id})
             returning id`
           return order ? Response.json(order) : problem(409, 'Somebody was faster.')
         }),

@@ -106,6 +106,7 @@ const words = ({ type, payload }) => {
     placed: 'We have your order',
     shipped: 'It is on its way',
     delivered: 'It is there. Enjoy!',
+    cancelled: 'You have cancelled it',
   }[status]
   return { title, text: `${item}, order #${id}` }
 }

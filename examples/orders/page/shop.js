@@ -9,7 +9,7 @@ const teas = [
   { name: 'Gyokuro', note: 'Shaded, sweet', color: '#2f6b4f' },
 ]
 const next = { placed: 'shipped', shipped: 'delivered' }
-const verbs = { shipped: 'Ship', delivered: 'Deliver' }
+const verbs = { shipped: 'Ship', delivered: 'Deliver', cancelled: 'Cancel' }
 const cup = 'M5 8h11v6a4 4 0 0 1-4 4H9a4 4 0 0 1-4-4zm11 1h2a2 2 0 0 1 0 5h-2M4 21h13'
 
 const showPeople = () => {
@@ -80,8 +80,8 @@ const orderItem = ({ id, item, status, customer, created_at }) => {
     ),
     element('span', { className: 'status', data: { status }, textContent: status }),
   )
-  const to = next[status]
-  if (isAdmin && to) {
+  const to = isAdmin ? next[status] : status === 'placed' && 'cancelled'
+  if (to) {
     const button = element('button', { type: 'button', textContent: verbs[to] })
     button.setAttribute('aria-label', `${verbs[to]}: order ${id}`)
     button.onclick = () => attempt(button, () => call(`/orders/${id}`, { status: to }))
