@@ -136,7 +136,7 @@ const supervise = async (config: Config, report: Report, options: string[]) => {
     },
   })
   const code = await workers.run()
-  report.info({}, 'Kairan has stopped.')
+  if (code === 0) report.info({}, 'Kairan has stopped.')
   process.exit(code)
 }
 
