@@ -19,7 +19,9 @@ export const serveScript = () => {
         requests.push({ method, path, headers, body: await request.text() })
         if (status !== 200) return refuse(status)
         return Response.json(
-          path.endsWith('/token') ? { expiresAt: '2026-01-01T00:00:00Z' } : { unread: 3 },
+          path.endsWith('/token')
+            ? { expiresAt: '2026-01-01T00:00:00Z' }
+            : { unread: 3, unseen: 0, cursor: 'c2d20b55-7' },
         )
       }
       if (headers.get('authorization') === 'Bearer bad') {
