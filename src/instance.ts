@@ -17,6 +17,7 @@ import { KairanError } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import { queueUsage } from './log/listener.ts'
+import { countScheduled } from './log/scheduled-counts-store.ts'
 import { createClock } from './observe/clock.ts'
 import { createTraces } from './observe/lazy-traces.ts'
 import { createMetrics } from './observe/metrics.ts'
@@ -61,6 +62,7 @@ export const createInstance = (config: Config, report: Report, options: Instance
     worker: options.worker?.number,
     queueUsage: () => queueUsage(databases.shared),
     followUps: () => countFollowUps(databases.shared),
+    scheduled: () => countScheduled(databases.shared),
     databaseAheadMs: () => clock.aheadMs,
   })
   const traces = createTraces({

@@ -119,6 +119,8 @@ export const createMetrics = (options: {
   queueUsage(): Promise<number>
   /** How many follow-ups there are in each state. */
   followUps(): Promise<Record<string, number>>
+  /** How many notifications are scheduled, by state. */
+  scheduled(): Promise<Record<string, number>>
   /** By how much the clock of Postgres is ahead of this process's; null while that is unknown. */
   databaseAheadMs(): number | null
 }): Metrics => {
@@ -150,6 +152,20 @@ export const createMetrics = (options: {
           // A value that is unknown now is left out.
           this.remove()
         }
+      },
+    })
+
+  const states = (name: string, help: string, read: () => Promise<Record<string, number>>) =>
+    new Gauge({
+      name: `kairan_${name}`,
+      help,
+      labelNames: ['state'],
+      registers,
+      async collect() {
+        this.reset()
+        // Left out while they are unknown.
+        const counts = await read().catch(() => ({}))
+        for (const [state, count] of Object.entries(counts)) this.set({ state }, count)
       },
     })
 
@@ -185,18 +201,16 @@ export const createMetrics = (options: {
     'How full the NOTIFY queue of Postgres is. At 1, Postgres refuses commits.',
     options.queueUsage,
   )
-  new Gauge({
-    name: 'kairan_follow_ups',
-    help: 'Follow-ups in the database by state, up to 10000 each. Finished ones are removed after RETENTION.',
-    labelNames: ['state'],
-    registers,
-    async collect() {
-      this.reset()
-      // Left out while they are unknown.
-      const counts = await options.followUps().catch(() => ({}))
-      for (const [state, count] of Object.entries(counts)) this.set({ state }, count)
-    },
-  })
+  states(
+    'follow_ups',
+    'Follow-ups in the database by state, up to 10000 each. Finished ones are removed after RETENTION.',
+    options.followUps,
+  )
+  states(
+    'scheduled',
+    'Notifications with send_at that are not sent, by state, up to 10000 each. Overdue: by 5 seconds and more.',
+    options.scheduled,
+  )
   gauge('database_clock_ahead_seconds', 'By how much the clock of Postgres is ahead.', () => {
     const aheadMs = options.databaseAheadMs()
     if (aheadMs === null) throw new Error('Postgres was not asked yet')

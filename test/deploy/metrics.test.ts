@@ -11,6 +11,7 @@ const metrics = createMetrics({
   version: '0',
   queueUsage: async () => 0,
   followUps: async () => ({}),
+  scheduled: async () => ({}),
   databaseAheadMs: () => 0,
 })
 metrics.watch(() => ({

@@ -105,6 +105,22 @@ test('one that can no longer be published fails, and holds up no other', async (
   expect((await db.sql`select from kairan.scheduled`).length).toBe(0)
 })
 
+test('the metrics count what waits, what is overdue and what failed', async () => {
+  await using db = await database()
+  await db.sql`
+    insert into kairan.scheduled (channels, payload, send_at, error)
+    values ('{user-1}', '{}', now() + interval '1 hour', null), ('{user-1}', '{}', now() - interval '1 hour', 'no')`
+  await using service = await serve(db)
+  const metrics = await (await fetch(`${service.url}/metrics`)).text()
+  for (const [state, count] of [
+    ['waiting', 1],
+    ['overdue', 0],
+    ['failed', 1],
+  ]) {
+    expect(metrics).toContain(`kairan_scheduled{state="${state}"} ${count}\n`)
+  }
+})
+
 test('a transaction that has its key and stays open holds up no other', async () => {
   await using db = await database()
   await using service = await serve(db)
