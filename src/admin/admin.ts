@@ -66,7 +66,12 @@ export type Overview = {
 /** The part of an overview that charts show, with fewer facts of each instance. */
 export type Moment = Pick<Overview, 'now' | 'instances' | 'users' | 'head'>
 
-export type StreamFilter = { user: string | null; before: string | null; limit: number }
+export type StreamFilter = {
+  user: string | null
+  channel: string | null
+  before: string | null
+  limit: number
+}
 export type StreamRow = {
   id: string
   userId: string

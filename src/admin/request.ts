@@ -77,6 +77,7 @@ const limit = wholeNumber(1, limits.rows, 50)
 /** What `GET /admin/streams` is asked for. */
 export const streamFilter = {
   user: optional(isUserId, userId),
+  channel: optional(isChannel, channelName),
   before: position(optional(isStreamPosition, next)),
   limit,
 }

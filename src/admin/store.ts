@@ -53,7 +53,7 @@ export const createAdminStore = (database: Database): AdminStore => {
         })),
       }
     },
-    async streams({ user, before, limit }) {
+    async streams({ user, channel, before, limit }) {
       const [openedAt = '', id = ''] = before?.split('_') ?? []
       const rows = await ask(
         sql => sql<(StreamRow & { position: string })[]>`
@@ -62,6 +62,7 @@ export const createAdminStore = (database: Database): AdminStore => {
           from kairan.streams s join kairan.instances i on i.id = s.instance_id
           where i.seen_at > now() - interval '10 seconds'
             ${user === null ? sql`` : sql`and s.user_id = ${user}`}
+            ${channel === null ? sql`` : sql`and s.channels @> to_jsonb(array[${channel}::text])`}
             ${before === null ? sql`` : sql`and (s.opened_at, s.id) < (to_timestamp(${openedAt}::text::float8), ${id}::text::uuid)`}
           order by s.opened_at desc, s.id desc limit ${limit}`,
       )

@@ -250,6 +250,15 @@ test.skipIf(withoutBrowser)('finds, explains and redelivers without surprises', 
   await page.getByRole('button', { name: 'Redeliver 1', exact: true }).click()
   await page.getByRole('status').getByText('1 · All done').waitFor()
   expect((await alice.atLeast(14)).map(({ type }) => type).at(-1)).toBe('n3')
+
+  // From a channel to who is on it.
+  await go('Streams')
+  await page.getByRole('link', { name: 'user-alice', exact: true }).click()
+  await page.getByRole('link', { name: 'alice', exact: true }).waitFor()
+  expect(await page.getByLabel('Channel', { exact: true }).inputValue()).toBe('user-alice')
+  await page.getByLabel('Channel', { exact: true }).fill('org-7')
+  await page.keyboard.press('Enter')
+  await page.getByText('No stream is on org-7.').waitFor()
   expect(complaints).toEqual([])
 })
 

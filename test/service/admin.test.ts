@@ -148,6 +148,15 @@ test('shows the figures of all instances, and the streams of all', async () => {
   const { streams } = await ask(two.url, 'streams')
   expect(streams.map(({ userId }: { userId: string }) => userId).toSorted()).toEqual(['a', 'b'])
   expect(streams[0].address).toBe('127.0.0.1')
+  const on = async (channel: string) =>
+    (await ask(one.url, `streams?channel=${channel}`)).streams
+      .map(({ userId }: { userId: string }) => userId)
+      .toSorted()
+  expect([await on('all-users'), await on('user-a'), await on('org-7')]).toEqual([
+    ['a', 'b'],
+    ['a'],
+    [],
+  ])
 
   const first = await ask(one.url, 'streams?limit=1')
   const second = await ask(one.url, `streams?limit=1&before=${encodeURIComponent(first.next)}`)

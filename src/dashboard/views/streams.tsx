@@ -7,7 +7,12 @@ import { route, samples } from '../state.ts'
 
 export const Streams = () => {
   const user = route.value.query.get('user') ?? ''
-  const list = usePages('streams', { user }, (answer: { streams: StreamRow[] }) => answer.streams)
+  const channel = route.value.query.get('channel') ?? ''
+  const list = usePages(
+    'streams',
+    { user, channel },
+    (answer: { streams: StreamRow[] }) => answer.streams,
+  )
   return (
     <>
       <form class="filters" onSubmit={event => event.preventDefault()}>
@@ -16,9 +21,15 @@ export const Streams = () => {
             type="search"
             value={user}
             placeholder="all"
-            onChange={({ currentTarget }) => {
-              location.hash = `streams?user=${encodeURIComponent(currentTarget.value.trim())}`
-            }}
+            onChange={({ currentTarget }) => show({ user: currentTarget.value.trim(), channel })}
+          />
+        </Field>
+        <Field name="Channel">
+          <input
+            type="search"
+            value={channel}
+            placeholder="all"
+            onChange={({ currentTarget }) => show({ user, channel: currentTarget.value.trim() })}
           />
         </Field>
         <button type="button" class="quiet" onClick={list.reload}>
@@ -51,10 +62,15 @@ export const Streams = () => {
             {list.rows.value.map(stream => (
               <tr key={stream.id}>
                 <td data-name="User">
-                  <a href={`#streams?user=${encodeURIComponent(stream.userId)}`}>{stream.userId}</a>
+                  <a href={linkTo({ user: stream.userId })}>{stream.userId}</a>
                 </td>
                 <td class="wide" data-name="Channels">
-                  {stream.channels.join(', ')}
+                  {stream.channels.map((name, at) => (
+                    <span key={name}>
+                      {at > 0 && ', '}
+                      <a href={linkTo({ channel: name })}>{name}</a>
+                    </span>
+                  ))}
                 </td>
                 <td data-name="Address">{stream.address ?? '–'}</td>
                 <td class="number" data-name="Open for" title={time(stream.openedAt)}>
@@ -68,7 +84,7 @@ export const Streams = () => {
           </tbody>
         </table>
       </div>
-      {list.isEmpty() && <p class="empty">{nothing(user)}</p>}
+      {list.isEmpty() && <p class="empty">{nothing(user, channel)}</p>}
       {list.next.value !== null && (
         <button type="button" class="quiet more" onClick={list.more}>
           More
@@ -78,9 +94,17 @@ export const Streams = () => {
   )
 }
 
+const linkTo = (filter: { user?: string; channel?: string }) =>
+  `#streams?${new URLSearchParams(filter)}`
+
+const show = (filter: { user: string; channel: string }) => {
+  location.hash = linkTo(filter)
+}
+
 /** Why the list is empty. The streams of an instance that was silent for 10 seconds are not in it. */
-const nothing = (user: string) => {
+const nothing = (user: string, channel: string) => {
   const open = samples.value.at(-1)?.streams ?? 0
+  if (channel) return `No stream${user && ` of ${user}`} is on ${channel}.`
   if (user) return `${user} has no stream open.`
   return open === 0
     ? 'No stream is open.'
