@@ -13,6 +13,7 @@ import { createTemplate } from './support/template.ts'
 
 /** They measure how long something takes: tests beside them would slow it down. */
 const measuring = [
+  'test/faults/failover-random.test.ts',
   'test/faults/outage.test.ts',
   'test/service/many-changes.test.ts',
   'test/stream/permissions.test.ts',
