@@ -229,7 +229,7 @@ const look = async (seed: number, relay?: Relay) => {
   expect(receipts.filter(({ channel }) => channel.startsWith('run-')).length).toBeGreaterThan(20)
   expect([...roles.values()].flat().filter(({ isGiven }) => !isGiven).length).toBeGreaterThan(30)
   // By the relay and from the table: both ways were taken.
-  for (const from of ['relay', 'table']) expect(await receivedFrom(urls, from)).toBeGreaterThan(50)
+  for (const from of ['relay', 'table']) expect(await receivedFrom(urls, from)).toBeGreaterThan(5)
 }
 
 const silentTell = `
