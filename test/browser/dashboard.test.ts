@@ -89,7 +89,7 @@ test.skipIf(withoutBrowser)('shows what happens, and lets an admin act on it', a
   await page.getByRole('alert').getByText('not JSON').waitFor()
 
   await go('Streams')
-  await page.getByRole('link', { name: 'alice' }).click()
+  await page.getByRole('link', { name: 'alice', exact: true }).click()
   await page.getByRole('button', { name: 'Disconnect this user' }).click()
   await page.getByRole('button', { name: 'Sure?' }).click()
   await alice.control('revoked')
@@ -167,18 +167,18 @@ test.skipIf(withoutBrowser)(
     const banner = page.locator('.banner').getByText('The service does not answer')
     const form = page.getByLabel('Token of an admin')
     await go('Streams')
-    await page.getByRole('link', { name: 'alice' }).waitFor()
+    await page.getByRole('link', { name: 'alice', exact: true }).waitFor()
 
     proxy.leadTo(null, 'reset')
     await banner.waitFor()
-    await page.getByRole('link', { name: 'alice' }).waitFor()
+    await page.getByRole('link', { name: 'alice', exact: true }).waitFor()
     // Whoever opens the page now is not asked for a token, either.
     await page.reload()
     await banner.waitFor()
     expect([await form.count(), await page.getByText('No stream is open').count()]).toEqual([0, 0])
 
     proxy.leadTo(port, 'kept')
-    await page.getByRole('link', { name: 'alice' }).waitFor()
+    await page.getByRole('link', { name: 'alice', exact: true }).waitFor()
     await banner.waitFor({ state: 'detached' })
     expect([await form.count(), answers]).toEqual([0, []])
 

@@ -33,7 +33,8 @@ export const Notifications = () => {
         <Field name="Id">
           <input
             type="search"
-            value={open ?? ''}
+            key={open ?? ''}
+            defaultValue={open ?? ''}
             placeholder="of a notification"
             onChange={({ currentTarget }) => go({ open: currentTarget.value.trim() })}
           />
@@ -41,7 +42,8 @@ export const Notifications = () => {
         <Field name="Channel">
           <input
             type="search"
-            value={filter.channel}
+            key={filter.channel}
+            defaultValue={filter.channel}
             placeholder="user-42"
             onChange={set('channel')}
           />
@@ -49,7 +51,8 @@ export const Notifications = () => {
         <Field name="Type">
           <input
             type="search"
-            value={filter.type}
+            key={filter.type}
+            defaultValue={filter.type}
             placeholder="order.shipped"
             onChange={set('type')}
           />
@@ -57,7 +60,8 @@ export const Notifications = () => {
         <Field name="Payload">
           <input
             type="search"
-            value={filter.payload}
+            key={filter.payload}
+            defaultValue={filter.payload}
             maxLength={200}
             placeholder={'text, or {"orderId": 7}'}
             onChange={set('payload')}

@@ -19,7 +19,8 @@ export const Streams = () => {
         <Field name="User">
           <input
             type="search"
-            value={user}
+            key={user}
+            defaultValue={user}
             placeholder="all"
             onChange={({ currentTarget }) => show({ user: currentTarget.value.trim(), channel })}
           />
@@ -27,7 +28,8 @@ export const Streams = () => {
         <Field name="Channel">
           <input
             type="search"
-            value={channel}
+            key={channel}
+            defaultValue={channel}
             placeholder="all"
             onChange={({ currentTarget }) => show({ user, channel: currentTarget.value.trim() })}
           />
