@@ -1,3 +1,4 @@
+import { createRounds } from '../lib/rounds.ts'
 import type { Moment } from './admin.ts'
 
 export type History = {
@@ -19,26 +20,19 @@ export const createHistory = (options: {
 }): History => {
   const { read, everyMs, most } = options
   let moments: Moment[] = []
-  let timer: ReturnType<typeof setTimeout> | undefined
-  let isStopped = false
-  let reading: Promise<void> = Promise.resolve()
-
-  const run = async () => {
-    const moment = await read().catch(() => null)
-    if (moment) moments = [...moments, moment].slice(-most)
-    if (!isStopped) timer = setTimeout(next, everyMs)
-  }
-  const next = () => {
-    reading = run()
-  }
+  const rounds = createRounds({
+    everyMs,
+    async round() {
+      moments = [...moments, await read()].slice(-most)
+      return everyMs
+    },
+    // What can't be read is left out.
+    failed: () => undefined,
+  })
 
   return {
-    start: next,
-    async stop() {
-      isStopped = true
-      clearTimeout(timer)
-      await reading
-    },
+    start: () => rounds.start(0),
+    stop: rounds.stop,
     all: () => moments,
   }
 }

@@ -1,9 +1,7 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { createWorkLoop } from '../lib/work-loop.ts'
+import { createRounds, type Rounds } from '../lib/rounds.ts'
 import type { Database } from '../postgres/database.ts'
-
-export type Decisions = { start(): void; stop(): Promise<void> }
 
 type Decided = { looked: number; made: number; reached: string | null }
 
@@ -22,9 +20,8 @@ export const createDecisions = (options: {
   /** Some were decided: so many follow-ups were made, and so many were not needed. */
   onDecided(made: number, needless: number): void
   report: Report
-}): Decisions => {
-  const { database, everyMs } = options
-  let isStopped = false
+}): Rounds => {
+  const { database, everyMs, isNeeded } = options
   let looks = 0
   let after = '-infinity'
 
@@ -40,33 +37,21 @@ export const createDecisions = (options: {
     return decided
   }
 
-  const loop = createWorkLoop({
-    async work() {
-      if (!options.isNeeded()) {
-        loop.schedule(everyMs)
-        return 0
-      }
+  return createRounds({
+    everyMs,
+    isNeeded,
+    async round() {
       const decided = await decide()
       after = decided?.reached ?? after
       const { looked = 0, made = 0 } = decided ?? {}
       if (looked > 0) options.onDecided(made, looked - made)
       // There may be more; others get their turn in between.
-      if (!isStopped) loop.schedule(looked > 0 ? 0 : everyMs)
-      return 0
+      return looked > 0 ? 0 : everyMs
     },
     failed: error =>
       options.report.warn(
         { error: messageOf(error) },
         'It could not be decided yet what has to be followed up.',
       ),
-    delayMs: everyMs,
-    retryMs: everyMs,
   })
-  return {
-    start: () => loop.schedule(),
-    async stop() {
-      isStopped = true
-      await loop.stop()
-    },
-  }
 }

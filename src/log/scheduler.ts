@@ -1,9 +1,7 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import { createWorkLoop } from '../lib/work-loop.ts'
+import { createRounds, type Rounds } from '../lib/rounds.ts'
 import type { Database } from '../postgres/database.ts'
-
-export type Scheduler = { start(): void; stop(): Promise<void> }
 
 /** So many at once hold up what others publish by few milliseconds. */
 const piece = 250
@@ -18,34 +16,20 @@ export const createScheduler = (options: {
   /** Whether this instance is to do it. */
   isNeeded(): boolean
   report: Report
-}): Scheduler => {
-  const { database, everyMs } = options
-  let isStopped = false
-  const loop = createWorkLoop({
-    async work() {
-      if (!options.isNeeded()) {
-        loop.schedule(everyMs)
-        return 0
-      }
+}): Rounds => {
+  const { database, everyMs, isNeeded } = options
+  return createRounds({
+    everyMs,
+    isNeeded,
+    async round() {
       const began = performance.now()
       const [row] = await database.run(
         sql => sql<{ sent: number }[]>`select kairan.send_due(${piece}::int) as sent`,
       )
       // There may be more. A third of the time is for what others publish.
-      const took = performance.now() - began
-      if (!isStopped) loop.schedule(row?.sent ? Math.min(took / 2, everyMs) : everyMs)
-      return 0
+      return row?.sent ? Math.min((performance.now() - began) / 2, everyMs) : everyMs
     },
     failed: error =>
       options.report.warn({ error: messageOf(error) }, 'What is due could not be sent yet.'),
-    delayMs: everyMs,
-    retryMs: everyMs,
   })
-  return {
-    start: () => loop.schedule(),
-    async stop() {
-      isStopped = true
-      await loop.stop()
-    },
-  }
 }
