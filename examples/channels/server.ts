@@ -25,11 +25,8 @@ const kairan = createService(
 )
 await kairan.start()
 const app = await createApp({ databaseUrl, secret, kairan: kairan.url, hostname: HOST, port })
-console.log(`
-  The pages   ${app.url}
-  Postgres    psql '${databaseUrl}'
-`)
 
+// Before it says that it is there: whoever reads that may end it at once.
 const stop = async () => {
   await app.stop()
   await kairan.stop()
@@ -38,3 +35,8 @@ const stop = async () => {
 }
 process.once('SIGINT', stop)
 process.once('SIGTERM', stop)
+
+console.log(`
+  The pages   ${app.url}
+  Postgres    psql '${databaseUrl}'
+`)

@@ -49,13 +49,7 @@ const stopMailer = await createMailer(databaseUrl, async ({ to, subject, text })
   console.log(`  E-mail      to ${to}: ${subject}. ${text}`)
 })
 
-console.log(`
-  The shop    ${shop.url}
-  Postgres    psql '${databaseUrl}'
-  Try         insert into orders (user_id, item) values ('1', 'Sencha');
-              update orders set status = 'shipped' where status = 'placed';
-`)
-
+// Before it says that it is there: whoever reads that may end it at once.
 const stop = async () => {
   await stopMailer()
   await shop.stop()
@@ -65,3 +59,10 @@ const stop = async () => {
 }
 process.once('SIGINT', stop)
 process.once('SIGTERM', stop)
+
+console.log(`
+  The shop    ${shop.url}
+  Postgres    psql '${databaseUrl}'
+  Try         insert into orders (user_id, item) values ('1', 'Sencha');
+              update orders set status = 'shipped' where status = 'placed';
+`)
