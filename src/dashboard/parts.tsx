@@ -62,6 +62,32 @@ export const Field = ({ name, children }: { name: string; children: ComponentChi
   </label>
 )
 
+/** A text by which a list is narrowed. What is typed and not sent yet stays when the list is drawn anew. */
+export const Search = ({
+  name,
+  value,
+  placeholder,
+  maxLength,
+  onSearch,
+}: {
+  name: string
+  value: string | null | undefined
+  placeholder: string
+  maxLength?: number
+  onSearch(value: string): void
+}) => (
+  <Field name={name}>
+    <input
+      type="search"
+      key={value ?? ''}
+      defaultValue={value ?? ''}
+      placeholder={placeholder}
+      maxLength={maxLength}
+      onChange={({ currentTarget }) => onSearch(currentTarget.value.trim())}
+    />
+  </Field>
+)
+
 /** An error message, which screen readers announce. */
 export const Complaint = ({ error }: { error: string | null }) =>
   error === null ? null : (

@@ -3,7 +3,7 @@ import { type FollowUpRow, followUpStates } from '../../admin/follow-ups.ts'
 import { post } from '../api.ts'
 import { time } from '../format.ts'
 import { usePages } from '../pages.ts'
-import { Badge, Careful, Complaint, Field } from '../parts.tsx'
+import { Badge, Careful, Complaint, Field, Search } from '../parts.tsx'
 import { route } from '../state.ts'
 
 /** What was not received in time, and what became of it; newest first. */
@@ -35,15 +35,14 @@ export const FollowUps = () => {
             ))}
           </select>
         </Field>
-        <Field name="User">
-          <input
-            defaultValue={filter.value.user}
-            placeholder="42"
-            onChange={({ currentTarget: { value } }) => {
-              filter.value = { ...filter.value, user: value.trim() }
-            }}
-          />
-        </Field>
+        <Search
+          name="User"
+          value={filter.value.user}
+          placeholder="42"
+          onSearch={user => {
+            filter.value = { ...filter.value, user }
+          }}
+        />
       </form>
       <Complaint error={list.error.value} />
       <div class="scroll">

@@ -4,7 +4,7 @@ import type { DeliveryRow, Matching, NotificationDetail, Step } from '../../admi
 import { get, post } from '../api.ts'
 import { bytes, count, time } from '../format.ts'
 import { usePages } from '../pages.ts'
-import { Badge, Careful, Complaint, Field, Progress } from '../parts.tsx'
+import { Badge, Careful, Complaint, Field, Progress, Search } from '../parts.tsx'
 import { route } from '../state.ts'
 
 const names = ['channel', 'type', 'status', 'payload', 'since', 'until'] as const
@@ -30,43 +30,31 @@ export const Notifications = () => {
   return (
     <>
       <form class="filters" onSubmit={event => event.preventDefault()}>
-        <Field name="Id">
-          <input
-            type="search"
-            key={open ?? ''}
-            defaultValue={open ?? ''}
-            placeholder="of a notification"
-            onChange={({ currentTarget }) => go({ open: currentTarget.value.trim() })}
-          />
-        </Field>
-        <Field name="Channel">
-          <input
-            type="search"
-            key={filter.channel}
-            defaultValue={filter.channel}
-            placeholder="user-42"
-            onChange={set('channel')}
-          />
-        </Field>
-        <Field name="Type">
-          <input
-            type="search"
-            key={filter.type}
-            defaultValue={filter.type}
-            placeholder="order.shipped"
-            onChange={set('type')}
-          />
-        </Field>
-        <Field name="Payload">
-          <input
-            type="search"
-            key={filter.payload}
-            defaultValue={filter.payload}
-            maxLength={200}
-            placeholder={'text, or {"orderId": 7}'}
-            onChange={set('payload')}
-          />
-        </Field>
+        <Search
+          name="Id"
+          value={open}
+          placeholder="of a notification"
+          onSearch={id => go({ open: id })}
+        />
+        <Search
+          name="Channel"
+          value={filter.channel}
+          placeholder="user-42"
+          onSearch={channel => go({ channel })}
+        />
+        <Search
+          name="Type"
+          value={filter.type}
+          placeholder="order.shipped"
+          onSearch={type => go({ type })}
+        />
+        <Search
+          name="Payload"
+          value={filter.payload}
+          placeholder={'text, or {"orderId": 7}'}
+          maxLength={200}
+          onSearch={payload => go({ payload })}
+        />
         <Field name="Status">
           <select value={filter.status} onChange={set('status')}>
             <option value="">all</option>

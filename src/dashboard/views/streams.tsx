@@ -2,7 +2,7 @@ import type { StreamRow } from '../../admin/admin.ts'
 import { post } from '../api.ts'
 import { count, since, time } from '../format.ts'
 import { usePages } from '../pages.ts'
-import { Careful, Complaint, Field } from '../parts.tsx'
+import { Careful, Complaint, Search } from '../parts.tsx'
 import { route, samples } from '../state.ts'
 
 export const Streams = () => {
@@ -16,24 +16,18 @@ export const Streams = () => {
   return (
     <>
       <form class="filters" onSubmit={event => event.preventDefault()}>
-        <Field name="User">
-          <input
-            type="search"
-            key={user}
-            defaultValue={user}
-            placeholder="all"
-            onChange={({ currentTarget }) => show({ user: currentTarget.value.trim(), channel })}
-          />
-        </Field>
-        <Field name="Channel">
-          <input
-            type="search"
-            key={channel}
-            defaultValue={channel}
-            placeholder="all"
-            onChange={({ currentTarget }) => show({ user, channel: currentTarget.value.trim() })}
-          />
-        </Field>
+        <Search
+          name="User"
+          value={user}
+          placeholder="all"
+          onSearch={name => show({ user: name, channel })}
+        />
+        <Search
+          name="Channel"
+          value={channel}
+          placeholder="all"
+          onSearch={name => show({ user, channel: name })}
+        />
         <button type="button" class="quiet" onClick={list.reload}>
           Refresh
         </button>
