@@ -97,6 +97,12 @@ export const forbidden = (channel: string, names: readonly string[]) => {
   )
 }
 
+/** Throws `channel_forbidden` for the first of these channels that a user may not read. */
+export const requireReadable = (channels: readonly string[], readable: Readable) => {
+  const bad = channels.find(name => !readable.includes(name))
+  if (bad !== undefined) throw forbidden(bad, readable.names)
+}
+
 /** The error for more channels than a stream may carry. `advice` says what to do. */
 export const tooManyChannels = (count: number, most: number, advice: string) =>
   new KairanError(

@@ -1,9 +1,9 @@
 import { among, channelOf, everyone } from '../auth/channels.ts'
 import {
-  forbidden,
   type Readable,
   type Reading,
   readableOf,
+  requireReadable,
   type Standings,
   tooManyChannels,
 } from '../auth/standing.ts'
@@ -115,8 +115,7 @@ export const createReaderOf =
         'An inbox shows no more either: name some, as ?channels=a,b.',
       )
     }
-    const bad = only?.find(name => !readable.includes(name))
-    if (bad !== undefined) throw forbidden(bad, names)
+    requireReadable(only ?? [], readable)
     return { userId, channels: only && isCut ? only : names, only, isCut }
   }
 

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { CallerPlugin } from '../auth/caller-routes.ts'
 import { isChannel } from '../auth/channels.ts'
-import { forbidden, rightsOrUnavailable, tooManyChannels } from '../auth/standing.ts'
+import { requireReadable, rightsOrUnavailable, tooManyChannels } from '../auth/standing.ts'
 import { answer } from '../http/answer.ts'
 import { readObject, requireMembers } from '../http/body.ts'
 import { excerpt } from '../lib/characters.ts'
@@ -30,8 +30,7 @@ export const streamChannelsRoute = (options: {
 
   const changeThere: Streams['change'] = async (id, caller, change) => {
     const readable = await rightsOrUnavailable(streams.readableOf(caller, change.add))
-    const bad = change.add.find(name => !readable.includes(name))
-    if (bad !== undefined) throw forbidden(bad, readable.names)
+    requireReadable(change.add, readable)
     const channels = await options.changeElsewhere(id, caller.userId, change)
     if (channels === null || channels.length <= maxChannels) return channels
     throw tooManyChannels(channels.length, maxChannels, 'Remove some, or open another stream.')

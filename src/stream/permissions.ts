@@ -1,10 +1,10 @@
 import { among } from '../auth/channels.ts'
 import { type Mutes, mutesOf } from '../auth/mutes.ts'
 import {
-  forbidden,
   type Readable,
   type Reading,
   readableOf,
+  requireReadable,
   type Standing,
   type Standings,
   tooManyChannels,
@@ -46,8 +46,6 @@ export type Access = {
   change(subscription: Subscription, by: Reading, change: ChannelChange): Promise<readonly string[]>
   /** Sets the channels that an open stream carries besides its own. Its `also` event says what became of them. */
   carryAlso(subscription: Subscription, names: readonly string[]): Promise<void>
-  /** A stream that was opened has been told this. */
-  told(subscription: Subscription, also: Also): void
   /** Gives a stream another choice, which another instance has allowed: what may not be read is left out. */
   apply(subscription: Subscription, choice: Choice): void
   /**
@@ -131,9 +129,6 @@ export const createAccess = (options: {
   const isOverfull = (choice: Choice, channels: readonly string[], isCut: boolean) =>
     channels.length > maxChannels || (isCut && isOfAll(choice))
 
-  /** What was told last to the streams that asked for channels besides their own; empty when they are owed an answer. */
-  const told = new WeakMap<Subscription, string>()
-
   /** Gives a stream the channels that its user may read. */
   const narrow = (subscription: Subscription, standing: Standing) => {
     const mutes = mutesOf(standing.mutes)
@@ -141,10 +136,9 @@ export const createAccess = (options: {
       hub.mute(subscription, mutes)
       options.muted(subscription)
     }
-    const { choice, channels: had } = subscription
+    const { choice, channels: had, toldAlso } = subscription
     const may = readableOf(subscription, standing, adminRoleLevel)
-    const before = told.get(subscription)
-    const channels = chosen(choice, may, before === undefined ? undefined : maxChannels)
+    const channels = chosen(choice, may, toldAlso === null ? undefined : maxChannels)
     if (isOverfull(choice, channels, standing.isCut)) return options.overfull(subscription)
     if (channels.length === 0 && had.length > 0 && namedIn(choice).length > 0) {
       return options.revoke(subscription)
@@ -153,12 +147,9 @@ export const createAccess = (options: {
       hub.move(subscription, channels)
       options.moved(subscription)
     }
-    if (before === undefined) return
+    if (toldAlso === null) return
     const also = alsoOf(choice, may, channels)
-    const text = JSON.stringify(also)
-    if (text === before) return
-    told.set(subscription, text)
-    options.tell(subscription, also)
+    if (subscription.tellAlso(JSON.stringify(also))) options.tell(subscription, also)
   }
 
   /** Gives a user's streams the current channels, and looks again while `isStale` says that they have changed. */
@@ -199,12 +190,8 @@ export const createAccess = (options: {
       if (asked && asked.length > maxChannels) {
         throw tooManyChannels(asked.length, maxChannels, 'Open several streams, or name fewer.')
       }
-      const may = await readable(
-        reading,
-        asked || also.length > 0 ? [...(asked ?? []), ...also] : [],
-      )
-      const bad = asked?.find(name => !may.includes(name))
-      if (bad !== undefined) throw forbidden(bad, may.names)
+      const may = await readable(reading, [...(asked ?? []), ...also])
+      requireReadable(asked ?? [], may)
       const choice = choiceOf(asked)
       const base = chosen(choice, may)
       await requireFew(reading, choice, base, may.isCut)
@@ -216,9 +203,7 @@ export const createAccess = (options: {
     },
     async change(subscription, by, change) {
       for (const reading of [by, subscription]) {
-        const may = await readable(reading, change.add)
-        const bad = change.add.find(name => !may.includes(name))
-        if (bad !== undefined) throw forbidden(bad, may.names)
+        requireReadable(change.add, await readable(reading, change.add))
       }
       const after = new Set([...subscription.channels, ...change.add])
       for (const name of change.remove) after.delete(name)
@@ -228,9 +213,8 @@ export const createAccess = (options: {
       await apply(subscription, changed(subscription.choice, change))
       return subscription.channels
     },
-    told: (subscription, also) => void told.set(subscription, JSON.stringify(also)),
     carryAlso(subscription, names) {
-      told.set(subscription, '')
+      subscription.oweAlso()
       const also = names.slice(0, maxChannels)
       const refused = names.slice(maxChannels)
       // The stream keeps no more names than it could carry.

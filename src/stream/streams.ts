@@ -235,7 +235,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       signal.throwIfAborted()
       const endsAt = Date.now() + settings.maxStreamAgeMs * (0.8 + Math.random() * 0.4)
       const subscription = hub.subscribe({ ...facts, endsAt }, channels, cursor?.seq ?? hub.head)
-      if (also) access.told(subscription, also)
+      if (also) subscription.tellAlso(JSON.stringify(also))
       if (mutes) hub.mute(subscription, mutes)
       // A pending await does not see return(): the abort has to wake it, or the stream would leak.
       signal.addEventListener('abort', subscription, { once: true })

@@ -66,6 +66,11 @@ class OpenSubscription extends Queue {
   channels: readonly string[]
   /** What its user has muted; null for nothing. */
   mutes: Mutes | null = null
+  /**
+   * What it was told last of the channels that it asked for besides its own; empty when it is owed an answer, null when it
+   * has not asked for any.
+   */
+  toldAlso: string | null = null
   /** The seq up to which its stream has taken all that is for it. */
   position: number
   /** Whether new events are pushed to it. If not, it reads the log until it has caught up. */
@@ -243,6 +248,18 @@ class OpenSubscription extends Queue {
     const isLeft = among(left)
     this.#keptChannels = this.#keptChannels.filter(channel => !isLeft(channel))
     this.keep(queued => !isEvent(queued) || !isLeft(queued.event.channel))
+  }
+
+  /** It has asked for other channels besides its own, and is told what became of them. */
+  oweAlso() {
+    this.toldAlso = ''
+  }
+
+  /** Notes what it is told of the channels that it asked for besides. Returns whether that is something else than before. */
+  tellAlso(text: string) {
+    const isNew = text !== this.toldAlso
+    this.toldAlso = text
+    return isNew
   }
 
   /** Its user has muted this: what waits of it is not sent. */
