@@ -4,6 +4,7 @@ import { createWorkLoop } from '../lib/work-loop.ts'
 import { createBatch, type Save } from '../postgres/batch.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
+import { textArray } from '../postgres/text-array.ts'
 import type { Receipts, Taken } from './receipts.ts'
 
 /**
@@ -43,7 +44,7 @@ export const createReceipts = (options: {
         database,
         sql => sql`
           select kairan.confirm(
-            ${userId}, array(select jsonb_array_elements_text(${sql.json([...(only ?? channels)])})), ${sql.json(ids)}
+            ${userId}, ${textArray(sql, only ?? channels)}, ${sql.json(ids)}
           )`,
       )
     },

@@ -5,6 +5,7 @@ import { type EventRow, eventColumns, toEvent } from '../log/log-store.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
+import { textArray } from '../postgres/text-array.ts'
 import type { Count, Inbox, InboxChange, InboxQuery, Reader } from './inbox.ts'
 
 /** About how many bytes of payloads one page has, at the most. */
@@ -128,9 +129,6 @@ const inSql = (change: InboxChange) => {
   if ('upTo' in change) return { ...change, upTo: change.upTo.seq, epoch: change.upTo.epoch }
   return { all: true, upTo: Number.MAX_SAFE_INTEGER }
 }
-
-const textArray = (sql: Sql, values: readonly string[]) =>
-  sql`array(select jsonb_array_elements_text(${sql.json([...values])}))`
 
 const countOf = ({ unread, unseen, until, ...row }: Counted): Count => ({
   unread,

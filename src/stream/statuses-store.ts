@@ -3,6 +3,7 @@ import type { Report } from '../lib/report.ts'
 import type { Withdrawal } from '../log/withdrawal.ts'
 import { type Batch, createBatch, type Save } from '../postgres/batch.ts'
 import type { Database } from '../postgres/database.ts'
+import { textArray } from '../postgres/text-array.ts'
 
 type Delivered = { seq: number; recipients: number }
 type DeliveredLive = { notificationId: string; channel: string; recipients: number }
@@ -133,7 +134,7 @@ export const failWithdrawn = (database: Database, withdrawn: Withdrawal[], repor
   database
     .run(
       sql => sql`
-        select kairan.fail_withdrawn(array(select jsonb_array_elements_text(${sql.json(ids)})::uuid))`,
+        select kairan.fail_withdrawn(${textArray(sql, ids)}::uuid[])`,
     )
     .catch(error =>
       report.warn({ error: messageOf(error) }, 'Withdrawn deliveries could not be marked yet.'),
