@@ -243,10 +243,7 @@ export const createAdminStore = (database: Database): AdminStore => {
             select m.type, m.channel, ${iso(sql, 'm.since')} as since, ${iso(sql, 'm.until')} as until
             from kairan.mutes m join kairan.notifications n on n.id = ${notificationId}
             where m.user_id = ${userId} and (m.until is null or m.until > now())
-              and (
-                m.channel = any(n.channels)
-                or case when m.type like '%*' then starts_with(coalesce(n.type, ''), left(m.type, -1)) else m.type = n.type end
-              )
+              and kairan.covers(m, n.channels, n.type)
             order by m.since limit 200`,
         ),
       ])
@@ -266,8 +263,7 @@ export const createAdminStore = (database: Database): AdminStore => {
 }
 
 /** A time as ISO 8601 in UTC. `column` is part of this program, never of a request. */
-const iso = (sql: Sql, column: string) =>
-  sql.unsafe(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
+const iso = (sql: Sql, column: string) => sql.unsafe(`kairan.iso(${column})`)
 
 const deliveryColumns = (sql: Sql) => sql`
   d.seq::text, d.channel, d.status, d.error, d.recipients, ${iso(sql, 'd.created_at')} as "createdAt",

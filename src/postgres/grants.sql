@@ -146,7 +146,7 @@ begin
         ('table', '^(notifications|deliveries|presence|confirmations|mutes)$', 'kairan_reader', '{SELECT}'),
         -- What kairan.deliveries shows besides the table.
         ('routine', '^unnumbered$', 'kairan_reader', '{EXECUTE}'),
-        ('routine', '^(presence_of|is_muted)$', 'kairan_reader', '{EXECUTE}'),
+        ('routine', '^(presence_of|is_muted|covers)$', 'kairan_reader', '{EXECUTE}'),
 
         ('table', '^follow_ups$', 'kairan_follower', '{SELECT}'),
         ('routine', '^(take|finish|postpone)_follow_ups?$', 'kairan_follower', '{EXECUTE}')

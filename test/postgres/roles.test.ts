@@ -48,6 +48,7 @@ test('a reader reads notifications, deliveries and who is online, and writes not
     where c.relnamespace = 'kairan'::regnamespace
       and c.relname in ('notifications', 'deliveries', 'presence', 'confirmations', 'mutes')`
   expect(await rightsOf(db, reader)).toEqual([
+    'execute covers',
     'execute is_muted',
     'execute presence_of',
     'execute unnumbered',

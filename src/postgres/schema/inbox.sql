@@ -466,7 +466,7 @@ begin
     return;
   end if;
 
-  if change ? 'ids' or narrow is not null and not change ? 'seen' then
+  if change ? 'ids' or (narrow is not null and not change ? 'seen') then
     select range_agg(int8range(coalesce(m.before, 0) + 1, m.seq, '[]')), array_agg(distinct m.notification_id)
       into named, ids
     from (
@@ -504,13 +504,11 @@ begin
       ) d
     ) m;
     named := coalesce(named, '{}');
-  end if;
-  if change ? 'ids' then
-    told := jsonb_build_object('ids', ids);
-  elsif narrow is not null and not change ? 'seen' then
-    told := jsonb_build_object(
-      'upTo', mark_inbox.epoch || '-0' || least((change ->> 'upTo')::bigint, log.head), 'channels', to_jsonb(narrow)
-    );
+    told := case when change ? 'ids' then jsonb_build_object('ids', ids)
+      else jsonb_build_object(
+        'upTo', mark_inbox.epoch || '-0' || least((change ->> 'upTo')::bigint, log.head), 'channels', to_jsonb(narrow)
+      )
+    end;
   else
     named := int8multirange(int8range(0, least((change ->> 'upTo')::bigint, log.head), '[]'));
     told := jsonb_build_object('upTo', mark_inbox.epoch || '-0' || upper(named) - 1);

@@ -124,7 +124,8 @@ begin
   -- by place: all of that is beyond done_place. A payload goes through as few steps as possible: each costs a copy.
   fresh as materialized (
     select f.*, sum(cardinality(f.names)) over earlier as up_to, sum(cardinality(f.names) * f.bytes) over earlier as bytes_up_to,
-      state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before
+      state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before,
+      sum(cardinality(f.names)) over earlier - cardinality(f.names) < most as fits
     from (
       (
         select n.place, n.channels as names, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes,
@@ -172,9 +173,9 @@ begin
     window earlier as (order by f.place rows unbounded preceding)
   ),
   counted as materialized (
-    select coalesce(max(f.up_to) filter (where f.up_to - cardinality(f.names) < most), 0) as rows,
-      max(f.place) filter (where f.up_to - cardinality(f.names) < most) as reached,
-      bool_or(f.up_to - cardinality(f.names) >= most) as more
+    select coalesce(max(f.up_to) filter (where f.fits), 0) as rows,
+      max(f.place) filter (where f.fits) as reached,
+      bool_or(not f.fits) as more
     from fresh f
   ),
   held as materialized (
@@ -198,14 +199,14 @@ begin
     insert into kairan.numbered (seq, notification_id, channel, type, created_at, status, error)
     select f.seq_before + generate_series(1, cardinality(f.names)), f.id, unnest(f.names), f.type, f.created_at,
       case when f.expires_at = '-infinity' then 'f' else 'p' end::"char", case when f.expires_at = '-infinity' then 'withdrawn' end
-    from fresh f where f.up_to - cardinality(f.names) < most and exists (select from batch)
+    from fresh f where f.fits and exists (select from batch)
   ),
   waiting as (
     insert into kairan.follow_up_due (notification_id, user_id, seq, due_at)
     select f.id, substr(c.name, 6), f.seq_before + c.n, clock_timestamp() + f.follow_up_after
     from fresh f cross join unnest(f.names) with ordinality c (name, n)
     where f.follow_up_after is not null and f.expires_at is distinct from '-infinity' and c.name like 'user-%'
-      and f.up_to - cardinality(f.names) < most and exists (select from batch)
+      and f.fits and exists (select from batch)
     on conflict do nothing
   )
   -- The state in the first row only: to send it with each costs the reader more than the event.
@@ -240,7 +241,7 @@ begin
     select f.seq_before + generate_series(1, cardinality(f.names)) as seq, unnest(f.names) as channel,
       f.id, f.type, f.created_at, f.expires_at, f.payload, f.traceparent,
       f.bytes_up_to - f.bytes * cardinality(f.names) + f.bytes * (generate_series(1, cardinality(f.names)) - 1) as bytes_before
-    from fresh f where f.up_to - cardinality(f.names) < most and exists (select from batch)
+    from fresh f where f.fits and exists (select from batch)
   ) e
   where e.bytes_before < max_bytes;
 end $$;

@@ -75,27 +75,20 @@ comment on trigger members_placed_again on kairan.members is 'Who is moved to an
 create function kairan.members_changed() returns trigger language plpgsql as $$
 declare
   users text[];
-  -- Beyond that, everybody is looked up: the message stays small, and most of those who are online are concerned.
-  most constant int := 1000;
+  -- One more than kairan.reauthorize_all names.
+  most constant int := 1001;
 begin
   if tg_op = 'INSERT' then
-    select array_agg(u.user_id) into users from (select distinct a.user_id from added a limit most + 1) u;
+    select array_agg(u.user_id) into users from (select distinct a.user_id from added a limit most) u;
   elsif tg_op = 'DELETE' then
-    select array_agg(u.user_id) into users from (select distinct r.user_id from removed r limit most + 1) u;
+    select array_agg(u.user_id) into users from (select distinct r.user_id from removed r limit most) u;
   elsif tg_op = 'UPDATE' then
     select array_agg(u.user_id) into users
-    from (select a.user_id from added a union select r.user_id from removed r limit most + 1) u;
+    from (select a.user_id from added a union select r.user_id from removed r limit most) u;
   else
     users := '{*}';
   end if;
-  if users is null then
-    return null;
-  end if;
-  if '*' = any(users) or cardinality(users) > most then
-    perform kairan.tell('{"action": "reauthorize"}');
-  else
-    perform kairan.tell(jsonb_build_object('action', 'reauthorize', 'userIds', users));
-  end if;
+  perform kairan.reauthorize_all(users);
   return null;
 end $$;
 comment on function kairan.members_changed() is

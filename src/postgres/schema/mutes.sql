@@ -34,14 +34,21 @@ comment on index kairan.mutes_user_id is 'Finds the mutes of a user, and keeps e
 create index mutes_until on kairan.mutes (until) where until is not null;
 comment on index kairan.mutes_until is 'Finds what can be removed.';
 
+create function kairan.covers(mute kairan.mutes, channels text[], type text) returns boolean language sql immutable as $$
+  select case
+    when mute.channel is not null then mute.channel = any(channels)
+    when mute.type like '%*' then starts_with(coalesce(covers.type, ''), left(mute.type, -1))
+    else mute.type is not distinct from covers.type
+  end
+$$;
+comment on function kairan.covers(kairan.mutes, text[], text) is
+  'Whether a mute is of one of these channels, or of this type (null: a notification without a type).';
+
 create function kairan.is_muted(user_id text, channel text, type text) returns boolean language sql stable as $$
   select exists (
     select from kairan.mutes m
     where m.user_id = is_muted.user_id and (m.until is null or m.until > now())
-      and (
-        m.channel = is_muted.channel
-        or case when m.type like '%*' then starts_with(coalesce(is_muted.type, ''), left(m.type, -1)) else m.type = is_muted.type end
-      )
+      and kairan.covers(m, array[is_muted.channel], is_muted.type)
   )
 $$;
 comment on function kairan.is_muted(text, text, text) is
@@ -70,8 +77,6 @@ comment on function kairan.mutes_of(text) is
 create function kairan.mutes_changed() returns trigger language plpgsql as $$
 declare
   users text[];
-  -- Beyond that, everybody is looked up: the message stays small, and most of those who are online are concerned.
-  most constant int := 1000;
   too_many text;
 begin
   -- What has ended is no change, when it is removed.
@@ -85,7 +90,7 @@ begin
     select array_agg(distinct u.user_id order by u.user_id) into users
     from (select * from added union all select * from removed) u where u.until is null or u.until > now();
   else
-    perform kairan.tell('{"action": "reauthorize"}');
+    perform kairan.reauthorize('*');
     return null;
   end if;
   if users is null then
@@ -106,11 +111,7 @@ begin
   select u, (extract(epoch from clock_timestamp()) * 1e6)::bigint, l.head from unnest(users) u cross join kairan.log l
   on conflict (user_id) do update
     set revision = greatest(inboxes.revision + 1, excluded.revision), head = greatest(inboxes.head, excluded.head);
-  if cardinality(users) > most then
-    perform kairan.tell('{"action": "reauthorize"}');
-  else
-    perform kairan.tell(jsonb_build_object('action', 'reauthorize', 'userIds', users));
-  end if;
+  perform kairan.reauthorize_all(users);
   return null;
 end $$;
 comment on function kairan.mutes_changed() is

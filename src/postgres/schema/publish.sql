@@ -1,18 +1,5 @@
 -- Publishing: what services call, and the checks that every notification passes.
 
-create function kairan.uuid_v7() returns uuid language sql volatile parallel safe as $$
-  -- RFC 9562: 48 bits of Unix milliseconds over a random UUID, whose version bits change from 4 to 7.
-  select encode(
-    set_bit(set_bit(
-      overlay(
-        uuid_send(gen_random_uuid())
-        placing substring(int8send((date_part('epoch', clock_timestamp()) * 1000)::bigint) from 3)
-        from 1 for 6
-      ), 52, 1), 53, 1),
-    'hex')::uuid
-$$;
-comment on function kairan.uuid_v7() is 'A new UUID version 7 (RFC 9562): unique, and in the order of time.';
-
 create function kairan.is_channel(name text) returns boolean language sql immutable parallel safe as $$
   select case when name like 'user-%' then name ~ '^user-[^\u0001-\u0020\u007f,]{1,200}$'
     else name ~ '^[^\u0001-\u0020\u007f,*]{1,250}$' end

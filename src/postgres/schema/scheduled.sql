@@ -2,14 +2,7 @@
 -- nothing until they are due. Then they are published like any other.
 
 create table kairan.scheduled (
-  id uuid primary key default encode(
-    set_bit(set_bit(
-      overlay(
-        uuid_send(gen_random_uuid())
-        placing substring(int8send((date_part('epoch', clock_timestamp()) * 1000)::bigint) from 3)
-        from 1 for 6
-      ), 52, 1), 53, 1),
-    'hex')::uuid,
+  id uuid primary key,
   channels text[] not null,
   payload jsonb not null,
   type text,
@@ -22,6 +15,14 @@ create table kairan.scheduled (
   publisher text not null default 'role:' || current_user,
   error text
 );
+-- The default of a notification's id, which depends on the version of Postgres.
+do $$ begin
+  execute (
+    select 'alter table kairan.scheduled alter id set default ' || pg_get_expr(d.adbin, d.adrelid)
+    from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = 'kairan.notifications'::regclass and a.attname = 'id'
+  );
+end $$;
 comment on table kairan.scheduled is
   'Notifications that are sent later. Insert here, or call kairan.publish with send_at. A row goes to kairan.notifications when it is due.';
 comment on column kairan.scheduled.id is 'The id that the notification will have.';

@@ -1,8 +1,8 @@
 -- Kairan's tables. Services write `notifications`; everything else is written by Kairan.
 
 create table kairan.notifications (
-  -- What kairan.uuid_v7 does, written out: a default is evaluated as the role that inserts, which then needs
-  -- no right to call a function of Kairan's.
+  -- RFC 9562: 48 bits of Unix milliseconds over a random UUID, whose version bits change from 4 to 7. Written out, as a
+  -- default is evaluated as the role that inserts, which then needs no right to call a function of Kairan's.
   id uuid primary key default encode(
     set_bit(set_bit(
       overlay(

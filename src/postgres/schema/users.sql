@@ -66,6 +66,18 @@ $$;
 comment on function kairan.reauthorize(text) is
   'At commit, every open stream of this user gets the channels that the user may read then. Of everybody, when it is *.';
 
+create function kairan.reauthorize_all(users text[]) returns void language plpgsql as $$
+begin
+  if '*' = any(users) or cardinality(users) > 1000 then
+    -- The message stays small, and most of those who are online are concerned.
+    perform kairan.reauthorize('*');
+  elsif users is not null then
+    perform kairan.tell(jsonb_build_object('action', 'reauthorize', 'userIds', users));
+  end if;
+end $$;
+comment on function kairan.reauthorize_all(text[]) is
+  'The same for these users, as one change; of everybody, when there are more than 1000 or * is among them.';
+
 create function kairan.disconnect(user_id text) returns void language sql as $$
   delete from kairan.tickets t where t.user_id = disconnect.user_id;
   select kairan.tell(jsonb_build_object('action', 'disconnect', 'userId', user_id))
