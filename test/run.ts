@@ -11,11 +11,13 @@ import { parseArgs } from 'node:util'
 import { startEmbedded } from '../src/dev/postgres/embedded.ts'
 import { createTemplate } from './support/template.ts'
 
-/** They measure how long something takes: tests beside them would slow it down. */
+/** They measure how long something takes, or depend on it: tests beside them would slow it down. */
 const measuring = [
+  'test/browser/cut.test.ts',
   'test/faults/failover-random.test.ts',
   'test/faults/outage.test.ts',
   'test/service/many-changes.test.ts',
+  'test/service/pooler.test.ts',
   'test/stream/permissions.test.ts',
 ]
 
