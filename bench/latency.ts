@@ -4,6 +4,7 @@
  * Kairan: numbering, reading the log, permissions, SSE.
  */
 import postgres from 'postgres'
+import { blocksOf } from './support/blocks.ts'
 import { benchDatabase, benchService, tokenFor } from './support/server.ts'
 import { median, printTable, quantile, runs } from './support/table.ts'
 
@@ -28,15 +29,9 @@ const response = await fetch(`${service.url}/notifications/stream`, {
   headers: { authorization: `Bearer ${await tokenFor('1')}` },
 })
 const read = async () => {
-  const decoder = new TextDecoder()
-  let rest = ''
-  for await (const bytes of response.body ?? []) {
-    const blocks = (rest + decoder.decode(bytes, { stream: true })).split('\n\n')
-    rest = blocks.pop() ?? ''
-    for (const block of blocks) {
-      const number = /"number": (\d+)/.exec(block)?.[1]
-      if (number !== undefined) arrived(kairan, Number(number))
-    }
+  for await (const block of blocksOf(response)) {
+    const number = /"number": (\d+)/.exec(block)?.[1]
+    if (number !== undefined) arrived(kairan, Number(number))
   }
 }
 read().catch(() => undefined) // Aborted at the end.

@@ -5,6 +5,7 @@
  */
 import { connect } from '../src/postgres/connect.ts'
 import { eventually } from '../test/support/eventually.ts'
+import { blocksOf } from './support/blocks.ts'
 import { mark, openReaders } from './support/readers.ts'
 import { benchDatabase, benchService, tokenFor, tokens } from './support/server.ts'
 import { fewRuns, median, printTable } from './support/table.ts'
@@ -28,13 +29,7 @@ const listen = async (user: string, arrived: (text: string) => void) => {
     headers: { authorization: `Bearer ${await tokenFor(user)}` },
   })
   const read = async () => {
-    const decoder = new TextDecoder()
-    let rest = ''
-    for await (const bytes of response.body ?? []) {
-      const blocks = (rest + decoder.decode(bytes, { stream: true })).split('\n\n')
-      rest = blocks.pop() ?? ''
-      for (const block of blocks) if (block.includes('"payload"')) arrived(block)
-    }
+    for await (const block of blocksOf(response)) if (block.includes('"payload"')) arrived(block)
   }
   read().catch(() => undefined) // The service ends it.
 }

@@ -1,5 +1,6 @@
 import postgres from 'postgres'
 import { nats, type TestNats } from '../../test/support/nats.ts'
+import { blocksOf } from './blocks.ts'
 import { bytesBetween, cpuOf, cpuOfPostgres, postmasterOf } from './cpu.ts'
 import { benchService, ownDatabase, tokenFor } from './server.ts'
 import { quantile } from './table.ts'
@@ -177,16 +178,10 @@ const openStream = async (
   })
   const ready = Promise.withResolvers<void>()
   const read = async () => {
-    const decoder = new TextDecoder()
-    let rest = ''
-    for await (const bytes of response.body ?? []) {
-      const blocks = (rest + decoder.decode(bytes, { stream: true })).split('\n\n')
-      rest = blocks.pop() ?? ''
-      for (const block of blocks) {
-        if (block.includes('"type":"ready"')) ready.resolve()
-        const number = /"number": (\d+)/.exec(block)?.[1]
-        if (number !== undefined) onNumber(Number(number))
-      }
+    for await (const block of blocksOf(response)) {
+      if (block.includes('"type":"ready"')) ready.resolve()
+      const number = /"number": (\d+)/.exec(block)?.[1]
+      if (number !== undefined) onNumber(Number(number))
     }
   }
   read().catch(() => undefined) // Aborted at the end.

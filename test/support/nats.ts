@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
-import { freePort } from './port.ts'
+import { freePort, isListening } from './port.ts'
 import { run } from './program.ts'
 
 export type TestNats = AsyncDisposable & {
@@ -35,17 +35,7 @@ export const nats = async (lines: readonly string[] = []): Promise<TestNats> => 
   const listening = () =>
     eventually(async () => {
       if (child.exitCode !== null) throw new Error(`nats-server ended with ${child.exitCode}`)
-      try {
-        const socket = await Bun.connect({
-          hostname: '127.0.0.1',
-          port,
-          socket: { data: () => undefined },
-        })
-        socket.end()
-        return true
-      } catch {
-        return false // It does not listen yet.
-      }
+      return isListening(port)
     })
   await listening()
   const kill = async () => {

@@ -1,9 +1,8 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect } from 'bun'
 import { eventually } from './eventually.ts'
-import { freePort } from './port.ts'
+import { freePort, isListening } from './port.ts'
 
 /**
  * Debian's PgBouncer (1.18, which knows no prepared statements) in transaction mode in front of the database of
@@ -43,17 +42,7 @@ export const pgbouncer = async (url: string, settings: Record<string, string> = 
   })
   await eventually(async () => {
     if (child.exitCode !== null) throw new Error('pgbouncer ended: apt-get install pgbouncer')
-    try {
-      const socket = await connect({
-        hostname: '127.0.0.1',
-        port,
-        socket: { data: () => undefined },
-      })
-      socket.end()
-      return true
-    } catch {
-      return false // It does not listen yet.
-    }
+    return isListening(port)
   })
   return {
     url: Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(port), pathname }).href,

@@ -11,3 +11,18 @@ export const freePort = async (): Promise<number> => {
   if (typeof address !== 'object' || address === null) throw new Error('There is no free port')
   return address.port
 }
+
+/** Whether a program accepts connections on this port of 127.0.0.1. */
+export const isListening = async (port: number) => {
+  try {
+    const socket = await Bun.connect({
+      hostname: '127.0.0.1',
+      port,
+      socket: { data: () => undefined },
+    })
+    socket.end()
+    return true
+  } catch {
+    return false
+  }
+}
