@@ -29,7 +29,10 @@ export type AdminStore = {
   explain(notificationId: string, userId: string): Promise<DeliveryFacts>
 }
 
-/** A step of long work, with its own commit: how many rows it changed, and where the next step begins; null after the last. */
+/**
+ * A step of long work, with its own commit: how many rows it changed, and where the next step begins; null after the
+ * last.
+ */
 export type Step = { changed: number; next: string | null }
 
 /** How many deliveries match; `isMore` when there are older ones that were not looked at. */

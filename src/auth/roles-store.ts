@@ -1,6 +1,9 @@
 import { connect } from '../postgres/connect.ts'
 
-/** Sets the role level of a user over a connection of its own, and notes it in the audit trail. Rejects with an error that says what to do, or with the driver's. */
+/**
+ * Sets the role level of a user over a connection of its own, and notes it in the audit trail. Rejects with an error
+ * that says what to do, or with the driver's.
+ */
 export const saveRoleLevel = async (url: string, userId: string, roleLevel: number) => {
   const sql = connect(url, { max: 1, name: 'kairan role' })
   try {

@@ -8,7 +8,10 @@ export type Connection = {
   stop(): void
 }
 
-/** How an attempt ended, and when the next one begins: after a random time, after `afterMs`, or when `connect()` is called. */
+/**
+ * How an attempt ended, and when the next one begins: after a random time, after `afterMs`, or when `connect()` is
+ * called.
+ */
 type End = { reason: string; afterMs?: number | undefined; isFinal?: boolean }
 
 /** The longest wait between two attempts, in milliseconds. */

@@ -131,7 +131,10 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     if (!(distance(cursor, head) <= 0)) head = cursor
   }
 
-  /** The client counts the unread. Of these, `known` were counted together with the unseen, and all that came since is unseen. */
+  /**
+   * The client counts the unread. Of these, `known` were counted together with the unseen, and all that came since is
+   * unseen.
+   */
   const show = () => {
     const { unread } = client.state
     const unseen = unread === null ? null : Math.max(0, unread - behind)

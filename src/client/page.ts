@@ -1,6 +1,6 @@
 /**
- * Events of the page. When a page is hidden in the browser's cache or frozen, it has to close its connection and release
- * its lock. Otherwise the browser cannot restore it from the cache, and no other tab can lead.
+ * Events of the page. When a page is hidden in the browser's cache or frozen, it has to close its connection and
+ * release its lock. Otherwise the browser cannot restore it from the cache, and no other tab can lead.
  */
 export const watchPage = (
   on: {

@@ -33,8 +33,8 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
 }
 
 /**
- * The same for the events of one channel, which the stream carries while the component is mounted. `onRefused` is called
- * when the user may not read it.
+ * The same for the events of one channel, which the stream carries while the component is mounted. `onRefused` is
+ * called when the user may not read it.
  */
 export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
   client: Notifications<P>,
@@ -59,8 +59,8 @@ export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string
 }
 
 /**
- * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the component
- * is mounted.
+ * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the
+ * component is mounted.
  */
 export const useInbox = (
   client: InboxClient,

@@ -7,8 +7,8 @@ import type { Control, NotificationEvent } from './types.ts'
 const maxIds = 1000
 
 /**
- * Reads the frames of a stream, and calls the listeners with the events that this tab has not seen. It compares cursors,
- * and also ids: a notification on two channels is two events in the log, but one for the user.
+ * Reads the frames of a stream, and calls the listeners with the events that this tab has not seen. It compares
+ * cursors, and also ids: a notification on two channels is two events in the log, but one for the user.
  */
 export const createReader = (options: {
   /** The cursor of this tab. */

@@ -26,8 +26,8 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
 ): (() => void) => client.on(type, listener)
 
 /**
- * The same for the events of one channel, which the stream carries until the returned function is called. `onRefused` is
- * called when the user may not read it.
+ * The same for the events of one channel, which the stream carries until the returned function is called. `onRefused`
+ * is called when the user may not read it.
  */
 export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
   client: Notifications<P>,

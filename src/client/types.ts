@@ -121,8 +121,8 @@ export type Options = {
    */
   auth?: (refresh: boolean) => string | Promise<string>
   /**
-   * The id of the signed-in user. It keeps the users of a browser apart. Without it, each tab has its own connection, and
-   * nothing is remembered across page loads.
+   * The id of the signed-in user. It keeps the users of a browser apart. Without it, each tab has its own connection,
+   * and nothing is remembered across page loads.
    */
   key?: string
   /** The channels of the stream. By default all that the user may read. */
@@ -137,8 +137,8 @@ export type Options = {
 
 export type Channel<P extends Payloads<P> = AnyPayloads> = {
   /**
-   * As `on` of the client, for the events of this channel. `onRefused` is called when the user may not read it, or when it
-   * is one too many (`MAX_CHANNELS`): each time that it is asked for.
+   * As `on` of the client, for the events of this channel. `onRefused` is called when the user may not read it, or when
+   * it is one too many (`MAX_CHANNELS`): each time that it is asked for.
    */
   on<Type extends (keyof P & string) | '*'>(
     type: Type,
@@ -164,8 +164,8 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
     listener: (event: EventOf<P, Type>) => void,
   ): () => void
   /**
-   * A channel that the stream carries while somebody listens to it, besides its own, across reconnects, too. What only a
-   * beginning in the token lets the user read is heard here only, not by `on`.
+   * A channel that the stream carries while somebody listens to it, besides its own, across reconnects, too. What only
+   * a beginning in the token lets the user read is heard here only, not by `on`.
    */
   channel(name: string): Channel<P>
   /** Calls the listener with each control event of a type: `gap`, `read`, `withdrawn`, `lagging`, … */
@@ -177,8 +177,8 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
   /** Ends this client for good. Other tabs continue. */
   close(): void
   /**
-   * A page of the inbox. When pages are asked for right after `createNotifications`, the stream begins where
-   * they were read: what is on one of them does not come, what is on none does. Throws a `RequestError`, as all that follow.
+   * A page of the inbox. When pages are asked for right after `createNotifications`, the stream begins where they were
+   * read: what is on one of them does not come, what is on none does. Throws a `RequestError`, as all that follow.
    */
   list(query?: InboxQuery): Promise<InboxPage>
   /** Marks notifications as read. Resolves with the number of unread ones. */
@@ -188,8 +188,8 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
   /** Marks as read up to the cursor of a notification or of a page. */
   markReadUpTo(cursor: string): Promise<number>
   /**
-   * Sends another request below `/notifications`, with the token of this client: as `request('/seen', { upTo })`. With a
-   * body its method is POST by default. Resolves with the JSON of the answer.
+   * Sends another request below `/notifications`, with the token of this client: as `request('/seen', { upTo })`. With
+   * a body its method is POST by default. Resolves with the JSON of the answer.
    */
   request(path: string, body?: object, method?: string): Promise<unknown>
 }

@@ -30,8 +30,8 @@ export const useNotification = <P extends Payloads<P>, Type extends (keyof P & s
 ): void => whileMounted(() => client.on(type, listener))
 
 /**
- * The same for the events of one channel, which the stream carries while the component is mounted. `onRefused` is called
- * when the user may not read it. The channel may be a ref, or a getter.
+ * The same for the events of one channel, which the stream carries while the component is mounted. `onRefused` is
+ * called when the user may not read it. The channel may be a ref, or a getter.
  */
 export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string) | '*'>(
   client: Notifications<P>,
@@ -49,8 +49,8 @@ export const useChannel = <P extends Payloads<P>, Type extends (keyof P & string
   )
 
 /**
- * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the component
- * is mounted.
+ * The inbox of a client: its state, and what can be done with it. It is loaded and follows the stream while the
+ * component is mounted.
  */
 export const useInbox = (
   client: InboxClient,

@@ -84,7 +84,9 @@ const latencyBetween = (a: Moment, b: Moment): Latency => {
   return { bounds, counts }
 }
 
-/** A quantile, linear within a bucket, as histogram_quantile of Prometheus calculates it. Null when nothing was counted. */
+/**
+ * A quantile, linear within a bucket, as histogram_quantile of Prometheus calculates it. Null when nothing was counted.
+ */
 export const quantile = (share: number, { bounds, counts }: Latency) => {
   const total = counts.at(-1) ?? 0
   if (total === 0) return null

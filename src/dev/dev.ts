@@ -15,8 +15,8 @@ type Process = {
 }
 
 /**
- * Serves for a developer: with an embedded Postgres unless DATABASE_URL names one, with the demo page, and with a restart
- * at every change of the source. Resolves with the exit code after a signal.
+ * Serves for a developer: with an embedded Postgres unless DATABASE_URL names one, with the demo page, and with a
+ * restart at every change of the source. Resolves with the exit code after a signal.
  */
 export const dev = async (process: Process): Promise<number> => {
   const { env } = process

@@ -14,8 +14,9 @@ export type KairanPlugin<Prefix extends string> = WithRoutes<
 >
 
 /**
- * Kairan as a plugin of an Elysia application: `new Elysia().use(kairan({ databaseUrl, identify }))`. It starts when the
- * application listens, or when it is first used, and ends its streams when the application stops. Throws an error that names every wrong option.
+ * Kairan as a plugin of an Elysia application: `new Elysia().use(kairan({ databaseUrl, identify }))`. It starts when
+ * the application listens, or when it is first used, and ends its streams when the application stops. Throws an error
+ * that names every wrong option.
  */
 export const kairan = <const Prefix extends string = ''>(
   options: KairanOptions & { prefix?: Prefix | undefined },

@@ -114,8 +114,8 @@ const json = 'application/json'
 const problem = { $ref: '#/components/responses/Problem' }
 
 /**
- * What Eden Treaty has to know of a route. It is not exported, so that declarations have its plain members: two copies of
- * the types of schemas, as CommonJS and modules have them, would not be the same to an application.
+ * What Eden Treaty has to know of a route. It is not exported, so that declarations have its plain members: two copies
+ * of the types of schemas, as CommonJS and modules have them, would not be the same to an application.
  */
 type RouteOf<Facts extends OperationFacts> = {
   body: Facts extends { body: infer Body extends TSchema }

@@ -170,7 +170,9 @@ const wrong = (name: string, value: string, what: string) =>
       : `${name} has to be ${what}, not ${excerpt(value)}.`,
   )
 
-/** Reads a query or a form: names and values, decoded. Throws `bad_request` for a value of these names that is no UTF-8. */
+/**
+ * Reads a query or a form: names and values, decoded. Throws `bad_request` for a value of these names that is no UTF-8.
+ */
 export const parseFields = (text: string, isOurs: (name: string) => boolean = () => true) => {
   const fields = new URLSearchParams(text)
   for (const field of text.split('&')) {

@@ -45,8 +45,8 @@ export type Reader = {
 }
 
 /**
- * A count of unread notifications, of those among them that were not seen, and when it was counted. Clients receive counts in answers and on streams in any
- * order, and add later events to the newest one.
+ * A count of unread notifications, of those among them that were not seen, and when it was counted. Clients receive
+ * counts in answers and on streams in any order, and add later events to the newest one.
  */
 export type Count = {
   unread: number
@@ -75,7 +75,10 @@ export type InboxPage = Count & {
 export type Inbox = {
   /** Reads a page. Throws `bad_cursor` for a cursor of another log, and `unavailable`. */
   page(reader: Reader, query: InboxQuery): Promise<InboxPage>
-  /** Marks notifications, and tells the user's streams. Throws `bad_cursor` for a cursor of another log, and `unavailable`. */
+  /**
+   * Marks notifications, and tells the user's streams. Throws `bad_cursor` for a cursor of another log, and
+   * `unavailable`.
+   */
   mark(reader: Reader, change: InboxChange): Promise<Count>
 }
 
@@ -119,7 +122,10 @@ export const createReaderOf =
     return { userId, channels: only && isCut ? only : names, only, isCut }
   }
 
-/** Runs `work` with the channels that a user may read, `only` of some of them. Throws `unavailable`, and the error that the work throws. */
+/**
+ * Runs `work` with the channels that a user may read, `only` of some of them. Throws `unavailable`, and the error that
+ * the work throws.
+ */
 export type AsReader = <T>(
   reading: Reading,
   only: readonly string[] | null,

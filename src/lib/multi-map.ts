@@ -33,8 +33,9 @@ export class Members<Member extends object> {
   }
 
   /**
-   * The same name, to keep: for one that several members have, one text for all of them. Texts of their own would be most
-   * of what a member with many names costs. A new one is copied: what `split` gives is a slice that keeps the whole list.
+   * The same name, to keep: for one that several members have, one text for all of them. Texts of their own would be
+   * most of what a member with many names costs. A new one is copied: what `split` gives is a slice that keeps the
+   * whole list.
    */
   nameOf(name: string) {
     const some = this.#members.get(name)

@@ -34,9 +34,9 @@ const retryMs = 250
 const mostOffers = 256
 
 /**
- * Gives committed deliveries their seq, if this instance has the lease for it, and reads the log for all streams of this
- * instance. A wake-up only makes it look sooner: it looks every `pollMs` anyway, so a lost NOTIFY costs time and nothing
- * else. The same holds for steps that another instance sends.
+ * Gives committed deliveries their seq, if this instance has the lease for it, and reads the log for all streams of
+ * this instance. A wake-up only makes it look sooner: it looks every `pollMs` anyway, so a lost NOTIFY costs time and
+ * nothing else. The same holds for steps that another instance sends.
  */
 export const createDispatcher = (options: {
   database: Database

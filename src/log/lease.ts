@@ -29,8 +29,8 @@ const mostWatchMs = 1000
 const countMs = 5000
 
 /**
- * A lease in `kairan.leases`. It ends with the session of `database`, so that an instance which is killed is replaced at
- * once, or after `leaseMs`. Two that believe they have it do no harm: see docs/guarantees.md.
+ * A lease in `kairan.leases`. It ends with the session of `database`, so that an instance which is killed is replaced
+ * at once, or after `leaseMs`. Two that believe they have it do no harm: see docs/guarantees.md.
  */
 export const createLease = (options: {
   /** The session that numbers. */

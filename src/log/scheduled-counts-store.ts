@@ -1,8 +1,8 @@
 import type { Database } from '../postgres/database.ts'
 
 /**
- * How many notifications are scheduled, by state: `waiting` for their time, `overdue`, or `failed`, since they could not
- * be published. More than `most` of one are counted as `most`.
+ * How many notifications are scheduled, by state: `waiting` for their time, `overdue`, or `failed`, since they could
+ * not be published. More than `most` of one are counted as `most`.
  */
 export type ScheduledCounts = { waiting: number; overdue: number; failed: number }
 

@@ -1,7 +1,9 @@
 import type { ToldBetween } from './changes.ts'
 import type { Event } from './event.ts'
 
-/** A piece of the log, as the instance that numbers has it: what every instance has to do to get from `prev` to `to`. */
+/**
+ * A piece of the log, as the instance that numbers has it: what every instance has to do to get from `prev` to `to`.
+ */
 export type Step = {
   /** The running server, see primary.ts: transaction ids and positions are its own. */
   server: string

@@ -1,4 +1,6 @@
-/** How the clock of Postgres goes compared with this process's: times of one must not be taken for times of the other. */
+/**
+ * How the clock of Postgres goes compared with this process's: times of one must not be taken for times of the other.
+ */
 export type Clock = {
   /** Postgres said what time it is, between these two moments of this process. All in Unix milliseconds. */
   observe(sentAt: number, databaseAt: number, answeredAt: number): void

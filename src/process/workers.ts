@@ -24,7 +24,8 @@ type Options = {
   env: Record<string, string | undefined>
   /**
    * How often a worker sends something, if only a number as a sign of life, once it has begun to. One that misses five
-   * times in a row hangs, and is killed. Counted by the timer of this process, so that nobody is killed when the machine has slept.
+   * times in a row hangs, and is killed. Counted by the timer of this process, so that nobody is killed when the
+   * machine has slept.
    */
   aliveMs: number
   /** A worker that was ready for this time is restarted without delay, whatever failed before. */

@@ -25,8 +25,8 @@ const version = 1
 const mostSenders = 256
 
 /**
- * AES-256-GCM. Every process is a sender with a random id and a key of its own, made of the shared one; so the number of
- * a message, counted from 1, is a nonce that it uses once. That number also tells a message that was sent again.
+ * AES-256-GCM. Every process is a sender with a random id and a key of its own, made of the shared one; so the number
+ * of a message, counted from 1, is a nonce that it uses once. That number also tells a message that was sent again.
  */
 export const createSeal = (): Seal => {
   const own = randomBytes(senderBytes)

@@ -1,8 +1,8 @@
 import type { Readable } from '../auth/standing.ts'
 
 /**
- * Which channels a stream carries: those that it asked for (`only`), or all that its user may read by name, with changes.
- * Names that its user may not read are no error here: they are carried when the user may.
+ * Which channels a stream carries: those that it asked for (`only`), or all that its user may read by name, with
+ * changes. Names that its user may not read are no error here: they are carried when the user may.
  */
 export type Choice = {
   only: readonly string[] | undefined

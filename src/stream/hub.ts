@@ -17,8 +17,8 @@ export type Hub = {
   readonly size: number
   readonly users: number
   /**
-   * Sets where dispatching begins, and the newest part of the log until there. Open streams can't go on from there: they
-   * are closed, to resume.
+   * Sets where dispatching begins, and the newest part of the log until there. Open streams can't go on from there:
+   * they are closed, to resume.
    */
   begin(epoch: string, head: number, before?: { start: number; events: readonly Event[] }): void
   /** Opens a subscription that has everything up to `position`. The caller owes `unsubscribe`. */

@@ -27,7 +27,9 @@ export type ExtendElsewhere = (
   identity: Pick<Identity, 'userId' | 'expiresAt' | 'subscribes'>,
 ) => Promise<boolean>
 
-/** Tells the instance that has this stream of a user which channels it carries besides. False when no instance has it. */
+/**
+ * Tells the instance that has this stream of a user which channels it carries besides. False when no instance has it.
+ */
 export type CarryAlsoElsewhere = (
   streamId: string,
   userId: string,

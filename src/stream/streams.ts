@@ -55,8 +55,8 @@ export type Streams = {
     change: ChannelChange,
   ): Promise<readonly string[] | null>
   /**
-   * Sets the channels that a stream of this user carries besides its own, as far as the user may read them. Resolves with
-   * whether it is open here.
+   * Sets the channels that a stream of this user carries besides its own, as far as the user may read them. Resolves
+   * with whether it is open here.
    */
   carryAlso(streamId: string, userId: string, names: readonly string[]): Promise<boolean>
   /** Applies a change of a user to the user's open streams. */

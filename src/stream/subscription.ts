@@ -67,8 +67,8 @@ class OpenSubscription extends Queue {
   /** What its user has muted; null for nothing. */
   mutes: Mutes | null = null
   /**
-   * What it was told last of the channels that it asked for besides its own; empty when it is owed an answer, null when it
-   * has not asked for any.
+   * What it was told last of the channels that it asked for besides its own; empty when it is owed an answer, null when
+   * it has not asked for any.
    */
   toldAlso: string | null = null
   /** The seq up to which its stream has taken all that is for it. */
@@ -255,7 +255,10 @@ class OpenSubscription extends Queue {
     this.toldAlso = ''
   }
 
-  /** Notes what it is told of the channels that it asked for besides. Returns whether that is something else than before. */
+  /**
+   * Notes what it is told of the channels that it asked for besides. Returns whether that is something else than
+   * before.
+   */
   tellAlso(text: string) {
     const isNew = text !== this.toldAlso
     this.toldAlso = text
@@ -269,8 +272,8 @@ class OpenSubscription extends Queue {
   }
 
   /**
-   * Whether this stored event of one of its channels is for it: its user was there when it was numbered, and has not muted
-   * it.
+   * Whether this stored event of one of its channels is for it: its user was there when it was numbered, and has not
+   * muted it.
    */
   isFor(event: Event) {
     const { channel, seq } = event

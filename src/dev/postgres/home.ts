@@ -25,8 +25,8 @@ export type Home = { path: string; binaries: string; data: string; owner: Owner 
 
 /**
  * Makes the server's folder, with a copy of its program. It is `directory` itself, unless root runs this and the
- * server's user may not enter it, as in a checkout below /root. Then it is a folder in /var/tmp, which survives a reboot,
- * and `directory`, which has to exist, gets a link to it.
+ * server's user may not enter it, as in a checkout below /root. Then it is a folder in /var/tmp, which survives a
+ * reboot, and `directory`, which has to exist, gets a link to it.
  */
 export const makeHome = async (directory: string): Promise<Home> => {
   const owner = await serverOwner()

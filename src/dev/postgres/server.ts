@@ -6,7 +6,9 @@ import postgres from 'postgres'
 import { type Access, database, urlOf, user } from './access.ts'
 import { type Home, handOver } from './home.ts'
 
-/** The server's environment: English messages, so that the log can be searched, and no other variables of this process. */
+/**
+ * The server's environment: English messages, so that the log can be searched, and no other variables of this process.
+ */
 const environment = { LC_ALL: 'C', TZ: 'UTC' }
 
 /** initdb works in another folder, which is renamed when it is complete: an interrupted initdb leaves no data. */
