@@ -68,6 +68,17 @@ export const dispatch = async ({ url }: TestDatabase, pollMs = never) => {
     outcomes,
     offer: dispatcher.offer,
     wake: dispatcher.wake,
+    /** Takes its only connection, for two seconds at most: until it is disposed of it reads nothing, and keeps its lease. */
+    async freeze() {
+      const frozen = Promise.withResolvers<void>()
+      const thaw = Promise.withResolvers<void>()
+      void database.run(() => {
+        frozen.resolve()
+        return thaw.promise
+      })
+      await frozen.promise
+      return { [Symbol.dispose]: thaw.resolve }
+    },
     leads: () => lease.isHeld,
     numbers: () => events.map(({ payload }) => Number(JSON.parse(payload).n)),
     async [Symbol.asyncDispose]() {
