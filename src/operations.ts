@@ -2,6 +2,7 @@ import { createFollowUpStore } from './admin/follow-ups-store.ts'
 import { createHistory, type History } from './admin/history.ts'
 import { dashboardRoutes } from './admin/page-routes.ts'
 import { adminRoutes } from './admin/routes.ts'
+import { createScheduledStore } from './admin/scheduled-store.ts'
 import { adminSessionRoutes } from './admin/session-routes.ts'
 import { createAdminStore } from './admin/store.ts'
 import type { Auth } from './auth/auth.ts'
@@ -66,6 +67,7 @@ export const createOperations = (
         store,
         history,
         followUps: createFollowUpStore(database),
+        scheduled: createScheduledStore(database),
         publish: createPublisher(database),
         readableOf: parts.readableOf,
         isReadOnly: config.dashboard === 'readonly',

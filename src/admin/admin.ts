@@ -17,6 +17,8 @@ export type AdminStore = {
   notification(id: string): Promise<NotificationDetail | null>
   /** Redelivers a notification on one channel or on all. Returns the number of deliveries. */
   redeliver(id: string, channel: string | null, actor: string): Promise<number>
+  /** Withdraws a notification, scheduled or published. False when there is none, or it was withdrawn before. */
+  withdraw(id: string, actor: string): Promise<boolean>
   /** Counts the deliveries that `redeliverSome` would redeliver, step by step. */
   count(filter: DeliveryFilter): Promise<Matching>
   /** Redelivers the next deliveries that match a filter: one step. */
@@ -118,7 +120,10 @@ export type NotificationDetail = {
   /** As text, so that its numbers keep their digits. */
   payload: string
   createdAt: string
+  /** When it will be sent; null when it is published. */
+  sendAt: string | null
   expiresAt: string | null
+  isWithdrawn: boolean
   dedupeKey: string | null
   deliveries: Omit<DeliveryRow, 'notificationId' | 'type' | 'expiresAt' | 'bytes'>[]
 }

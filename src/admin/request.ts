@@ -6,6 +6,7 @@ import { limits } from '../lib/limits.ts'
 import { isUuid } from '../lib/uuid.ts'
 import type { AuditPage, DeliveryFilter, Status, StreamFilter } from './admin.ts'
 import { type FollowUpFilter, type FollowUpState, followUpStates } from './follow-ups.ts'
+import { type ScheduledFilter, type ScheduledState, scheduledStates } from './scheduled.ts'
 
 /** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
 export const readStreamFilter = (request: Request): StreamFilter => readQuery(request, streamFilter)
@@ -45,6 +46,14 @@ export const readFollowUpFilter = (request: Request): FollowUpFilter =>
 export const readFollowUpId = (body: Record<string, unknown>) =>
   readMembers(body, { id: required(isSeq, "a follow-up's id") })
 
+/** Reads the query of `GET /admin/scheduled`. Throws `bad_request`. */
+export const readScheduledFilter = (request: Request): ScheduledFilter =>
+  readQuery(request, scheduledFilter)
+
+/** Reads the body of `POST /admin/withdraw`. Throws `bad_request`. */
+export const readWithdrawal = (body: Record<string, unknown>) =>
+  readMembers(body, { notification: required(isUuid, notificationId) })
+
 /** Reads the body of `POST /admin/disconnect`. Throws `bad_request`. */
 export const readDisconnect = (body: Record<string, unknown>) =>
   readMembers(body, { userId: required(isUserId, userId) })
@@ -55,6 +64,9 @@ const isStatus = (value: string): value is Status =>
 const isFollowUpState = (value: string): value is FollowUpState =>
   followUpStates.some(state => state === value)
 
+const isScheduledState = (value: string): value is ScheduledState =>
+  scheduledStates.some(state => state === value)
+
 const isType = (value: string): value is string => nameFaultOf(value, limits.type) === null
 
 const searchLength = 200
@@ -64,12 +76,17 @@ const isSearch = (value: string): value is string => nameFaultOf(value, searchLe
 
 const isSeq = (value: string): value is string => /^\d{1,15}$/.test(value)
 
+/** A place among what is scheduled: a moment in microseconds, and an id. */
+const isPlace = (value: string): value is string =>
+  /^-?\d{1,18}_/.test(value) && isUuid(value.slice(value.indexOf('_') + 1))
+
 const isStreamPosition = (value: string): value is string =>
   /^\d{1,10}\.\d{1,6}_/.test(value) && isUuid(value.slice(value.indexOf('_') + 1))
 
 const userId = `a user id of 1 to ${limits.userId} characters`
 const notificationId = "a notification's id, which is a UUID"
 const channelName = 'a channel, such as user-42, all-users or org-7'
+const typeName = `a type of 1 to ${limits.type} characters`
 const next = 'the `next` of an earlier answer'
 
 const limit = wholeNumber(1, limits.rows, 50)
@@ -106,10 +123,19 @@ export const followUpFilter = {
   limit,
 }
 
+/** What `GET /admin/scheduled` is asked for. */
+export const scheduledFilter = {
+  state: optional(isScheduledState, `one of ${scheduledStates.join(', ')}`),
+  channel: optional(isChannel, channelName),
+  type: optional(isType, typeName),
+  before: position(optional(isPlace, next)),
+  limit,
+}
+
 /** Which deliveries are asked for or redelivered. */
 export const deliveryFilter = {
   channel: optional(isChannel, channelName),
-  type: optional(isType, `a type of 1 to ${limits.type} characters`),
+  type: optional(isType, typeName),
   status: optional(isStatus, 'pending, delivered or failed'),
   since: time,
   until: time,

@@ -21,8 +21,11 @@ import {
   readOnlinePage,
   readQuestion,
   readRedelivery,
+  readScheduledFilter,
   readStreamFilter,
+  readWithdrawal,
 } from './request.ts'
+import type { ScheduledStore } from './scheduled.ts'
 import { adminOperations } from './schema.ts'
 
 /**
@@ -33,6 +36,7 @@ export const adminRoutes = (options: {
   caller: CallerPlugin
   store: AdminStore
   followUps: FollowUpStore
+  scheduled: ScheduledStore
   publish: Publish
   history: Pick<History, 'all'>
   /** What a user may read now; `asked` are names that have to be looked up in any case. */
@@ -122,6 +126,11 @@ export const adminRoutes = (options: {
       describe('/admin/follow-ups'),
     )
     .get(
+      '/scheduled',
+      async ({ request }) => answer(await options.scheduled.list(readScheduledFilter(request))),
+      describe('/admin/scheduled'),
+    )
+    .get(
       '/audit',
       async ({ request }) => answer(await store.audit(readAuditPage(request))),
       describe('/admin/audit'),
@@ -180,6 +189,19 @@ export const adminRoutes = (options: {
         const changed = await store.redeliver(asked.notification, asked.channel, userId)
         note(userId, 'redeliver', { target: asked.notification, changed })
         return answer({ changed, next: null })
+      },
+      raw,
+    )
+    .post(
+      '/withdraw',
+      async ({ request, caller: { userId } }) => {
+        const { object } = await readChange(request)
+        const { notification } = readWithdrawal(object)
+        if (!(await store.withdraw(notification, userId))) {
+          throw new KairanError('not_found', 'There is no such notification that can be withdrawn.')
+        }
+        note(userId, 'withdraw', { target: notification })
+        return answer({ withdrawn: notification })
       },
       raw,
     )

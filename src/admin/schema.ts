@@ -1,5 +1,5 @@
 import { operation } from '../http/operation.ts'
-import { type Schema, t, uuid } from '../http/schema.ts'
+import { among, moment, orNull, type Schema, t, uuid, whole } from '../http/schema.ts'
 import type {
   AuditEntry,
   DeliveryRow,
@@ -19,8 +19,10 @@ import {
   followUpFilter,
   onlinePage,
   question,
+  scheduledFilter,
   streamFilter,
 } from './request.ts'
+import { type ScheduledRow, scheduledStates } from './scheduled.ts'
 
 /** An object that has at least these members. The types of `admin.ts` say more: the dashboard is made with them. */
 const having = <T>(...names: (keyof T & string)[]): Schema<T> =>
@@ -37,6 +39,19 @@ const forAdmins = <T>(id: string, summary: string, schema: Schema<T>, more: obje
     answers: { 200: { description: 'For users of the admin role level.', schema } },
     problems: [403],
   })
+
+const scheduledRow: Schema<ScheduledRow> = t.Object({
+  id: uuid({ description: 'The id that the notification will have.' }),
+  channels: t.Array(t.String(), { description: 'The first ten of its channels.' }),
+  channelCount: whole({ minimum: 1 }),
+  type: orNull(t.String()),
+  state: among(scheduledStates),
+  sendAt: moment({ description: 'When it is sent.' }),
+  createdAt: moment({ description: 'When it was scheduled.' }),
+  expiresAt: orNull(moment()),
+  publisher: t.String({ description: 'Who has scheduled it.' }),
+  error: orNull(t.String({ description: 'Why it could not be published when it was due.' })),
+})
 
 /** What the routes of the dashboard read and answer that programs may ask, too. */
 export const adminOperations = {
@@ -102,6 +117,12 @@ export const adminOperations = {
     'What was not received in time, and what became of it, newest first',
     having<Page<'followUps', FollowUpRow>>('followUps', 'next'),
     { query: followUpFilter },
+  ),
+  'GET /admin/scheduled': forAdmins(
+    'adminScheduled',
+    'What is scheduled, what is due first before the others',
+    t.Object({ scheduled: t.Array(scheduledRow), next: orNull(t.String()) }),
+    { query: scheduledFilter },
   ),
   'GET /admin/audit': forAdmins(
     'adminAudit',

@@ -112,13 +112,22 @@ export const createAdminStore = (database: Database): AdminStore => {
             type: string | null
             payload: string
             createdAt: string
+            sendAt: string | null
             expiresAt: string | null
+            isWithdrawn: boolean
             dedupeKey: string | null
           }[]
         >`
           select type, payload::text as payload, ${iso(sql, 'created_at')} as "createdAt",
-            ${iso(sql, 'expires_at')} as "expiresAt", dedupe_key as "dedupeKey"
-          from kairan.notifications where id = ${id}`,
+            ${iso(sql, 'send_at')} as "sendAt", ${iso(sql, "nullif(expires_at, '-infinity')")} as "expiresAt",
+            coalesce(expires_at = '-infinity', false) as "isWithdrawn", dedupe_key as "dedupeKey"
+          from (
+            select type, payload, created_at, null::timestamptz as send_at, expires_at, dedupe_key
+            from kairan.notifications where id = ${id}
+            union all
+            select type, payload, created_at, send_at, expires_at, dedupe_key
+            from kairan.scheduled where id = ${id}
+          ) n`,
       )
       if (!row) return null
       const deliveries = await ask(
@@ -140,6 +149,18 @@ export const createAdminStore = (database: Database): AdminStore => {
           select n from done`,
       )
       return row?.n ?? 0
+    },
+    async withdraw(id, actor) {
+      const [row] = await ask(
+        sql => sql<{ done: boolean }[]>`
+          with done as materialized (select kairan.withdraw(${id}) as done),
+          noted as (
+            insert into kairan.audit (actor, action, target)
+            select ${actor}::text, 'withdraw', ${id}::text from done where done
+          )
+          select done from done`,
+      )
+      return row?.done === true
     },
     async count(filter) {
       const [row] = await ask(

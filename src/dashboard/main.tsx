@@ -9,6 +9,7 @@ import { Explain } from './views/explain.tsx'
 import { FollowUps } from './views/follow-ups.tsx'
 import { Notifications } from './views/notifications.tsx'
 import { Overview } from './views/overview.tsx'
+import { Scheduled } from './views/scheduled.tsx'
 import { Streams } from './views/streams.tsx'
 import { System } from './views/system.tsx'
 import { TryIt } from './views/try.tsx'
@@ -17,6 +18,7 @@ const pages = {
   overview: { name: 'Overview', view: Overview },
   streams: { name: 'Streams', view: Streams },
   notifications: { name: 'Notifications', view: Notifications },
+  scheduled: { name: 'Scheduled', view: Scheduled },
   'follow-ups': { name: 'Follow-ups', view: FollowUps },
   explain: { name: 'Explain', view: Explain },
   try: { name: 'Try it', view: TryIt },

@@ -192,6 +192,48 @@ test.skipIf(withoutBrowser)(
   60_000,
 )
 
+test.skipIf(withoutBrowser)('lists what is scheduled, explains it and withdraws it', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  await makeAdmin(db)
+  await db.sql`
+    insert into kairan.scheduled (channels, payload, type, send_at)
+    select array['user-' || n], '{"n": 1}', 'later' || n, now() + n * interval '1 hour' from generate_series(1, 60) n`
+  await using chromium = await browser()
+  const { page, go, complaints } = await openDashboard(chromium, service.url)
+  await go('Scheduled')
+  const rows = page.locator('tbody tr')
+  const row = (type: string) => rows.filter({ has: page.getByText(type, { exact: true }) })
+  await row('later50').waitFor()
+  expect(await rows.count()).toBe(50)
+  await page.getByRole('button', { name: 'More' }).click()
+  await row('later60').waitFor()
+  // A list follows by itself.
+  await db.sql`
+    insert into kairan.scheduled (channels, payload, type, send_at) values ('{user-0}', '{}', 'soon', now() + interval '1 minute')`
+  await row('soon').waitFor()
+
+  await row('later2').getByRole('link', { name: 'Explain' }).click()
+  await page.getByText('It is scheduled: it will be sent at').waitFor()
+  await page.getByRole('link', { name: 'the notification' }).click()
+  const detail = page.getByLabel('Notification', { exact: true })
+  await detail.getByText('Due').waitFor()
+  expect(await detail.getByRole('button', { name: 'Redeliver' }).count()).toBe(0)
+
+  await go('Scheduled')
+  await page.getByLabel('Channel').fill('user-3')
+  await page.keyboard.press('Enter')
+  await row('later2').waitFor({ state: 'detached' })
+  await row('later3').getByRole('button', { name: 'Withdraw' }).click()
+  expect((await db.sql`select from kairan.scheduled`).length).toBe(61)
+  await page.getByRole('button', { name: 'Sure?' }).click()
+  await page.getByText('Nothing like that is scheduled').waitFor()
+  expect((await db.sql`select from kairan.scheduled`).length).toBe(60)
+  const [noted] = await db.sql`select actor, action from kairan.audit`
+  expect(noted).toEqual({ actor: 'boss', action: 'withdraw' })
+  expect(complaints).toEqual([])
+})
+
 test.skipIf(withoutBrowser)('finds, explains and redelivers without surprises', async () => {
   await using db = await database()
   await using service = await serve(db)
@@ -295,6 +337,10 @@ test.skipIf(withoutBrowser)(
         gen_random_uuid(), 'a-user-with-a-rather-long-name', 'user-a', ${type}, '{}', now(), now(), 7, now(),
         'given up: no such mailbox'
       )`
+    await db.sql`
+      insert into kairan.scheduled (channels, payload, type, send_at, error)
+      values ('{user-a,org-7,a-channel-with-a-rather-long-name}', '{}', ${type}, now() - interval '1 hour',
+        'kairan: the payload has 70000 bytes, and at most 65536 are allowed')`
     await using chromium = await browser()
     for (const width of [390, 768, 1280]) {
       const { page } = await openDashboard(chromium, service.url, width)
@@ -306,6 +352,7 @@ test.skipIf(withoutBrowser)(
         [`notifications?open=${row?.id}`, '"a": 1'],
         [`explain?notification=${row?.id}&user=alice`, 'Delivered on'],
         ['try', 'Your stream'],
+        ['scheduled', 'the payload has 70000 bytes'],
         ['follow-ups', 'no such mailbox'],
         ['audit', 'disconnect'],
         ['system', 'Settings of this instance'],

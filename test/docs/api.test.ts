@@ -13,6 +13,7 @@ const internal = [
   'post /admin/publish',
   'post /admin/redeliver',
   'post /admin/prune',
+  'post /admin/withdraw',
   'post /admin/follow-ups/retry',
   'get /',
   'get /dashboard',

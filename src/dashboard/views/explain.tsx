@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks'
 import type { Explanation } from '../../admin/explain.ts'
 import { get } from '../api.ts'
 import { count } from '../format.ts'
+import { notificationLink } from '../links.ts'
 import { Badge, Complaint, Field } from '../parts.tsx'
 import { route } from '../state.ts'
 
@@ -59,8 +60,8 @@ export const Explain = () => {
           {answer.followUp !== null && <p class="sentence">{answer.followUp}</p>}
           <p class="note">
             {count(answer.streams, 'stream')} of {user} open now ·{' '}
-            <a href={`#notifications?open=${encodeURIComponent(notification)}`}>the notification</a>{' '}
-            · <a href={`#streams?user=${encodeURIComponent(user)}`}>the streams</a>
+            <a href={notificationLink(notification)}>the notification</a> ·{' '}
+            <a href={`#streams?user=${encodeURIComponent(user)}`}>the streams</a>
           </p>
         </section>
       )}

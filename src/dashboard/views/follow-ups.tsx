@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals'
 import { type FollowUpRow, followUpStates } from '../../admin/follow-ups.ts'
 import { post } from '../api.ts'
 import { time } from '../format.ts'
+import { notificationLink } from '../links.ts'
 import { usePages } from '../pages.ts'
 import { Badge, Careful, Complaint, Field, Search } from '../parts.tsx'
 import { route } from '../state.ts'
@@ -86,9 +87,7 @@ const Row = ({ row, reload }: { row: FollowUpRow; reload(): Promise<void> }) => 
       {row.userId}
     </td>
     <td class="wide" data-name="Notification">
-      <a href={`#notifications?open=${encodeURIComponent(row.notificationId)}`}>
-        {row.type ?? row.notificationId}
-      </a>
+      <a href={notificationLink(row.notificationId)}>{row.type ?? row.notificationId}</a>
     </td>
     <td data-name="State">
       <Badge status={row.state.replace('_', ' ')} />

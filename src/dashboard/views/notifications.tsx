@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks'
 import type { DeliveryRow, Matching, NotificationDetail, Step } from '../../admin/admin.ts'
 import { get, post } from '../api.ts'
 import { bytes, count, time } from '../format.ts'
+import { explainLink } from '../links.ts'
 import { usePages } from '../pages.ts'
 import { Badge, Careful, Complaint, Field, Progress, Search } from '../parts.tsx'
 import { route } from '../state.ts'
@@ -194,11 +195,18 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
     await post('redeliver', { notification: id, ...(channel ? { channel } : {}) })
     await load()
   }
+  const withdraw = async () => {
+    await post('withdraw', { notification: id })
+    // What was scheduled only is gone.
+    if (found.peek()?.sendAt === null) await load()
+    else close()
+  }
   const notification = found.value
   return (
     <section class="card detail" aria-label="Notification">
       <header>
         <h2>{notification?.type ?? 'Notification'}</h2>
+        {notification?.isWithdrawn === false && <Careful act={withdraw}>Withdraw</Careful>}
         <button type="button" class="quiet" onClick={close}>
           Close
         </button>
@@ -211,8 +219,14 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
             <dd>
               <code>{notification.id}</code>
             </dd>
-            <dt>Published</dt>
+            <dt>{notification.sendAt === null ? 'Published' : 'Scheduled'}</dt>
             <dd>{time(notification.createdAt)}</dd>
+            {notification.sendAt !== null && (
+              <>
+                <dt>Due</dt>
+                <dd>{time(notification.sendAt)}</dd>
+              </>
+            )}
             {notification.expiresAt && (
               <>
                 <dt>Expires</dt>
@@ -244,7 +258,9 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
                       <a href={explainLink(id, delivery.channel)}>Explain</a>
                     </td>
                     <td>
-                      <Careful act={() => redeliver(delivery.channel)}>Redeliver</Careful>
+                      {notification.sendAt === null && !notification.isWithdrawn && (
+                        <Careful act={() => redeliver(delivery.channel)}>Redeliver</Careful>
+                      )}
                     </td>
                   </tr>
                 ))}
@@ -255,12 +271,6 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
       )}
     </section>
   )
-}
-
-/** To why a user did or did not get it. Of a channel that many read, the page asks for the user. */
-const explainLink = (notification: string, channel: string) => {
-  const user = channel.startsWith('user-') ? channel.slice('user-'.length) : ''
-  return `#explain?${new URLSearchParams({ notification, user })}`
 }
 
 /** The payload with indentation, unless a number would lose digits. */

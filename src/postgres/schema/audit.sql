@@ -14,7 +14,7 @@ comment on table kairan.audit is
 comment on column kairan.audit.id is 'Counts the entries; a number can be missing.';
 comment on column kairan.audit.at is 'When it was done.';
 comment on column kairan.audit.actor is 'Who did it: the user id of an admin, or `command:` and the login of a command in the database.';
-comment on column kairan.audit.action is 'disconnect, redeliver, retry follow-up, prune or role.';
+comment on column kairan.audit.action is 'disconnect, redeliver, withdraw, retry follow-up, prune or role.';
 comment on column kairan.audit.target is 'The user, the notification or the follow-up that it was done to; null when it was done to many.';
 comment on column kairan.audit.changed is 'How many deliveries it redelivered or removed; null where nothing is counted.';
 comment on column kairan.audit.detail is 'The rest: the channel or the filter of a redelivery, the role level before and after.';

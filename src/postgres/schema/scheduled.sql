@@ -37,9 +37,10 @@ comment on column kairan.scheduled.created_at is 'When it was scheduled.';
 comment on column kairan.scheduled.traceparent is 'As in kairan.notifications.';
 comment on column kairan.scheduled.publisher is 'Whose dedupe_key it is.';
 comment on column kairan.scheduled.error is 'Why it could not be published when it was due.';
-create index scheduled_send_at on kairan.scheduled (send_at) where error is null;
+-- With the id, as a million can be due at the same moment: the dashboard reads them page by page.
+create index scheduled_send_at on kairan.scheduled (send_at, id) where error is null;
 comment on index kairan.scheduled_send_at is 'Finds what is due.';
-create index scheduled_failed on kairan.scheduled (send_at) where error is not null;
+create index scheduled_failed on kairan.scheduled (send_at, id) where error is not null;
 comment on index kairan.scheduled_failed is 'Finds what failed so long ago that it is removed.';
 create unique index scheduled_dedupe_key on kairan.scheduled (publisher, dedupe_key) where dedupe_key is not null;
 comment on index kairan.scheduled_dedupe_key is 'Finds what was already scheduled with a dedupe_key.';
