@@ -126,6 +126,12 @@ export const createInstance = (config: Config, report: Report, options: Instance
       if (isStopped) return
       await delivery.start()
       phase.run()
+      for (const { name, error } of await standings.check()) {
+        report.error(
+          { name, error },
+          'A query of the settings is refused: no stream can be opened.',
+        )
+      }
       operations.history.start()
     },
     /** Begins no more streams. */

@@ -24,6 +24,8 @@ export const createStandings = (
   const ownQueries = (hasOwnRoles ? 0 : 1) + (channelsQuery === '' ? 0 : 1)
   const lookUp = createBatchLookup(userIds => lookUpMany(database, userIds, most + 1), usersAtOnce)
 
+  const ofChannels = (from: string) => `select channel::text from ${from} limit ${most + 1}`
+
   const levelOf = async (userId: string) =>
     hasOwnRoles ? null : askRoleLevel(database, options.roleLevelQuery, userId)
 
@@ -38,7 +40,7 @@ export const createStandings = (
       const [own, level, others] = await Promise.all([
         lookUp(userId),
         levelOf(userId),
-        queried(userId, from => `select channel::text from ${from} limit ${most + 1}`),
+        queried(userId, ofChannels),
       ])
       return {
         roleLevel: level ?? own.roleLevel,
@@ -76,6 +78,28 @@ export const createStandings = (
       ])
       return (own?.n ?? 0) + Number(others ?? 0)
     },
+    async check() {
+      const refusals = await Promise.all([
+        refusalOf('ROLE_LEVEL_QUERY', levelOf(nobody)),
+        refusalOf('CHANNELS_QUERY', queried(nobody, ofChannels)),
+      ])
+      return refusals.filter(refusal => refusal !== null)
+    },
+  }
+}
+
+/** A user id to try the queries with. */
+const nobody = '0'
+
+/** What Postgres says of a query that it refuses; null when it does not, or can't be asked. */
+const refusalOf = async (name: string, answer: Promise<unknown>) => {
+  try {
+    await answer
+    return null
+  } catch (error) {
+    return error instanceof Error && 'code' in error && /^42/.test(String(error.code))
+      ? { name, error: error.message }
+      : null
   }
 }
 

@@ -29,6 +29,8 @@ export type Standings = {
   pick(userId: string, channels: readonly string[]): Promise<string[]>
   /** How many of the application's channels a user may read, counted twice where two sources have it. */
   count(userId: string): Promise<number>
+  /** Resolves with what Postgres says of each query of the operator's that it refuses, by the setting's name. */
+  check(): Promise<{ name: string; error: string }[]>
   /** How many lookups may run at the same time without delaying others. */
   readonly atOnce: number
 }

@@ -112,6 +112,24 @@ test('a CHANNELS_QUERY that fails is no refusal: the client is asked to come bac
   expect(client.controls.at(-1)).toMatchObject({ reason: 'unavailable' })
 })
 
+test('start says which query of the settings Postgres refuses, and why', async () => {
+  await using db = await database()
+  await db.sql`create table levels (id int, level int)`
+  await using service = await serve(db, {
+    CHANNELS_QUERY: 'select name from away where id = $1',
+    // A user id that is no number is nobody's: no mistake.
+    ROLE_LEVEL_QUERY: 'select level from levels where id = $1',
+  })
+  const refused = service.logs.filter(({ sentence }) => /^A query of the settings/.test(sentence))
+  expect(refused).toEqual([
+    {
+      level: 'error',
+      facts: { name: 'CHANNELS_QUERY', error: 'relation "away" does not exist' },
+      sentence: 'A query of the settings is refused: no stream can be opened.',
+    },
+  ])
+})
+
 test('the claim kairan:subscribe lets its user read names, and beginnings that are asked for', async () => {
   await using db = await database()
   await using service = await serve(db)

@@ -21,5 +21,6 @@ export const standingsOf = (
   of: async userId => ({ roleLevel: await levelOf(userId), channels: [], isCut: false }),
   pick: async () => [],
   count: async () => 0,
+  check: async () => [],
   atOnce,
 })
