@@ -2,6 +2,7 @@ import type { Config } from './config.ts'
 import { type HttpServer, listen } from './http/server.ts'
 import { createInstance, type InstanceOptions } from './instance.ts'
 import type { Report } from './lib/report.ts'
+import { findPort } from './process/port.ts'
 
 export type Service = {
   /** Serves, and resolves when it is ready. Rejects when the schema can't be brought up to date. */
@@ -45,7 +46,13 @@ export const createService = (
 
   return {
     async start() {
-      http = listen(instance.app, { host, port, sharesPort: workers > 1, heartbeatMs })
+      try {
+        http = listen(instance.app, { host, port, sharesPort: workers > 1, heartbeatMs })
+      } catch (error) {
+        // Bun calls every failure a port in use, also that of a name without an address.
+        await findPort(host, port)
+        throw error
+      }
       await instance.start()
     },
     stop: (how = { keepsPort: true }) => {

@@ -151,6 +151,37 @@ test('start ends with 1, and says why: the port is taken', async () => {
   }
 })
 
+test('start ends with 1, and says why: no address of this machine, or a name that has none', async () => {
+  for (const HOST of ['192.0.2.1', 'nowhere.invalid']) {
+    const end = await endOf({ HOST })
+    expect(end.said).toMatch(new RegExp(`HOST="${HOST}" is`))
+    expect(end.code).toBe(1)
+  }
+})
+
+test('start that is told to end while it waits for the database never says that it is ready', async () => {
+  const port = await freePort()
+  const service = start({
+    DATABASE_URL: `postgres://nobody@127.0.0.1:${port}/none`,
+    LOG_LEVEL: 'info',
+    // Longer than the pause between two attempts, after which the start ends.
+    DRAIN_MS: '1500',
+  })
+  try {
+    let said = ''
+    for await (const bytes of service.stdout) {
+      const isTold = said.includes('Waiting for the database')
+      said += new TextDecoder().decode(bytes)
+      if (!isTold && said.includes('Waiting for the database')) service.kill('SIGTERM')
+    }
+    expect(said).toContain('Kairan has stopped.')
+    expect(said).not.toContain('Kairan is ready.')
+    expect(await service.exited).toBe(0)
+  } finally {
+    service.kill('SIGKILL')
+  }
+})
+
 test('start serves on the schema of a later version', async () => {
   const port = String(await freePort())
   const service = start({ DATABASE_URL: urlOf('kairan_test_new'), PORT: port })
