@@ -48,6 +48,13 @@ export const readSigning = (env: Environment) =>
     audience: read.optional('JWT_AUDIENCE'),
   }))
 
+/** The names of all settings. */
+export const settingNames = (): string[] => {
+  const shown: ShownSetting[] = []
+  readAll(createReader({}, [], shown), false)
+  return shown.map(({ name }) => name)
+}
+
 /** The settings by name, for people to read. Secrets and passwords are replaced by dots. */
 export const showConfig = ({ shown }: Config): Record<string, string> =>
   Object.fromEntries(shown.map(({ name, text }) => [name, text]))

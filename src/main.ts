@@ -7,15 +7,18 @@ import {
   readDatabaseUrl,
   readListen,
   readSigning,
+  settingNames,
 } from './config.ts'
 import { messageOf } from './lib/errors.ts'
 import type { Report } from './lib/report.ts'
 import { version } from './lib/version.ts'
 import { createLogger } from './observe/logger.ts'
 import { migrate } from './postgres/migrate.ts'
+import { checkHealth } from './process/healthcheck.ts'
 import { findPort } from './process/port.ts'
 import { setRole } from './process/role.ts'
 import { makeToken } from './process/token.ts'
+import { asksForHelp, usage, usageOf } from './process/usage.ts'
 import { createWorkers } from './process/workers.ts'
 import { createService } from './service.ts'
 
@@ -23,23 +26,10 @@ import { createService } from './service.ts'
 const exitUsage = 64
 const exitConfig = 78
 
-const usage = `Usage: kairan <command>
-
-  start        serve (the default)
-  dev          serve with a Postgres of its own, a demo page, and a restart at every change
-               (in a checkout of the source)
-  migrate      bring the schema up to date, and end
-  token        print a token for a user, signed with the first JWT_SECRET:
-               token --sub 42 [--scope kairan:publish] [--expires 1h] [--claim name=json]
-  role         give a user a role level: role 42 100
-  config       show the settings as they count, without secrets
-  healthcheck  ask the service on HOST and PORT whether it is ready: exit code 0 or 1
-  version      show the version
-  help         show this
-
-Settings come from the environment. All that are wrong are named at once, with exit code 78.`
-
 const main = async (command = 'start', ...options: string[]) => {
+  const help = usageOf(command)
+  if (help !== undefined && asksForHelp(options)) return console.log(help)
+  requireKnown(command, options)
   switch (command) {
     case 'start':
       return start(options)
@@ -62,13 +52,33 @@ const main = async (command = 'start', ...options: string[]) => {
       return console.log(version)
     case 'help':
     case '--help':
-      return console.log(usage)
-    case 'healthcheck':
-      return process.exit((await isReady()) ? 0 : 1)
+    case '-h':
+      return console.log(usageOf(options[0] ?? '') ?? usage)
+    case 'healthcheck': {
+      const { isReady, answer } = await checkHealth(readListen(process.env))
+      if (isReady) console.log(answer)
+      else console.error(answer)
+      return process.exit(isReady ? 0 : 1)
+    }
     default:
-      console.error(`${usage}\n\nThere is no command "${command}".`)
-      return process.exit(exitUsage)
+      return refuseUsage(`${usage}\n\nThere is no command "${command}".`)
   }
+}
+
+/** A command that takes no options says so: `start --port 3001` would serve on another port than the operator means. */
+const requireKnown = (command: string, options: string[]) => {
+  if (!['start', 'dev', 'migrate', 'config', 'healthcheck', 'version'].includes(command)) return
+  const known = command === 'start' ? /^--(demo|parent=\d+)$/ : /^$/
+  const unknown = options.find(option => !known.test(option))
+  if (unknown === undefined) return
+  refuseUsage(
+    `${usageOf(command)}\n\n${command} has no option "${unknown}". Settings come from the environment.`,
+  )
+}
+
+const refuseUsage = (message: string) => {
+  console.error(message)
+  process.exit(exitUsage)
 }
 
 /** The environment; in a checkout in which `dev` was started, with the secret and the database of `dev`. */
@@ -89,14 +99,16 @@ const start = async (options: string[]) => {
   }
   const report = await createLogger({ level: config.logLevel, pretty: demo })
   if (demo) report.warn({}, 'The demo is on: anybody can sign in as one of its users.')
-  for (const { name, meant } of mistakenNames(config)) report.warn({ name }, mistaken(name, meant))
+  for (const { name, meant } of mistakenNames()) report.warn({ name }, mistaken(name, meant))
   surviveRejections(report)
 
   const { drainMs } = config
   if (config.workers > 1) return supervise(config, report, options)
   const service = createService(config, report, { demo })
+  let isEnding = false
   onSignals(options, {
     async first(signal) {
+      isEnding = true
       report.info({ signal, drainMs }, 'Draining. A second signal ends the process at once.')
       await service.stop()
       report.info({}, 'Kairan has stopped.')
@@ -105,7 +117,8 @@ const start = async (options: string[]) => {
     again: () => process.exit(130),
   })
   await service.start()
-  report.info({ url: service.url }, 'Kairan is ready.')
+  // A signal may have come while it waited for the database.
+  if (!isEnding) report.info({ url: service.url }, 'Kairan is ready.')
 }
 
 /** Keeps the workers running, and ends when they have ended. It serves nothing itself. */
@@ -247,42 +260,23 @@ const migrateOnly = async () => {
 const showConfig = () => {
   const config = readConfig(process.env)
   console.log(printConfig(config))
-  for (const { name, meant } of mistakenNames(config)) console.error(mistaken(name, meant))
+  for (const { name, meant } of mistakenNames()) console.error(mistaken(name, meant))
 }
 
-const mistakenNames = ({ shown }: Config) =>
-  findMistaken(
-    process.env,
-    shown.map(({ name }) => name),
-  )
+const mistakenNames = () => findMistaken(process.env, settingNames())
 
 const mistaken = (name: string, meant: string) =>
   `${name} is no setting of Kairan's, and is ignored. Is ${meant} meant?`
 
-/** For the health check of a container: the image has neither a shell nor curl. */
-const isReady = async () => {
-  const { host, port } = readListen(process.env)
-  try {
-    const response = await fetch(`http://${reachable(host)}:${port}/readyz`, {
-      signal: AbortSignal.timeout(2000),
-    })
-    console.log(await response.text())
-    return response.ok
-  } catch (error) {
-    console.error(messageOf(error))
-    return false
-  }
-}
-
-/** The host of a URL that leads to who listens there: all addresses of this machine are reached by its own. */
-const reachable = (host: string) => {
-  const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-  return address.includes(':') ? `[${address}]` : address
-}
-
 try {
   await main(...process.argv.slice(2))
 } catch (error) {
-  console.error(error instanceof ConfigError ? error.message : `Kairan ended: ${messageOf(error)}`)
-  process.exit(error instanceof ConfigError ? exitConfig : 1)
+  if (!(error instanceof ConfigError)) {
+    console.error(`Kairan ended: ${messageOf(error)}`)
+    process.exit(1)
+  }
+  console.error(error.message)
+  // A setting that is missing may have been mistyped.
+  for (const { name, meant } of mistakenNames()) console.error(`  ${mistaken(name, meant)}`)
+  process.exit(exitConfig)
 }

@@ -36,6 +36,48 @@ test('an unknown command gets the usage and 64', async () => {
   expect(await new Response(process.stderr).text()).toStartWith('Usage: kairan <command>')
 })
 
+test('each command says how it is used, and refuses options that it does not have', async () => {
+  const said = async (...command: string[]) => {
+    const process = run([...fromSource, ...command])
+    const [code, output, errors] = await Promise.all([
+      process.exited,
+      new Response(process.stdout).text(),
+      new Response(process.stderr).text(),
+    ])
+    return { code, output, errors }
+  }
+  const { output } = await said('-h')
+  const commands = [...output.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name = '']) => name)
+  expect(commands).toContain('healthcheck')
+  for (const command of commands) {
+    const { code, output } = await said(command, '--help')
+    expect({ command, code, output }).toMatchObject({
+      code: 0,
+      output: expect.stringContaining(`Usage: kairan ${command}`),
+    })
+    expect(await said('help', command)).toEqual({ code, output, errors: '' })
+  }
+  for (const [command, option] of [
+    ['start', '--port'],
+    ['migrate', '--dry-run'],
+    ['config', 'all'],
+  ] as const) {
+    const { code, errors } = await said(command, option)
+    expect(code).toBe(64)
+    expect(errors).toContain(`${command} has no option "${option}"`)
+  }
+})
+
+test('a setting that is missing because its name is mistyped is named with the one that is meant', async () => {
+  const process = run([...fromSource, 'migrate'], { DATABASEURL: 'postgres://a@b.test/c' })
+  expect(await process.exited).toBe(78)
+  const message = await new Response(process.stderr).text()
+  expect(message).toContain('DATABASE_URL is missing')
+  expect(message).toContain(
+    "DATABASEURL is no setting of Kairan's, and is ignored. Is DATABASE_URL meant?",
+  )
+})
+
 test('shows the settings without their secrets, the version, and help', async () => {
   const text = async (command: string, env = {}) => {
     const process = run([compiled.path, command], env)
@@ -127,6 +169,10 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
   const healthy = async () =>
     (await run([compiled.path, 'healthcheck'], { PORT: port }).exited) === 0
   expect(await healthy()).toBe(false)
+  const unhealthy = run([compiled.path, 'healthcheck'], { PORT: port })
+  expect(await new Response(unhealthy.stderr).text()).toContain(
+    `127.0.0.1:${port}/readyz does not answer`,
+  )
   const service = run([compiled.path, 'start'], env)
   try {
     await eventually(healthy)

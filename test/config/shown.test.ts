@@ -100,7 +100,12 @@ test('finds variables that begin like a setting and are none, with the one that 
     ['HEARTBEAT', 'HEARTBEAT_MS'],
     ['CORS_ORIGIN', 'CORS_ORIGINS'],
     ['DATABASE_LISTEN', 'DATABASE_LISTEN_URL'],
-    ['OTEL_EXPORTER_OTLP_HEADERS', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINTS', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+    ['PORTS', 'PORT'],
+    ['WORKER', 'WORKERS'],
+    ['JWTSECRET', 'JWT_SECRET'],
+    ['KAIRAN_PORT', 'PORT'],
+    ['KAIRAN_DATABASE_URL', 'DATABASE_URL'],
   ]
   for (const [name, meant] of mistaken) {
     expect(findMistaken({ [name]: 'x' }, settings)).toEqual([{ name, meant }])
@@ -111,6 +116,9 @@ test('finds variables that begin like a setting and are none, with the one that 
     ...{ DATABASE_SERVICE_HOST: '10.0.0.1', DATABASE_SERVICE_PORT_PG: '5432' },
     ...{ DATABASE_PORT: 'tcp://10.0.0.1:5432', DATABASE_PORT_5432_TCP_ADDR: '10.0.0.1' },
     ...{ KAIRAN_SERVICE_HOST: '10.0.0.2', LOGNAME: 'me', PORTAL: 'x' },
+    ...{ KAIRAN_PORT: 'tcp://10.0.0.2:3000', KAIRAN_SITE: 'a.test' },
+    // OpenTelemetry reads it, and docs/operating.md says so.
+    ...{ OTEL_EXPORTER_OTLP_HEADERS: 'authorization=x' },
   }
   expect(findMistaken(others, settings)).toEqual([])
 })
