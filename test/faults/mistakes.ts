@@ -1,10 +1,4 @@
-import { cp, mkdtemp, rm, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Glob } from 'bun'
-
-/** `from` stands in one file of src, once: which one, the search tells, so that files can move. */
-type Edit = { from: string; to: string }
+import { copyWith, type Edit } from '../support/planted.ts'
 
 /** Mistakes that are easily made. With each of them the harness has to fail, or it proves nothing. */
 export const mistakes: Record<string, Edit[]> = {
@@ -41,28 +35,8 @@ export const mistakes: Record<string, Edit[]> = {
  * started again during a run have to be those that it began with.
  */
 export const withMistake = async (name: string | undefined) => {
-  const root = join(import.meta.dir, '../..')
   const edits = name === undefined ? [] : mistakes[name]
   if (!edits) throw new Error(`No such mistake. There are: ${Object.keys(mistakes).join(', ')}`)
-  const folder = await mkdtemp(join(tmpdir(), 'kairan-mistake-'))
-  await cp(join(root, 'src'), join(folder, 'src'), { recursive: true })
-  for (const file of ['package.json', 'tsconfig.json'])
-    await cp(join(root, file), join(folder, file))
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
-  for (const { from, to } of edits) await plant(join(folder, 'src'), from, to)
-  return {
-    path: join(folder, 'src'),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
-  }
-}
-
-const plant = async (source: string, from: string, to: string) => {
-  const files = [...new Glob('**/*.{ts,sql}').scanSync(source)].map(file => join(source, file))
-  const found: string[] = []
-  for (const path of files) if ((await Bun.file(path).text()).includes(from)) found.push(path)
-  const [path] = found
-  if (path === undefined || found.length > 1) {
-    throw new Error(`"${from}" is in ${found.length} files of src, not in one: plant it anew.`)
-  }
-  await Bun.write(path, (await Bun.file(path).text()).replace(from, to))
+  const copy = await copyWith(edits)
+  return { path: copy.source, [Symbol.asyncDispose]: () => copy[Symbol.asyncDispose]() }
 }
