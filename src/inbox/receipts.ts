@@ -1,12 +1,15 @@
 import type { Reader } from './inbox.ts'
 
 /**
- * What a stream took before it ended: the events of these channels above `since` and up to `seq`, and the deliveries
- * that were pending before. The cursor with which its client reconnects says how much of it has arrived.
+ * What a stream took before it ended: the events of these channels above `since` and up to `seq`, without those that it
+ * skipped, since the user had muted them, and the deliveries that were pending before. The cursor with which its client
+ * reconnects says how much of it has arrived.
  */
 export type Taken = {
   userId: string
   channels: readonly string[]
+  /** By channel, from which seq to which one. */
+  skipped: Readonly<Record<string, readonly (readonly [from: number, to: number])[]>>
   pending: readonly number[]
   since: number
   seq: number

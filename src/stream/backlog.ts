@@ -163,7 +163,7 @@ async function* writePage(page: Page, subscription: Subscription, parts: Backlog
   }
   // Its user may have lost a channel since the page was read.
   const isOpen = among(subscription.channels)
-  const events = page.events.filter(event => isOpen(event.channel) && subscription.isFor(event))
+  const events = page.events.filter(event => isOpen(event.channel) && subscription.admits(event))
   yield* write(events.map(parts.hub.frameOf), subscription, parts)
   subscription.advanceTo(page.end)
 }

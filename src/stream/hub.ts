@@ -88,7 +88,10 @@ export const createHub = (options: {
     let made: Frame | null = null
     const muting = muters.of(event)
     for (const subscription of members.of(event.channel)) {
-      if (muting?.has(subscription)) continue
+      if (muting?.has(subscription)) {
+        subscription.passOver(event)
+        continue
+      }
       made ??= frame(event)
       subscription.push(made)
     }

@@ -4,6 +4,7 @@ import type { Taken } from '../inbox/receipts.ts'
 import type { Event, Frame } from '../log/event.ts'
 import { type Choice, choiceOf } from './choice.ts'
 import { isEvent, isStored, Queue, type Queued } from './queue.ts'
+import { Skipped } from './skipped.ts'
 
 /** What is known of a connection when it opens. */
 export type ConnectionFacts = {
@@ -89,6 +90,8 @@ class OpenSubscription extends Queue {
   #since: number
   /** The channels that it had all the time since. */
   #keptChannels: readonly string[]
+  /** What it has not sent, as its user had muted it; null when that is nothing. */
+  #skipped: Skipped | null = null
   /** The seqs that were pending when it began, and that it has taken. */
   #pending: readonly number[] = []
   /**
@@ -150,8 +153,14 @@ class OpenSubscription extends Queue {
     if (this.closed) return
     const { seq } = frame.event
     if (seq !== null && (!this.live || seq <= this.position)) return
-    if (this.hasRoomFor(frame.bytes)) this.add(frame)
-    else this.#fallBehind(seq === null ? 1 : 0)
+    if (!this.hasRoomFor(frame.bytes)) return this.#fallBehind(seq === null ? 1 : 0)
+    this.add(frame)
+    if (seq !== null) this.#skipped?.sent(seq)
+  }
+
+  /** Passes over an event that its user has muted, as `push` queues one. */
+  passOver(event: Event) {
+    if (!this.closed && this.live && (event.seq ?? 0) > this.position) this.#skip(event)
   }
 
   /** Queues a control event or a heartbeat: small, and never dropped. */
@@ -213,6 +222,7 @@ class OpenSubscription extends Queue {
     if (!this.hasQueued(isStored)) this.position = Math.max(this.position, head)
     this.keep(queued => !isStored(queued))
     this.live = false
+    this.#skipped?.cutAfter(this.position)
   }
 
   release() {
@@ -268,16 +278,27 @@ class OpenSubscription extends Queue {
   /** Its user has muted this: what waits of it is not sent. */
   mute(mutes: Mutes | null) {
     this.mutes = mutes
-    if (mutes) this.keep(queued => !isEvent(queued) || !mutes.has(queued.event))
+    if (!mutes) return
+    this.keep(queued => {
+      if (!isEvent(queued) || !mutes.has(queued.event)) return true
+      this.#skip(queued.event)
+      return false
+    })
   }
 
   /**
-   * Whether this stored event of one of its channels is for it: its user was there when it was numbered, and has not
-   * muted it.
+   * Whether it sends this stored event of one of its channels, which follows those that it was asked for before: its
+   * user was there when it was numbered, and has not muted it.
    */
-  isFor(event: Event) {
+  admits(event: Event) {
     const { channel, seq } = event
-    return (seq ?? 0) > (this.#joinedAt?.get(channel) ?? 0) && !this.mutes?.has(event)
+    if ((seq ?? 0) <= (this.#joinedAt?.get(channel) ?? 0)) return false
+    if (this.mutes?.has(event)) {
+      this.#skip(event)
+      return false
+    }
+    this.#skipped?.sent(seq ?? 0)
+    return true
   }
 
   /** Carries these of the channels that its user may read. The caller owes a look-up. */
@@ -320,7 +341,15 @@ class OpenSubscription extends Queue {
   get taken(): Taken | null {
     const [since, seq, pending] = [this.#since, this.position, this.#pending]
     if (seq <= since && pending.length === 0) return null
-    return { userId: this.userId, channels: this.#keptChannels, pending, since, seq }
+    const [channels, skipped] = [this.#keptChannels, this.#skipped?.of(this.#keptChannels) ?? {}]
+    return { userId: this.userId, channels, skipped, pending, since, seq }
+  }
+
+  #skip({ channel, seq }: Event) {
+    if (seq === null) return
+    this.#skipped ??= new Skipped()
+    // Of what is forgotten, nothing is confirmed by a cursor.
+    this.#since = Math.max(this.#since, this.#skipped.add(channel, seq))
   }
 
   /** `lost` is how many more are lost than what waits. */
@@ -328,6 +357,7 @@ class OpenSubscription extends Queue {
     this.#lost += lost + this.countQueued(queued => isEvent(queued) && !isStored(queued))
     this.keep(queued => !isEvent(queued))
     this.live = false
+    this.#skipped?.cutAfter(this.position)
     this.#isLagging = true
     this.wake()
   }

@@ -348,3 +348,67 @@ test('a client that reconnects again and again leaves one receipt for an hour, n
   expect(rows?.n).toBeLessThanOrEqual(2)
   expect(last.events).toEqual([])
 })
+
+test('what a user had muted is not confirmed by a cursor, live or replayed, and is followed up once it is not muted any more', async () => {
+  await using db = await database()
+  await using one = await serve(db)
+  await using two = await serve(db)
+  const token = await tokenFor('42')
+  const send = async (n: number, type: string) => {
+    await db.sql`
+      select kairan.publish('user-42', ${db.sql.json({ n })}, ${type}, follow_up_after => '1 hour')`
+    // Another channel of the stream, between them.
+    await db.sql`select kairan.publish('all-users', ${db.sql.json({ n: n + 100 })}, 'all')`
+  }
+  const first = await openReady(one.url, { token })
+  await send(1, 'order')
+  await first.atLeast(2)
+  await db.sql`select kairan.set_mutes('42', '[{"type": "news.*"}, {"type": "ad"}]')`
+  await first.control('preferences')
+  for (const [n, type] of [
+    [2, 'news.a'],
+    [3, 'ad'],
+    [4, 'order'],
+    [5, 'news.b'],
+    [6, 'order'],
+  ] as const) {
+    await send(n, type)
+  }
+  await first.atLeast(9)
+  await first[Symbol.asyncDispose]()
+  await settled(db, 1)
+
+  const back = await openReady(two.url, { token, lastEventId: cursorOf(first, 6) })
+  await eventually(async () => (await confirmed(db)).length > 0)
+  const received = ['42:1', '42:101', '42:102', '42:103', '42:104', '42:105', '42:4', '42:6']
+  expect(await confirmed(db)).toEqual(received)
+  await back[Symbol.asyncDispose]()
+  await eventually(async () => (await db.sql`select from kairan.streams`).length === 0)
+  await send(7, 'ad')
+  await send(8, 'order')
+  await eventually(async () => {
+    const [log] = await db.sql`select head::int from kairan.log`
+    return log?.head === 16
+  })
+  const again = await openReady(two.url, { token, lastEventId: cursorOf(first, 106) })
+  await again.atLeast(3)
+  await again[Symbol.asyncDispose]()
+  await using _ = await openReady(one.url, { token, lastEventId: cursorOf(again, 108) })
+  await eventually(async () => (await confirmed(db)).includes('42:108'))
+  expect(await confirmed(db)).toEqual(
+    [...received, '42:106', '42:107', '42:108', '42:8'].toSorted(),
+  )
+
+  const followed = async () => {
+    await db.sql`update kairan.follow_up_due set due_at = now() - interval '1 minute'`
+    await db.sql`select kairan.decide_follow_ups()`
+    const rows = await db.sql`select payload ->> 'n' as n from kairan.follow_ups order by id`
+    return rows.map(({ n }) => n)
+  }
+  const due = await db.sql`
+    select n.payload ->> 'n' as n from kairan.follow_up_due f join kairan.notifications n on n.id = f.notification_id
+    order by f.seq`
+  expect(due.map(({ n }) => n)).toEqual(['2', '3', '5', '7'])
+  await db.sql`select kairan.set_mutes('42', '[{"type": "ad"}]')`
+  expect(await followed()).toEqual(['2', '5'])
+})

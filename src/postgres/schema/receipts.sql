@@ -31,6 +31,7 @@ create table kairan.unconfirmed (
   id bigint primary key generated always as identity,
   user_id text not null,
   channels text[],
+  skipped jsonb not null default '{}',
   pending bigint[] not null default '{}',
   since bigint not null,
   seq bigint not null,
@@ -42,6 +43,7 @@ comment on table kairan.unconfirmed is
 comment on column kairan.unconfirmed.id is 'Its number.';
 comment on column kairan.unconfirmed.user_id is 'Whose stream it was.';
 comment on column kairan.unconfirmed.channels is 'The channels that the stream had from its beginning to its end; null for a cursor.';
+comment on column kairan.unconfirmed.skipped is 'By channel, [from, to] of what the stream passed over, since the user had muted it.';
 comment on column kairan.unconfirmed.pending is 'What the stream began with: the positions of what was pending, all of them up to since.';
 comment on column kairan.unconfirmed.since is 'The stream took all above this seq,';
 comment on column kairan.unconfirmed.seq is 'and up to this one; or the cursor.';
@@ -64,12 +66,13 @@ begin
   -- One at a time: of two that each bring a half of a pair, neither would see the other's.
   perform from kairan.locks where name = 'unconfirmed' for update;
 
-  insert into kairan.unconfirmed (user_id, channels, pending, since, seq)
+  insert into kairan.unconfirmed (user_id, channels, skipped, pending, since, seq)
   select distinct i."userId",
     case when i.channels is not null then array(select jsonb_array_elements_text(i.channels)) end,
+    coalesce(i.skipped, '{}'),
     array(select p::bigint from jsonb_array_elements_text(coalesce(i.pending, '[]')) p),
     i.since, i.seq
-  from jsonb_to_recordset(items) i ("userId" text, channels jsonb, pending jsonb, since bigint, seq bigint)
+  from jsonb_to_recordset(items) i ("userId" text, channels jsonb, skipped jsonb, pending jsonb, since bigint, seq bigint)
   -- Beyond the head there is no stream that carried it.
   where i.seq <= (select l.head from kairan.log l);
 
@@ -106,17 +109,28 @@ begin
   used as (
     delete from kairan.unconfirmed h using pairs p where h.id in (p.id, p.cursor_id)
   ),
+  spans as (
+    -- Without what any of them skipped.
+    select name, p.user_id, lower(s) - 1 as since, upper(s) - 1 as seq
+    from pairs p, unnest(p.shared) name, unnest(
+      int8multirange(int8range(p.since + 1, greatest(p.cursor, p.since) + 1)) - coalesce((
+        select range_agg(int8range((r ->> 0)::bigint, (r ->> 1)::bigint, '[]'))
+        from carried o, jsonb_array_elements(o.skipped -> name) r
+        where o.cursor_id = p.cursor_id
+      ), '{}')
+    ) s
+  ),
   proven as (
-    select name as channel, p.user_id, p.since, p.cursor as seq
-    from pairs p, unnest(p.shared) name
-    where p.cursor > p.since and exists (
+    select s.name as channel, s.user_id, s.since, s.seq
+    from spans s
+    where exists (
       select
       from (
         select d.seq from kairan.numbered d
-        where (d.channel, d.seq) > (name, p.since) and d.channel <= name
+        where (d.channel, d.seq) > (s.name, s.since) and d.channel <= s.name
         order by d.channel, d.seq limit 1
       ) d
-      where d.seq <= p.cursor
+      where d.seq <= s.seq
     )
     union all
     select 'user-' || p.user_id, p.user_id, s - 1, s from pairs p, unnest(p.pending) s where s <= p.cursor
@@ -146,7 +160,7 @@ begin
   on conflict do nothing;
 end $$;
 comment on function kairan.record_unconfirmed(jsonb) is
-  'Records what streams that ended had taken ({userId, channels, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
+  'Records what streams that ended had taken ({userId, channels, skipped?, pending, since, seq}) and with which cursors users returned ({userId, seq, since}), and confirms what is proven by both.';
 
 create function kairan.confirm(user_id text, channels text[], ids jsonb) returns void language plpgsql
   set plan_cache_mode = force_generic_plan
