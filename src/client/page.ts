@@ -29,4 +29,4 @@ export const watchPage = (
 }
 
 /** Without a document, as in a worker, it counts as visible. */
-export const isVisible = () => globalThis.document?.visibilityState !== 'hidden'
+export const isVisible = () => !globalThis.document?.hidden

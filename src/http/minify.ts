@@ -19,7 +19,10 @@ export const minify = async (
     module: true,
     ecma: 2022,
     // A second pass pays; a third, and inlining functions that are called once, make it larger when compressed.
-    compress: { passes: 2, inline: 1, unsafe: true, unsafe_arrows: true },
+    compress: {
+      ...{ passes: 2, inline: 1, unsafe: true, unsafe_arrows: true },
+      ...{ lhs_constants: false, unsafe_math: true, pure_getters: true },
+    },
     mangle: { properties: { regex: internal, builtins: true } },
     format: { comments: false },
     ...(map !== undefined && { sourceMap: { content: map, includeSources: true } }),

@@ -29,7 +29,10 @@ export const serveApp = async () => {
           headers: { 'content-type': 'text/html' },
         },
       ),
-      '/bell': new Response(bellPage, { headers: { 'content-type': 'text/html' } }),
+      // The bell brings its looks to pages that allow no other style than their own.
+      '/bell': new Response(bellPage, {
+        headers: { 'content-type': 'text/html', 'content-security-policy': bellPolicy },
+      }),
       '/token': async request => {
         const { searchParams } = new URL(request.url)
         const seconds = Number(searchParams.get('seconds') ?? 3600)
@@ -51,10 +54,14 @@ export const serveApp = async () => {
   }
 }
 
+const bellStyle =
+  ':root { color-scheme: light dark } header { display: flex; justify-content: end }'
+const bellPolicy = `style-src 'sha256-${new Bun.CryptoHasher('sha256').update(bellStyle).digest('base64')}'`
 const bellPage = `<!doctype html><html lang="en">
 <meta name="viewport" content="width=device-width"><title>Bell</title>
-<style>:root { color-scheme: light dark } main { display: flex; justify-content: end }</style>
-<main><h1>Shop</h1><kairan-bell id="bell" limit="3"></kairan-bell></main><button id="after">After</button>
+<style>${bellStyle}</style>
+<header><h1>Shop</h1><kairan-bell id="bell" limit="3"></kairan-bell></header>
+<main><button id="after">After</button></main>
 <script type="module">
 const query = new URLSearchParams(location.search)
 bell.setAttribute('url', query.get('service'))

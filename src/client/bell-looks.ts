@@ -5,7 +5,7 @@ export const style = `
 --b:var(--kairan-background,light-dark(#fff,#1c1e21));--l:var(--kairan-line,light-dark(#dcdcd8,#3a3d42));
 --a:var(--kairan-accent,light-dark(#b3261e,#ffb4ab));color:var(--t)}
 *{box-sizing:border-box;margin:0}
-[hidden]{display:none!important}
+:host([hidden]),[hidden]{display:none!important}
 button,a{font:inherit;color:inherit;background:none;border:0;cursor:pointer;text-align:start;text-decoration:none}
 :focus-visible{outline:2px solid var(--a);outline-offset:-2px}
 #bell{position:relative;padding:8px;border-radius:50%;display:block}
@@ -14,7 +14,7 @@ svg{display:block;width:24px;height:24px;fill:none;stroke:currentColor;stroke-wi
 font-size:12px;line-height:18px;background:var(--a);color:var(--kairan-on-accent,light-dark(#fff,#1c1e21))}
 #panel{position:absolute;z-index:9;top:100%;inset-inline-end:0;width:var(--kairan-width,360px);max-height:min(480px,80vh);
 overflow:auto;background:var(--b);border:1px solid var(--l);border-radius:8px;box-shadow:0 4px 16px #0003}
-header{display:flex;justify-content:space-between;align-items:center;padding:8px 12px}
+#head{display:flex;justify-content:space-between;align-items:center;padding:8px 12px}
 h2{font-size:1.15em}
 .act{padding:8px;color:var(--a)}
 ul{list-style:none;padding:0}
@@ -29,3 +29,12 @@ p{display:inline-block;padding:12px}
 .said{position:absolute;opacity:0;pointer-events:none}
 @media(max-width:480px){#panel{position:fixed;inset:auto 0 0;width:auto;border-radius:8px 8px 0 0}}
 `
+
+/** What a bell is made of. What has an id can be asked of it by `createBell`. */
+export const html = `<button id="bell" part="button" aria-controls="panel" aria-expanded="false"><svg viewBox="0 0 24 24" aria-hidden="true">
+<path d="M6 10a6 6 0 0 1 12 0v4l2 3H4l2-3zM10 20h4"/></svg><span id="badge" part="badge" aria-hidden="true"></span></button>
+<span id="said" class="said" role="status"></span>
+<div id="panel" part="panel" role="dialog" aria-labelledby="title" tabindex="-1" hidden>
+<div id="head"><h2 id="title"></h2><button id="all" class="act"></button></div>
+<p id="note" role="status"></p><button id="retry" class="act"></button><ul id="list"></ul>
+<button id="more" class="act"></button></div>`
