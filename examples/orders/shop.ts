@@ -8,7 +8,7 @@ export type Shop = { url: string; stop(): Promise<void> }
 
 /**
  * The web server of a shop. It knows nothing of streams: it writes orders, signs who somebody is, and hands
- * `/notifications` and `/client.js` on to Kairan, as a reverse proxy does in production.
+ * `/notifications`, `/client.js` and `/client/element.js` on to Kairan, as a reverse proxy does in production.
  */
 export const createShop = async (options: {
   databaseUrl: string
@@ -86,10 +86,23 @@ export const createShop = async (options: {
           return order ? Response.json(order) : problem(409, 'Somebody was faster.')
         }),
       },
+
+      // Customers may mute it: it has a type of its own, and is for everyone who is signed in.
+      '/offers': {
+        POST: as(async (user, request) => {
+          const { text } = await bodyOf(request)
+          if (!isAdmin(user)) return problem(403, 'Only the shop may do that.')
+          if (!text || text.length > 100) return problem(400, 'What is new?')
+          const [offer] = await sql`
+            select kairan.publish('all-users',
+              jsonb_build_object('title', 'News from the shop', 'text', ${text}::text), 'marketing.offer') as id`
+          return Response.json(offer, { status: 201 })
+        }),
+      },
     },
     fetch(request) {
       const { pathname } = new URL(request.url)
-      return /^\/(notifications(\/|$)|client\.js$)/.test(pathname)
+      return /^\/(notifications(\/|$)|client(\/element)?\.js$)/.test(pathname)
         ? handOn(request)
         : problem(404, 'There is nothing here.')
     },
@@ -135,7 +148,7 @@ export const createShop = async (options: {
   }
 }
 
-const files = ['shop.css', 'shop.js', 'bell.js', 'received.js', 'session.js', 'dom.js']
+const files = ['shop.css', 'shop.js', 'bell.js', 'offers.js', 'received.js', 'session.js', 'dom.js']
 
 const isAdmin = (user: User) => user.role_level >= 100
 

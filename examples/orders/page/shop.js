@@ -90,6 +90,12 @@ const orderItem = ({ id, item, status, customer, created_at }) => {
   return shown
 }
 
+const announce = event => {
+  event.preventDefault()
+  const { text } = event.target
+  void attempt(event.submitter, () => call('/offers', { text: text.value }))
+}
+
 showPeople()
 if (me) {
   $('#welcome').hidden = true
@@ -98,7 +104,8 @@ if (me) {
   $('#orders-title').textContent = isAdmin ? 'All orders' : 'Your orders'
   // The first heading of the page that is left.
   if (isAdmin) $('#orders-title').ariaLevel = '1'
-  $('#bell').hidden = false
+  $('#announce').hidden = !isAdmin
+  $('#announce form').onsubmit = announce
   $('#people').hidden = false
   showTeas()
   showBell(showOrders)
