@@ -40,12 +40,14 @@ export const demoRoutes = (options: {
         const user = users.find(({ id }) => id === body.user)
         if (!user) throw new KairanError('unprocessable', `There is no demo user "${body.user}".`)
         if (user.roleLevel === 'admin') await store.giveRole(user.id, options.adminRoleLevel)
-        const cookie = new Bun.Cookie(options.cookie, await auth.sign(user.id, 86_400), {
+        const token = await auth.sign(user.id, 86_400)
+        const cookie = new Bun.Cookie(options.cookie, token, {
           httpOnly: true,
           sameSite: 'lax',
           path: '/',
         })
-        return answer(user, { headers: { 'set-cookie': cookie.serialize() } })
+        // The page uses the token; the cookie is for what somebody tries in the browser's console.
+        return answer({ ...user, token }, { headers: { 'set-cookie': cookie.serialize() } })
       },
       { body: t.Object({ user: t.String() }) },
     )
@@ -77,10 +79,11 @@ export const demoRoutes = (options: {
     )
 }
 
-/** The page contains all that it needs, so nothing else may run or load. */
+/** The page contains all that it needs but the client and the bell, so nothing else may run or load. */
 const pageHeaders = (page: string) => {
   const hash = (tag: string) => {
-    const [, text = ''] = new RegExp(`<${tag}>([\\s\\S]*)</${tag}>`).exec(page) ?? []
+    const [, text = ''] =
+      new RegExp(`<${tag}(?: type="module")?>([\\s\\S]*)</${tag}>`).exec(page) ?? []
     return `'sha256-${new Bun.CryptoHasher('sha256').update(text).digest('base64')}'`
   }
   return {
@@ -88,6 +91,6 @@ const pageHeaders = (page: string) => {
     ...uncached,
     'content-security-policy':
       `default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ` +
-      `frame-ancestors 'none'; script-src ${hash('script')}; style-src ${hash('style')}`,
+      `frame-ancestors 'none'; script-src 'self' ${hash('script')}; style-src ${hash('style')}`,
   }
 }

@@ -62,6 +62,45 @@ test.skipIf(withoutBrowser)(
   },
 )
 
+test.skipIf(withoutBrowser)(
+  'the bell counts what a demo user gets, lists it, and is that of who is chosen next',
+  async () => {
+    await using db = await database()
+    await using service = await serve(db, {}, { demo: true })
+    await using chromium = await browser()
+    const { page, complaints } = await openDemo(chromium, service.url, 'Aiko')
+    const bell = (name: string) => page.getByRole('button', { name, exact: true })
+    await bell('Notifications').waitFor()
+
+    await publish(page, 'user-1', '{"text": "For Aiko"}')
+    await publish(page, 'user-2', '{"text": "For Ben"}')
+    await bell('Notifications, 1 unread, 1 new').waitFor()
+    for (const [width, colorScheme] of [
+      [360, 'light'],
+      [1200, 'dark'],
+    ] as const) {
+      await page.setViewportSize({ width, height: 740 })
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      await page.getByRole('button', { name: /^Notifications/ }).click()
+      await page.getByRole('dialog').getByText('For Aiko').waitFor()
+      expect(await page.getByRole('dialog').getByRole('listitem').count()).toBe(1)
+      expect(await findings(page)).toEqual([])
+      const folder = process.env.SCREENSHOTS
+      if (folder) await page.screenshot({ path: `${folder}/demo-${width}-${colorScheme}.png` })
+      await page.keyboard.press('Escape')
+    }
+    await page.getByRole('button', { name: 'Ben' }).click()
+    await bell('Notifications, 1 unread, 1 new').waitFor()
+    await page.getByRole('button', { name: /^Notifications/ }).click()
+    await page.getByRole('dialog').getByText('For Ben').waitFor()
+    expect(await page.getByRole('dialog').getByText('For Aiko').count()).toBe(0)
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(1200)
+    expect(complaints).toEqual([])
+    // The stream is the page's: the bell has none of its own.
+    expect(service.service.streams).toBe(1)
+  },
+)
+
 test.skipIf(withoutBrowser)('the admin alone gets what is published for admins', async () => {
   await using db = await database()
   await using service = await serve(db, {}, { demo: true })
