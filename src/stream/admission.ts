@@ -11,6 +11,8 @@ export type Wish = {
   cursor: Cursor | null
   /** Whether the cursor is one that a stream carried, not one of the inbox. */
   isReturning: boolean
+  /** Whether a browser reconnects: it sends Last-Event-ID by itself. */
+  isReconnect: boolean
   /** The channels of `?channels=`. */
   asked: readonly string[] | undefined
   /** The channels of `?also=`. */
@@ -46,6 +48,7 @@ export const readWish = (request: Request): Wish => {
   return {
     cursor: cursor ? readLastEventId(cursor) : null,
     isReturning: Boolean(cursor && isOfStream(cursor)),
+    isReconnect: request.headers.has('last-event-id'),
     asked: channels.length === 0 ? undefined : parseChannels(channels),
     also: namesIn(query.getAll('also')),
     ticket: givenOf(query, 'ticket'),

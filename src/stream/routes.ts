@@ -5,9 +5,8 @@ import type { AddressOf } from '../http/address.ts'
 import { userHeader } from '../http/user-header.ts'
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
-import type { Cursor } from '../log/cursor.ts'
 import { reconnectFrame } from '../log/event.ts'
-import { type Admission, admit, readWish } from './admission.ts'
+import { type Admission, admit, readWish, type Wish } from './admission.ts'
 import { explainStream } from './explain-page.ts'
 import type { Limits, Refusals } from './limits.ts'
 import { streamOperations } from './schema.ts'
@@ -49,7 +48,7 @@ export const streamRoute = (options: {
       const wish = readWish(request)
       const comeBackLater = (reason: string, proof: string | null = null) => {
         options.refusals.count(reason)
-        return soften(reason, options.retryMs, wish.cursor, proof)
+        return soften(reason, options.retryMs, wish, proof)
       }
       const refusal = options.refusal()
       if (refusal) return comeBackLater(refusal)
@@ -65,6 +64,7 @@ export const streamRoute = (options: {
           ...caller,
           cursor: wish.cursor,
           isReturning: wish.isReturning,
+          isReconnect: wish.isReconnect,
           askedAt,
           address,
           signal: request.signal,
@@ -96,14 +96,11 @@ const respond = (frames: AsyncGenerator<Uint8Array, void>, userId: string) =>
  * A browser gives up for good on any status but 200. So a refusal that will pass is a stream, too: it
  * says when to return, and ends.
  */
-const soften = (reason: string, retryMs: number, cursor: Cursor | null, proof: string | null) => {
-  const afterMs = jitter(retryMs)
-  const body =
-    proof === null
-      ? reconnectFrame(reason, afterMs)
-      : Buffer.concat([
-          proofFrame(cursor, proof),
-          reconnectFrame(reason, afterMs, proofId(cursor, proof)),
-        ])
-  return new Response(body, { headers })
+const soften = (reason: string, retryMs: number, wish: Wish, proof: string | null) => {
+  const { cursor, isReconnect } = wish
+  const id = proof === null ? undefined : proofId(cursor, proof)
+  const body = reconnectFrame(reason, jitter(retryMs), id, isReconnect)
+  // At once, so that a client which is cut off then can return; who reconnects has an id.
+  const first = proof === null || isReconnect ? [] : [proofFrame(cursor, proof)]
+  return new Response(Buffer.concat([...first, body]), { headers })
 }

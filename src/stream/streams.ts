@@ -27,6 +27,8 @@ export type StreamRequest = Omit<ConnectionFacts, 'endsAt'> & {
   cursor: Cursor | null
   /** Whether a stream has carried this cursor: then its client has what came before. */
   isReturning: boolean
+  /** Whether a browser reconnects. */
+  isReconnect: boolean
   /** When the request arrived, by `performance.now()`: a disconnect since then ends its stream, too. */
   askedAt: number
   /** Aborts when the client leaves. */
@@ -228,7 +230,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   }
 
   return {
-    async open({ cursor, isReturning, askedAt, signal, ...facts }) {
+    async open({ cursor, isReturning, isReconnect, askedAt, signal, ...facts }) {
       const { userId } = facts
       const { channels, also, mutes } = await access.choose(facts, facts.asked, facts.also ?? [])
       // Nobody would read its frames, and so nothing would end it.
@@ -246,7 +248,8 @@ export const createStreams = (options: StreamsOptions): Streams => {
       if (isReturning && cursor?.epoch === hub.epoch) receipts.returned(userId, cursor.seq)
       const own = channelOf(userId)
       const pendingOn = channels.includes(own) ? own : null
-      return stream(subscription, { ...(cursor ? { cursor } : { pendingOn }), also }, parts)
+      const start = cursor ? { cursor } : { pendingOn }
+      return stream(subscription, { ...start, isReconnect, also }, parts)
     },
     reauthorize: userId => access.reauthorize(userId === undefined ? null : [userId]),
     extend,

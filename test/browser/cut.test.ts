@@ -159,7 +159,9 @@ const open = (urls: string[]) => `void (() => {
     const source = new EventSource(url, { withCredentials: true })
     source.n = []
     source.states = []
-    source.onmessage = ({ data }) => source.n.push(JSON.parse(data).payload.n)
+    // A part of an event is no event.
+    const parse = data => { try { return JSON.parse(data) } catch { return { payload: { n: data } } } }
+    source.onmessage = ({ data }) => source.n.push(parse(data).payload.n)
     source.onerror = () => source.states.push('error')
     source.addEventListener('control', ({ data }) => source.states.push(JSON.parse(data).type))
     return source

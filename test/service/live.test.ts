@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { parseLive } from '../../src/publish/live-event.ts'
 import { openReady } from '../support/client.ts'
-import { database } from '../support/database.ts'
+import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { login } from '../support/logins.ts'
 import { serve, tokenFor } from '../support/service.ts'
@@ -49,6 +49,7 @@ test('updates the row of the stored delivery that a live event names', async () 
   await using db = await database()
   await using service = await serve(db)
   const [row] = await db.sql`select kairan.publish('user-42', '{}') as id`
+  await eventually(async () => (await db.sql`select from kairan.numbered`).length === 1)
   const notify = (message: object) =>
     db.sql`select pg_notify('kairan', ${JSON.stringify({ ...message, notificationId: row?.id })})`
   const status = async () => {
@@ -61,7 +62,7 @@ test('updates the row of the stored delivery that a live event names', async () 
   await notify({ channel: 'user-42', payload: 'text' })
   await using client = await openReady(service.url, {
     token: await tokenFor('42'),
-    query: `?last_event_id=${await headOf(service.url, db)}`,
+    query: `?last_event_id=${await headOf(db)}`,
   })
   await notify({ channel: 'user-42', payload: { live: true } })
   const [event] = await client.atLeast(1)
@@ -77,7 +78,7 @@ test('updates the row of the stored delivery that a live event names', async () 
 })
 
 /** The cursor at the head of the log: a stream that begins there has nothing pending. */
-const headOf = async (_url: string, { sql }: Awaited<ReturnType<typeof database>>) => {
+const headOf = async ({ sql }: TestDatabase) => {
   const [log] = await sql`select epoch || '-' || head as cursor from kairan.log`
   return log?.cursor
 }

@@ -42,6 +42,18 @@ test('opens with retry, ping and ready, in the headers that proxies need', async
   })
 })
 
+test('the first block to a browser that reconnects takes up what WebKit has left of an event', async () => {
+  await using db = await database()
+  await using service = await serve(db, { MAX_STREAMS: '2' })
+  const token = await tokenFor('42')
+  await using first = await openReady(service.url, { token })
+  const lastEventId = first.lastEventId ?? ''
+  await using back = await openReady(service.url, { token, lastEventId })
+  await using refused = await open(service.url, { token, lastEventId })
+  await refused.control('reconnect')
+  for (const { text } of [back, refused]) expect(text).toMatch(/^retry: \d+\nevent: ping\n\n/)
+})
+
 test('refuses a request without a token before any stream begins', async () => {
   await using db = await database()
   await using service = await serve(db)

@@ -81,7 +81,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
       const subscription = hub.subscribe(facts('1'), ['user-1'], start)
       const frames = stream(
         subscription,
-        { cursor: { epoch: 'e', seq: start } },
+        { isReconnect: false, cursor: { epoch: 'e', seq: start } },
         {
           hub,
           log,

@@ -68,6 +68,7 @@ const setUp = () => {
       cursor: seq === null ? null : { epoch: 'e', seq },
       askedAt: performance.now(),
       isReturning: seq !== null,
+      isReconnect: false,
       signal,
       address: null,
       proof: null,
