@@ -49,8 +49,8 @@ export const createCounter = (options: {
   /** Asks in so many milliseconds, or earlier when somebody else wants that. */
   const recount = (ms = 0) => {
     const at = Date.now() + ms
-    // What is due in over three weeks can't be waited for.
-    if (!base || (dueAt && at >= dueAt) || ms > 2e9) return
+    // What is due in over three weeks can't be waited for, nor what has no date.
+    if (!base || (dueAt && at >= dueAt) || !(ms <= 2e9)) return
     dueAt = at
     clearTimeout(timer)
     timer = setTimeout(() => {

@@ -83,11 +83,14 @@ const retryFrame = (ms: number, isReconnect = false) =>
 /** A comment that keeps proxies and timers quiet. */
 export const heartbeatFrame = new TextEncoder().encode(':\n\n')
 
-/** Only where there is one that a date can have. */
+/** Only where there is one. JSON's dates have four digits for the year, as in kairan.iso. */
 const expiry = (expiresAt: number | null) =>
-  expiresAt !== null && Math.abs(expiresAt) <= 8.64e15
-    ? `,"expiresAt":"${new Date(expiresAt).toISOString()}"`
+  expiresAt !== null && Number.isFinite(expiresAt)
+    ? `,"expiresAt":"${new Date(Math.min(expiresAt, endOfDates)).toISOString()}"`
     : ''
+
+/** The last millisecond of the year 9999. */
+const endOfDates = 253_402_300_799_999
 
 const withDeliveryChannel = ({ payload, metadata, channel }: Event) =>
   withMember(

@@ -108,6 +108,8 @@ const session = {
   jit: 'off',
   max_parallel_workers_per_gather: '0',
   lock_timeout: 2500,
+  // A database may have fewer: then the milliseconds of a moment come rounded to years.
+  extra_float_digits: 1,
   // A database may have another default, in which statements here would fail instead of waiting.
   default_transaction_isolation: 'read committed',
 } as const

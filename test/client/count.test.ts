@@ -112,8 +112,13 @@ test('asks nothing where nobody wants to know, nor for what it can tell', async 
     unreadUntil: new Date(Date.now() + 60_000).toISOString(),
   })
   event(10)
+  // What is no date, or is too far away, is not asked for again and again.
+  for (const expiresAt of ['294276-12-31T00:00:00.000Z', '9999-12-31T23:59:59.999Z', 'soon']) {
+    event(11, { expiresAt })
+    counter.learn({ unread: 5, cursor: 'a-9', unreadUntil: expiresAt })
+  }
   const end = Date.now() + 100
   await eventually(() => Date.now() > end)
-  expect([unasked.seen.asked, seen.asked, seen.unread]).toEqual([0, 0, 6])
+  expect([unasked.seen.asked, seen.asked, seen.unread]).toEqual([0, 0, 9])
   counter.stop()
 })

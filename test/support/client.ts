@@ -15,6 +15,7 @@ export type EventData = {
   id: string | null
   type: string | null
   createdAt: string
+  expiresAt?: string
 }
 
 export type Client = AsyncDisposable & {

@@ -279,9 +279,12 @@ comment on function kairan.count_inbox(text[], bigint[], bigint[], text[], kaira
   'How many notifications on these channels, of each above its low, are not read, and how many of them are not seen, either: exactly up to 1000. Beyond, and when more than 5000 deliveries had to be looked at, is_least and is_unseen_least say that there may be more. From `expires_at` on there are fewer.';
 
 create function kairan.iso(moment timestamptz) returns text language sql stable as $$
-  select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+  select case when isfinite(moment) then to_char(
+    greatest(least(moment, '9999-12-31T23:59:59.999Z'), '0001-01-01T00:00:00Z') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+  ) end
 $$;
-comment on function kairan.iso(timestamptz) is 'A moment as JSON has it.';
+comment on function kairan.iso(timestamptz) is
+  'A moment as JSON has it: of the years 1 to 9999, as no other has four digits. Null for infinity.';
 
 create function kairan.inbox_page(
   user_id text,

@@ -49,7 +49,7 @@ create function kairan.check_scheduled() returns trigger language plpgsql as $$
 declare
   examined kairan.notifications;
 begin
-  if not isfinite(new.send_at) then
+  if not isfinite(new.send_at) or new.send_at > '9999-12-31T23:59:59.999Z' then
     raise exception 'kairan: send_at is %, which never comes', new.send_at using errcode = 'invalid_parameter_value',
       hint = 'Name a moment, like now() + interval ''1 hour''.';
   end if;
