@@ -33,7 +33,7 @@ export const makeRow = (item: InboxItem, options: RowOptions): HTMLElement => {
   const time = timeOf(createdAt, host.closest<HTMLElement>('[lang]')?.lang)
   add(link, 'time', time).dateTime = createdAt
   link.addEventListener('click', event => {
-    if (id !== null) void inbox()?.markRead([id])
+    void inbox()?.markRead([id])
     const chosen = new CustomEvent('kairan-select', { detail: item, cancelable: true })
     if (!host.dispatchEvent(chosen)) event.preventDefault()
   })
@@ -43,15 +43,13 @@ export const makeRow = (item: InboxItem, options: RowOptions): HTMLElement => {
     button.ariaLabel = button.title = name
     button.addEventListener('click', () => options.remove(row, said, act, undo))
   }
-  if (id) {
-    away(
-      '×',
-      `${texts.archive}: ${title}`,
-      texts.archived,
-      () => inbox()?.archive([id]),
-      () => inbox()?.unarchive([id]),
-    )
-  }
+  away(
+    '×',
+    `${texts.archive}: ${title}`,
+    texts.archived,
+    () => inbox()?.archive([id]),
+    () => inbox()?.unarchive([id]),
+  )
   if (type) {
     away(
       '⊘',

@@ -201,11 +201,11 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     })
   }
 
-  const take = ({ replayed: _, cursor, ...event }: NotificationEvent) => {
+  const take = ({ replayed: _, cursor, id, ...event }: NotificationEvent) => {
     // A live event is not stored: it is in no inbox.
-    if (cursor === null || archived || withdrawn.has(event.id)) return
+    if (cursor === null || id === null || archived || withdrawn.has(id)) return
     reach(cursor)
-    if (state.items.some(({ id }) => id === event.id)) return
+    if (state.items.some(item => item.id === id)) return
     if (types && !types.includes(event.type ?? '')) return
     // What a first stream replays may be older than what is shown.
     const { items: shown } = state
@@ -213,6 +213,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     if (found < 0 && shown.length > 0 && next !== null) return
     const items = shown.toSpliced(found < 0 ? shown.length : found, 0, {
       ...event,
+      id,
       cursor,
       read: false,
     })

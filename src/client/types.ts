@@ -38,7 +38,8 @@ export type EventOf<P extends Payloads<P>, Type> = Type extends '*'
     : never
 
 /** A notification in the inbox. */
-export type InboxItem = Omit<NotificationEvent, 'replayed' | 'cursor'> & {
+export type InboxItem = Omit<NotificationEvent, 'replayed' | 'cursor' | 'id'> & {
+  id: string
   cursor: string
   read: boolean
 }

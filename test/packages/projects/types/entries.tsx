@@ -10,7 +10,8 @@ type Shop = { 'order.shipped': { orderId: number } }
 const client = createNotifications<Shop>({ key: '42' })
 
 export const List = () => {
-  const { items, loadMore } = useInbox(client, { limit: 5 })
+  const { items, loadMore, markRead } = useInbox(client, { limit: 5 })
+  void (() => markRead(items.map(({ id }) => id)))
   useNotification(client, 'order.shipped', ({ payload }) => payload.orderId.toFixed())
   return (
     <button
