@@ -33,13 +33,20 @@ export const Login = () => {
             spellcheck={false}
             autocomplete="off"
             placeholder="eyJ…"
+            onKeyDown={event => {
+              // A token has one line.
+              if (event.key !== 'Enter') return
+              event.preventDefault()
+              event.currentTarget.form?.requestSubmit()
+            }}
           />
         </Field>
         <button type="submit">Sign in</button>
         <Complaint error={error.value ?? refused.value} />
         <p class="note">
-          A JWT whose user has the admin role level in the database. Who is signed in to the
-          application by its cookie needs none.
+          A JWT whose user has the admin role level in the database: <code>kairan role 42 100</code>{' '}
+          gives it to user 42, and <code>kairan token --sub 42</code> prints a token. Who is signed
+          in to the application by its cookie needs none.
         </p>
       </form>
     </main>
