@@ -97,6 +97,16 @@ test('each page of docs is reached from the README', async () => {
   expect(all.filter(page => !reached.has(page)).map(page => relative(root, page))).toEqual([])
 })
 
+test('the Japanese README leads to each page to which the English one does', async () => {
+  const linksOf = async (page: string) => {
+    const text = await Bun.file(join(root, page)).text()
+    return [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, target = '']) => target)
+  }
+  const found = new Set(await linksOf('README.ja.md'))
+  const missing = (await linksOf('README.md')).filter(target => !found.has(target))
+  expect(missing).toEqual(['README.ja.md'])
+})
+
 test('the README has at most 150 lines, none wider than 120 columns', async () => {
   const lines = (await Bun.file(join(root, 'README.md')).text()).trimEnd().split('\n')
   expect(lines.length).toBeLessThanOrEqual(150)
