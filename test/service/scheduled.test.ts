@@ -154,16 +154,64 @@ test('what could not be sent is refused at once, and a publisher may schedule bu
     ['{"a b"}', '{}', 'now'],
     ['{user-1}', '[]', 'now'],
     ['{user-1}', '{}', 'infinity'],
+    ['{user-1}', '{}', '-infinity'],
+    ['{user-1}', '{}', '10000-01-01Z'],
   ]) {
     const insert = publisher.sql`
       insert into kairan.scheduled (channels, payload, send_at)
       values (${`${channels}`}::text::text[], ${`${payload}`}::text::jsonb, ${`${at}`}::text::timestamptz)`
     await expect(Promise.resolve(insert)).rejects.toThrow('kairan: ')
   }
+  await db.sql`insert into kairan.scheduled (channels, payload, send_at) values ('{user-1}', '{}', '9999-12-31Z')`
+  const never = db.sql`update kairan.scheduled set send_at = 'infinity'`
+  await expect(Promise.resolve(never)).rejects.toThrow('send_at_a_moment_before_the_year_10000')
+  await db.sql`delete from kairan.scheduled`
   await publisher.sql`select kairan.publish('user-1', '{}', dedupe_key => 'k', send_at => now() + interval '1 hour')`
   const [row] = await db.sql`select publisher from kairan.scheduled`
   expect(row?.publisher).toBe(`role:${publisher.name}`)
   await expect(
     Promise.resolve(publisher.sql`select payload from kairan.scheduled`),
   ).rejects.toThrow('permission denied')
+})
+
+test('one that has the id of another notification is not lost in silence: it fails, and says why', async () => {
+  await using db = await database()
+  const [row] = await db.sql<{ id: string }[]>`select kairan.publish('user-1', '{}') as id`
+  const id = row?.id ?? ''
+  await db.sql`
+    insert into kairan.scheduled (id, channels, payload, dedupe_key, send_at) values
+      (${id}, '{user-2}', '{}', 'k', now()), (gen_random_uuid(), '{user-3}', '{}', null, now())`
+  await db.sql`select kairan.send_due()`
+  const left = await db.sql`select id, error from kairan.scheduled`
+  expect([...left]).toEqual([{ id, error: 'kairan: another notification has this id' }])
+  const sent = await db.sql`select channels from kairan.notifications order by place`
+  expect(sent.map(({ channels }) => channels)).toEqual([['user-1'], ['user-3']])
+})
+
+test('a publisher that tries again does not bring back what was withdrawn, and sends what failed', async () => {
+  await using db = await database()
+  const call = async (key: string) => {
+    const [row] = await db.sql<{ id: string }[]>`
+      select kairan.publish('user-1', '{"n": 1}', dedupe_key => ${key}, send_at => now() + interval '1 hour') as id`
+    return row?.id ?? ''
+  }
+  const withdrawn = await call('withdrawn')
+  await db.sql`select kairan.withdraw(${withdrawn})`
+  expect(await call('withdrawn')).toBe(withdrawn)
+  await expect(
+    Promise.resolve(db.sql`select kairan.publish('user-1', '{}', dedupe_key => 'withdrawn')`),
+  ).rejects.toThrow('used for another')
+  expect((await db.sql`select from kairan.scheduled`).length).toBe(0)
+  await db.sql`select from kairan.number()`
+  expect(await statuses(db, withdrawn)).toEqual([{ status: 'failed', error: 'withdrawn' }])
+
+  const failed = await call('failed')
+  await db.sql`update kairan.scheduled set error = 'too many bytes'`
+  const again = await call('failed')
+  expect(again).not.toBe(failed)
+  expect(await call('failed')).toBe(again)
+  await due(db)
+  await db.sql`select kairan.send_due()`
+  expect(await statuses(db, again)).toEqual([{ status: 'pending', error: null }])
+  expect(await statuses(db, failed)).toEqual([{ status: 'failed', error: 'too many bytes' }])
 })

@@ -314,8 +314,12 @@ create view kairan.deliveries as
   union all
   select notification_id, channel, 'pending', null, 0, null, created_at, null from kairan.unnumbered()
   union all
-  select s.id, c, case when s.error is null then 'pending' else 'failed' end, s.error, 0, null, s.created_at, null
-  from kairan.scheduled s cross join unnest(s.channels) c;
+  -- Apart by status, so that each is found along its own index.
+  select s.id, c, 'pending', null, 0, null, s.created_at, null
+  from kairan.scheduled s cross join unnest(s.channels) c where s.error is null
+  union all
+  select s.id, c, 'failed', s.error, 0, null, s.created_at, null
+  from kairan.scheduled s cross join unnest(s.channels) c where s.error is not null;
 comment on view kairan.deliveries is
   'One notification on one channel, and what became of it. status is pending; delivered, when a stream took it; failed, with the reason in error. seq is its position in the log, null until it has one, a moment after the commit.';
 

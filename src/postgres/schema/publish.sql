@@ -270,6 +270,7 @@ begin
     select s.id, s.channels, s.payload, s.type from kairan.scheduled s
     where s.publisher = published_as.publisher collate "default"
       and s.dedupe_key = published_as.dedupe_key collate "default"
+      and s.error is null
     limit 1
   ) n;
   if found and not (

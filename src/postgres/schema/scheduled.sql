@@ -13,7 +13,11 @@ create table kairan.scheduled (
   created_at timestamptz not null default clock_timestamp(),
   traceparent text default nullif(pg_catalog.current_setting('kairan.traceparent', true), ''),
   publisher text not null default 'role:' || current_user,
-  error text
+  error text,
+  -- An update does not fire the trigger that says so in words.
+  constraint send_at_a_moment_before_the_year_10000 check (
+    isfinite(send_at) and send_at <= '9999-12-31T23:59:59.999Z'
+  )
 );
 -- The default of a notification's id, which depends on the version of Postgres.
 do $$ begin
@@ -40,10 +44,13 @@ comment on column kairan.scheduled.error is 'Why it could not be published when 
 -- With the id, as a million can be due at the same moment: the dashboard reads them page by page.
 create index scheduled_send_at on kairan.scheduled (send_at, id) where error is null;
 comment on index kairan.scheduled_send_at is 'Finds what is due.';
+create index scheduled_created_at on kairan.scheduled (created_at) where error is null;
+comment on index kairan.scheduled_created_at is 'Finds what kairan.deliveries is asked for by its age.';
 create index scheduled_failed on kairan.scheduled (send_at, id) where error is not null;
 comment on index kairan.scheduled_failed is 'Finds what failed so long ago that it is removed.';
-create unique index scheduled_dedupe_key on kairan.scheduled (publisher, dedupe_key) where dedupe_key is not null;
-comment on index kairan.scheduled_dedupe_key is 'Finds what was already scheduled with a dedupe_key.';
+create unique index scheduled_dedupe_key on kairan.scheduled (publisher, dedupe_key)
+  where dedupe_key is not null and error is null;
+comment on index kairan.scheduled_dedupe_key is 'Finds what was already scheduled with a dedupe_key. What failed does not keep its key: its publisher may try again.';
 
 create function kairan.check_scheduled() returns trigger language plpgsql as $$
 declare
@@ -76,6 +83,7 @@ create function kairan.send_due(most int default 500) returns int language plpgs
 as $$
 declare
   sent int;
+  clashing int;
   item kairan.scheduled;
   reason text;
   state text;
@@ -98,8 +106,19 @@ begin
       case when t.dedupe_key is not null then t.publisher end
     from taken t order by t.send_at, t.id
     on conflict do nothing
+    returning id
   )
-  select count(*) into sent from taken;
+  -- "limit" keeps the planner from reading all notifications for them.
+  select count(*), count(*) filter (
+    where case when m.id is null then (
+      select n.id from kairan.notifications n
+      where n.publisher = t.publisher and n.dedupe_key = t.dedupe_key limit 1
+    ) is null else false end
+  ) into sent, clashing
+  from taken t left join made m on m.id = t.id;
+  if clashing > 0 then
+    raise 'some were neither published now nor before with their dedupe_key'; -- For the handler.
+  end if;
   return sent;
 exception when others then
   -- One of them can't be published any more, or a transaction that is open has its dedupe_key. Each alone, so that it
@@ -125,6 +144,11 @@ exception when others then
         item.traceparent, case when item.dedupe_key is not null then item.publisher end
       )
       on conflict do nothing;
+      if not found and not exists (
+        select from kairan.notifications n where n.publisher = item.publisher and n.dedupe_key = item.dedupe_key
+      ) then
+        raise exception 'kairan: another notification has this id';
+      end if;
       delete from kairan.scheduled s where s.id = item.id;
     exception when others then
       get stacked diagnostics reason = message_text, state = returned_sqlstate;

@@ -5,10 +5,27 @@ create function kairan.withdraw(notification_id uuid) returns boolean language p
 #variable_conflict use_column
 declare
   named text[];
+  later kairan.scheduled;
 begin
-  delete from kairan.scheduled s where s.id = withdraw.notification_id and s.error is null;
+  delete from kairan.scheduled s where s.id = withdraw.notification_id and s.error is null returning * into later;
   if found then
-    return true; -- It was not sent, so nobody has to hear of it.
+    -- It was not sent, so nobody has to hear of it. But its key stays used: a publisher that tries again, as its
+    -- request got no answer, does not bring it back.
+    if later.dedupe_key is not null then
+      begin
+        insert into kairan.notifications (
+          id, channels, payload, type, dedupe_key, expires_at, traceparent, publisher
+        )
+        values (
+          later.id, later.channels, later.payload, later.type, later.dedupe_key, '-infinity', later.traceparent,
+          later.publisher
+        )
+        on conflict do nothing;
+      exception when invalid_parameter_value or program_limit_exceeded then
+        null; -- It can not be published any more, neither now nor again.
+      end;
+    end if;
+    return true;
   end if;
   -- The deliveries first, as kairan.prune does. While they are locked, it leaves the notification, too.
   perform from kairan.numbered d where d.notification_id = withdraw.notification_id order by d.seq for update;
