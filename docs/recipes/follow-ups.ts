@@ -5,6 +5,7 @@ export type FollowUp = {
   user_id: string
   type: string | null
   payload: Record<string, unknown>
+  attempts: number
 }
 
 /** Thrown when a follow-up can never be sent: the user has no address, for example. */
@@ -21,8 +22,9 @@ export const sendFollowUps = (sql: Sql, send: (followUp: FollowUp) => Promise<vo
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       if (error instanceof Undeliverable)
-        await sql`select kairan.finish_follow_up(${followUp.id}, ${reason})`
-      else await sql`select kairan.postpone_follow_up(${followUp.id}, ${reason})`
+        await sql`select kairan.finish_follow_up(${followUp.id}, ${reason}, ${followUp.attempts})`
+      else
+        await sql`select kairan.postpone_follow_up(${followUp.id}, ${reason}, null, ${followUp.attempts})`
     }
   }
 
@@ -30,7 +32,7 @@ export const sendFollowUps = (sql: Sql, send: (followUp: FollowUp) => Promise<vo
     while (!isStopped) {
       try {
         const taken = await sql<FollowUp[]>`
-          select id, user_id, type, payload from kairan.take_follow_ups(10)`
+          select id, user_id, type, payload, attempts from kairan.take_follow_ups(10)`
         await Promise.all(taken.map(deliver))
         if (taken.length > 0) continue
       } catch (error) {

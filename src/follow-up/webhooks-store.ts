@@ -11,7 +11,7 @@ export type Webhooks = {
   stop(): Promise<void>
 }
 
-type FollowUp = Message & { follow_up: number }
+type FollowUp = Message & { follow_up: number; attempt: number }
 
 /** Whoever stops waits so long for those that are being posted; then they are given back after their time. */
 const lastPostsMs = 2000
@@ -37,10 +37,10 @@ export const createWebhooks = (options: {
   const stopping = new AbortController()
   const failures = createFailures(options.report)
 
-  const deliver = async ({ follow_up: id, ...message }: FollowUp) => {
+  const deliver = async ({ follow_up, attempt, ...message }: FollowUp) => {
     const outcome = await options.post(message, stopping.signal)
     if (stopping.signal.aborted && !outcome.sent) return
-    const isOver = await record(database, id, outcome)
+    const isOver = await record(database, { follow_up, attempt }, outcome)
     if (!outcome.sent) failures.count(outcome.reason)
     options.onOutcome(outcome.sent ? 'sent' : isOver ? 'given_up' : 'failed')
   }
@@ -88,7 +88,7 @@ export const createWebhooks = (options: {
 const take = (database: Database, most: number) =>
   database.run(
     sql => sql<FollowUp[]>`
-      select f.id as follow_up, 'followup_' || f.id || '_' || f.notification_id as id, json_build_object(
+      select f.id as follow_up, f.attempts as attempt, 'followup_' || f.id || '_' || f.notification_id as id, json_build_object(
         'type', 'follow_up.created',
         'timestamp', kairan.iso(f.created_at),
         'data', json_build_object(
@@ -100,17 +100,26 @@ const take = (database: Database, most: number) =>
       from kairan.take_follow_ups(${most}::int, interval '1 minute') f`,
   )
 
-/** Resolves with whether it is finished. */
-const record = async (database: Database, id: number, outcome: Outcome) => {
+/**
+ * Resolves with whether it is finished. If it was frozen for so long that another instance has taken it since, it says
+ * nothing about that attempt.
+ */
+const record = async (
+  database: Database,
+  { follow_up: id, attempt }: Pick<FollowUp, 'follow_up' | 'attempt'>,
+  outcome: Outcome,
+) => {
   if (outcome.sent || outcome.isFinal) {
     const error = outcome.sent ? null : `given up: ${outcome.reason}`
-    await database.run(sql => sql`select kairan.finish_follow_up(${id}, ${error}::text)`)
+    await database.run(
+      sql => sql`select kairan.finish_follow_up(${id}, ${error}::text, ${attempt})`,
+    )
     return true
   }
   const delay = `${outcome.retryAfterMs ?? 0} milliseconds`
   const [row] = await database.run(
     sql => sql<{ again: boolean }[]>`
-      select kairan.postpone_follow_up(${id}, ${outcome.reason}, ${delay}::text::interval) is not null as again`,
+      select kairan.postpone_follow_up(${id}, ${outcome.reason}, ${delay}::text::interval, ${attempt}) is not null as again`,
   )
   return row?.again !== true
 }

@@ -309,6 +309,43 @@ test('each is taken by one, given back after its time, and finished once', async
   ])
 })
 
+test('a worker that is late ends no attempt of another one, but may say that it was sent', async () => {
+  await using db = await migrated()
+  for (const n of [1, 2]) await publish(db, `${n}`, n)
+  await due(db)
+  await decide(db)
+  const leave = () =>
+    db.sql`select available_at, finished_at, error from kairan.follow_ups order by id`
+  expect((await take(db)).map(({ attempts }) => attempts)).toEqual([1, 1])
+  await db.sql`update kairan.follow_ups set available_at = now()`
+  expect((await take(db)).map(({ attempts }) => attempts)).toEqual([2, 2])
+  const before = [...(await leave())]
+  const [late] = await db.sql`
+    select kairan.finish_follow_up(1, 'no address', 1) as finished, kairan.postpone_follow_up(1, 'away', null, 1) as postponed,
+      kairan.finish_follow_up(99, 'unknown', 1) as unknown`
+  expect(late).toEqual({ finished: false, postponed: null, unknown: false })
+  expect([...(await leave())]).toEqual(before)
+  const [own] = await db.sql`
+    select kairan.postpone_follow_up(1, 'away', null, 2) is not null as postponed, kairan.finish_follow_up(2, null, 1) as sent`
+  expect(own).toEqual({ postponed: true, sent: true })
+})
+
+test('what retention has removed can be withdrawn while its follow-up is open', async () => {
+  await using db = await migrated()
+  const id = await publish(db, '1', 1)
+  await due(db)
+  await decide(db)
+  await take(db)
+  await db.sql`delete from kairan.notifications`
+  const withdraw = async () => {
+    const [row] = await db.sql`select kairan.withdraw(${id}) as done`
+    return row?.done
+  }
+  expect([await withdraw(), await withdraw()]).toEqual([true, false])
+  const [row] = await db.sql`select error from kairan.follow_ups where finished_at is not null`
+  expect(row?.error).toBe('withdrawn')
+})
+
 test('one that failed is postponed for longer each time, given up after a day, and can be retried', async () => {
   await using db = await migrated()
   await publish(db, '1', 1)

@@ -241,17 +241,25 @@ end $$;
 comment on function kairan.take_follow_ups(int, interval) is
   'Takes at most n follow-ups: nobody else gets them until give_back_after has passed. Call it in a transaction of its own, send each, and call kairan.finish_follow_up. What is not finished by then is given back, so one can be sent twice, but none is lost.';
 
-create function kairan.finish_follow_up(id bigint, error text default null) returns boolean language plpgsql as $$
+create function kairan.finish_follow_up(id bigint, error text, attempt int) returns boolean language plpgsql as $$
 #variable_conflict use_column
 begin
   update kairan.follow_ups f set finished_at = clock_timestamp(), error = left(finish_follow_up.error, 1000)
-  where f.id = finish_follow_up.id and f.finished_at is null;
+  where f.id = finish_follow_up.id and f.finished_at is null
+    -- That it was sent is true whoever says so. That it can not be sent, another one may be finding out anew.
+    and (finish_follow_up.error is null or finish_follow_up.attempt is null or f.attempts = finish_follow_up.attempt);
   return found;
 end $$;
+comment on function kairan.finish_follow_up(bigint, text, int) is
+  'The same by a worker that names its attempt, as kairan.take_follow_ups returned it: an error of one that was given back meanwhile and taken again is ignored, and the result is false.';
+
+create function kairan.finish_follow_up(id bigint, error text default null) returns boolean language sql as $$
+  select kairan.finish_follow_up(id, error, null)
+$$;
 comment on function kairan.finish_follow_up(bigint, text) is
   'A follow-up is done; with an error, it can not be done and is given up. False when it was finished before.';
 
-create function kairan.postpone_follow_up(id bigint, error text, delay interval default null)
+create function kairan.postpone_follow_up(id bigint, error text, delay interval, attempt int)
   returns timestamptz language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -273,9 +281,17 @@ begin
     ) p
   ) x
   where f.id = postpone_follow_up.id and f.finished_at is null
+    and (postpone_follow_up.attempt is null or f.attempts = postpone_follow_up.attempt)
   returning case when f.finished_at is null then f.available_at end into result;
   return result;
 end $$;
+comment on function kairan.postpone_follow_up(bigint, text, interval, int) is
+  'The same by a worker that names its attempt, as kairan.take_follow_ups returned it: one that was given back meanwhile and taken again stays with who has it, and the result is null.';
+
+create function kairan.postpone_follow_up(id bigint, error text, delay interval default null)
+  returns timestamptz language sql as $$
+  select kairan.postpone_follow_up(id, error, delay, null)
+$$;
 comment on function kairan.postpone_follow_up(bigint, text, interval) is
   'Gives a follow-up back that could not be sent now. It can be taken again after some seconds, after the second attempt after twice as long, and so on up to an hour, and not before `delay`. A day after it was first taken it is given up instead. Returns when it can be taken; null when it is finished.';
 

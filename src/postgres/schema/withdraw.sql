@@ -35,7 +35,11 @@ begin
   where n.id = withdraw.notification_id and n.expires_at is distinct from '-infinity'
   returning n.channels into named;
   if not found then
-    return false;
+    -- Retention can have removed it while its follow-up is still tried.
+    update kairan.follow_ups f set finished_at = clock_timestamp(), error = 'withdrawn'
+    where f.notification_id = withdraw.notification_id and f.finished_at is null
+      and not exists (select from kairan.notifications n where n.id = withdraw.notification_id);
+    return found;
   end if;
   update kairan.numbered d set status = 'f', error = 'withdrawn'
   where d.notification_id = withdraw.notification_id and d.status = 'p';
