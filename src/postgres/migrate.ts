@@ -67,7 +67,7 @@ export const migrate = async (
   const sql = connect(url, { max: 1, name: 'kairan migrate' })
   const begin = beginWith(lockMs)
   try {
-    await requireUtf8(sql)
+    await requireSuitable(sql)
     const applied: string[] = []
     let done = await appliedVersions(sql, begin, list)
     for (const migration of list) {
@@ -120,16 +120,27 @@ const holders = async (sql: Sql) => {
   return rows.map(({ who }) => who).join(', ') || 'it has ended by now'
 }
 
-/** In any other encoding there are payloads that can be stored and not be read, which would stop the log. */
-const requireUtf8 = async (sql: Sql) => {
-  const [database] = await sql<{ name: string; encoding: string }[]>`
-    select current_database() as name, current_setting('server_encoding') as encoding`
-  if (!database || database.encoding === 'UTF8') return
-  throw new Error(
-    `The database ${database.name} is encoded in ${database.encoding}, and Kairan needs UTF8: ` +
-      "create database … encoding 'UTF8' template template0.",
-  )
+const requireSuitable = async (sql: Sql) => {
+  const [server] = await sql<Server[]>`
+    select current_database() as name, current_setting('server_encoding') as encoding,
+      current_setting('server_version') as version, current_setting('server_version_num')::int as number`
+  const reason = server ? unsuitable(server) : null
+  if (reason !== null) throw new Error(reason)
 }
+
+type Server = { name: string; encoding: string; version: string; number: number }
+
+/** Why this database can't have the schema kairan, and what to do; null when it can. */
+export const unsuitable = ({ name, encoding, version, number }: Server): string | null => {
+  if (number < leastVersion) return `This is Postgres ${version}, and Kairan needs 15 or later.`
+  // In any other encoding there are payloads that can be stored and not be read, which would stop the log.
+  return encoding === 'UTF8'
+    ? null
+    : `The database ${name} is encoded in ${encoding}, and Kairan needs UTF8: ` +
+        "create database … encoding 'UTF8' template template0."
+}
+
+const leastVersion = 150_000
 
 /** A newer Kairan may have granted what this one does not know of. */
 const isAhead = (done: Set<number>, list: Migration[]) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { migrate, migrations } from '../../src/postgres/migrate.ts'
+import { migrate, migrations, unsuitable } from '../../src/postgres/migrate.ts'
 import { fromSource } from '../support/binary.ts'
 import { database } from '../support/database.ts'
 import { login } from '../support/logins.ts'
@@ -157,4 +157,13 @@ test('says who holds the lock that it has waited for in vain', async () => {
     })
     .catch(() => undefined)
   expect(await migrate(db.url)).toEqual([])
+})
+
+test('a server that is too old, and a database that is not UTF8, are refused in words', () => {
+  const server = { name: 'shop', encoding: 'UTF8', version: '15.0', number: 150_000 }
+  expect(unsuitable(server)).toBe(null)
+  expect(unsuitable({ ...server, version: '14.20', number: 140_020 })).toBe(
+    'This is Postgres 14.20, and Kairan needs 15 or later.',
+  )
+  expect(unsuitable({ ...server, encoding: 'LATIN1' })).toContain('needs UTF8')
 })
