@@ -18,7 +18,7 @@ export const pageBlocks = async (...languages: string[]): Promise<Block[]> => {
   const found = await Promise.all(
     [...new Set(paths)].toSorted().map(async page => {
       const text = await Bun.file(join(root, page)).text()
-      const blocks = text.matchAll(/(<!-- file: .*-->\n)?^```(\w+)\n([\s\S]*?)^```$/gm)
+      const blocks = text.matchAll(/(<!-- file: .*-->\n)?^ *```(\w+)\n([\s\S]*?)^ *```$/gm)
       return [...blocks].flatMap(({ 1: file, 2: language = '', 3: code = '', index }) =>
         file === undefined && languages.includes(language)
           ? { at: `${page}:${text.slice(0, index).split('\n').length}`, page, language, text: code }
