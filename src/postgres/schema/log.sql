@@ -9,6 +9,12 @@ $$;
 comment on function kairan.this_cluster() is
   'Which cluster this is, and its timeline: ids of transactions in another one mean other transactions.';
 
+create function kairan.this_home() returns text language sql stable as $$
+  select d.oid || '/' || 'kairan.log_state'::regclass::oid from pg_database d where d.datname = current_database()
+$$;
+comment on function kairan.this_home() is
+  'Which database this is, and which of its tables has the log: a copy of a database and a restored dump have others, a standby has the same.';
+
 insert into kairan.log_state (cluster) values (kairan.this_cluster());
 insert into kairan.batches (n, head, done, done_place, place) values (1, 0, pg_current_snapshot(), 0, 0);
 
@@ -90,7 +96,13 @@ begin
     end if;
   end if;
 
-  if (select s.server_started <> pg_postmaster_start_time() from kairan.log_state s) then
+  if (
+    -- What kairan.this_home says, without a call.
+    select s.server_started <> pg_postmaster_start_time() or s.home is distinct from (
+      select d.oid || '/' || 'kairan.log_state'::regclass::oid from pg_database d where d.datname = current_database()
+    )
+    from kairan.log_state s
+  ) then
     perform kairan.follow_server(place_now);
   end if;
   select s.epoch, s.floor, s.since_place, b.*, pg_current_snapshot() as now into state
@@ -328,13 +340,21 @@ declare
   state kairan.log_state;
   last kairan.batches;
   here text := kairan.this_cluster();
+  home_here text := kairan.this_home();
   start bigint;
   last_place bigint;
   again bigint;
 begin
+  select * into state from kairan.log_state;
+  if state.home is null and state.server_started = pg_postmaster_start_time() then
+    -- Nothing has been numbered before. Whoever is at it says it, too: nobody waits.
+    with free as (select from kairan.log_state s where s.home is null for update skip locked)
+    update kairan.log_state set home = home_here where exists (select from free);
+    return;
+  end if;
   perform from kairan.locks where name = 'numbering' for update;
   select * into state from kairan.log_state;
-  if state.server_started = pg_postmaster_start_time() then
+  if state.server_started = pg_postmaster_start_time() and state.home = home_here then
     return; -- Another one was faster.
   end if;
   -- Another server start, perhaps another server: a failover or a restored backup may have lost numbers
@@ -344,9 +364,15 @@ begin
   last.n := last.n + 1;
   last.head := last.head + (1 << 20);
   last.at := clock_timestamp();
+  -- A copy, or what was restored: a cursor may be of what came after it, and no number says so, as the one that it was
+  -- made from may go on. Where a database is copied twice, both go on from the same number.
+  if state.home <> home_here then
+    state.epoch := substr(md5(random()::text || clock_timestamp()::text), 1, 8);
+  end if;
   if state.cluster = here then
     insert into kairan.batches select last.*;
-    update kairan.log_state set server_started = pg_postmaster_start_time();
+    update kairan.log_state
+    set server_started = pg_postmaster_start_time(), home = home_here, epoch = state.epoch;
     return;
   end if;
 
@@ -396,11 +422,11 @@ begin
   insert into kairan.batches (n, head, done, done_place, reached, place)
   values (last.n, last.head + again, null, 0, coalesce(start, -1), coalesce(place_now, -1));
   update kairan.log_state
-  set server_started = pg_postmaster_start_time(), cluster = here,
+  set server_started = pg_postmaster_start_time(), cluster = here, home = home_here, epoch = state.epoch,
     since_place = pg_sequence_last_value('kairan.notifications_place_seq');
 end $$;
 comment on function kairan.follow_server(bigint) is
-  'Goes on after another start of Postgres, or in another cluster: with numbers far above those that were given, and with transaction ids of this cluster.';
+  'Goes on after another start of Postgres, in another cluster, or in a copy: with numbers far above those that were given, with transaction ids of this cluster, and as another log (epoch) where it is a copy.';
 
 create function kairan.adopt(place_now bigint, most int default 4000) returns void language plpgsql
   set plan_cache_mode = force_generic_plan
