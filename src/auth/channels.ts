@@ -49,6 +49,14 @@ const noNames: readonly string[] = []
 export const matches = (name: string, patterns: readonly string[]) =>
   patterns.some(pattern => (isBeginning(pattern) ? begins(name, pattern) : name === pattern))
 
+/** Whether this is a name of a channel, or a beginning of names that ends in `*`. */
+export const isPattern = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  (isBeginning(value) ? isBeginningOfNames(value.slice(0, -1)) : isChannel(value))
+
+const isBeginningOfNames = (text: string) =>
+  text === '' || (channelName.test(text) && text.isWellFormed())
+
 /** Whether this is a beginning that ends in `*`, and not a name. */
 export const isBeginning = (pattern: string) => pattern.endsWith('*')
 

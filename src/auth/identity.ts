@@ -1,5 +1,5 @@
 import { KairanError } from '../lib/errors.ts'
-import { isUserId, matches } from './channels.ts'
+import { isPattern, isUserId, matches } from './channels.ts'
 
 /** The user of a request, as in a valid token. */
 export type Identity = {
@@ -69,9 +69,9 @@ const publishable = (claims: Record<string, unknown>) => {
   return channels === undefined ? ['*'] : namesOf(channels)
 }
 
-/** A claim of another form allows nothing. */
+/** A claim of another form allows nothing, and nor does what can be no name: Postgres would not take some of that. */
 const namesOf = (claim: unknown): readonly string[] => {
-  const names = Array.isArray(claim) ? claim.filter(name => typeof name === 'string') : none
+  const names = Array.isArray(claim) ? claim.filter(isPattern) : none
   return names.length > 0 ? names : none
 }
 

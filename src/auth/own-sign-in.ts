@@ -1,7 +1,7 @@
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Auth } from './auth.ts'
-import { isUserId } from './channels.ts'
+import { isPattern, isUserId } from './channels.ts'
 import type { Cookies, Identified, Identify } from './identify.ts'
 import { endOfTime, type Identity, tokenExpired } from './identity.ts'
 import type { OriginGuard } from './origins.ts'
@@ -53,8 +53,8 @@ const toIdentity = ({ userId, expiresAt, channels, publishes }: Identified): Ide
   return {
     userId,
     expiresAt: Math.min(Math.floor(seconds), endOfTime),
-    publishes: publishes ?? [],
-    subscribes: channels ?? [],
+    publishes: (publishes ?? []).filter(isPattern),
+    subscribes: (channels ?? []).filter(isPattern),
   }
 }
 

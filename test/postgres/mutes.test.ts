@@ -121,3 +121,14 @@ test('a reader may read them and ask, a publisher neither, and only the service 
   expect(await states('kairan_publisher')).toEqual([denied, denied, denied])
   expect(await states('kairan_service')).toEqual([null, null, null])
 })
+
+test('a user who is called * mutes for nobody else, and nobody else is looked up', async () => {
+  await using db = await migrated()
+  const { sql } = db
+  await sql`insert into kairan.mutes (user_id, type) values ('*', 'news'), ('42', 'news')`
+  const changes = await sql`select change from kairan.user_changes`
+  expect(changes.map(({ change }) => change)).toEqual([
+    { action: 'reauthorize', userIds: ['*', '42'] },
+  ])
+  expect(await isMuted(db, 'user-7', 'news', '7')).toBe(false)
+})

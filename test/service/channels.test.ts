@@ -197,6 +197,36 @@ test('a ticket and a new token carry the claim, and a token without it takes the
   expect(channelsOf(again)).toEqual(['user-1'])
 })
 
+test('what is no name in a claim counts for nothing, also where Postgres would not take it', async () => {
+  await using db = await database()
+  await using one = await serve(db)
+  await using two = await serve(db)
+  const odd = [
+    '\ud800',
+    'a\0b',
+    'a b',
+    'a,b',
+    '',
+    'x'.repeat(251),
+    `${'x'.repeat(251)}*`,
+    '\ud800*',
+    '**',
+  ]
+  const token = await subscriber('1', [...odd, 'order:42', 'run-*'])
+  const headers = { authorization: `Bearer ${token}` }
+  await using client = await openReady(one.url, { token, query: '?also=run-1' })
+  const { streamId } = await client.control('ready')
+  await eventually(async () => {
+    const renewed = `${two.url}/notifications/stream/${streamId}/token`
+    return (await fetch(renewed, { method: 'POST', headers })).status === 200
+  })
+  const response = await fetch(`${two.url}/notifications/tickets`, { method: 'POST', headers })
+  const { ticket } = await response.json()
+  await using other = await openReady(one.url, { query: `?ticket=${ticket}` })
+  await publish(db, ['order:42', 'run-1', 'user-1'], 1)
+  await eventually(() => channelsOf(client).length === 3 && channelsOf(other).length === 2)
+})
+
 test('a user with more than MAX_CHANNELS is told how many there are, and may name some', async () => {
   await using db = await database()
   await using service = await serve(db, { MAX_CHANNELS: '10' })

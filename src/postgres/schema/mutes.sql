@@ -111,7 +111,12 @@ begin
   select u, (extract(epoch from clock_timestamp()) * 1e6)::bigint, l.head from unnest(users) u cross join kairan.log l
   on conflict (user_id) do update
     set revision = greatest(inboxes.revision + 1, excluded.revision), head = greatest(inboxes.head, excluded.head);
-  perform kairan.reauthorize_all(users);
+  -- Not kairan.reauthorize_all: a user may be called *, and mutes for nobody else.
+  if cardinality(users) > 1000 then
+    perform kairan.reauthorize('*');
+  else
+    perform kairan.tell(jsonb_build_object('action', 'reauthorize', 'userIds', users));
+  end if;
   return null;
 end $$;
 comment on function kairan.mutes_changed() is
