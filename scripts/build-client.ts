@@ -84,7 +84,7 @@ const writeTypes = async () => {
     { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
   )
   if ((await tsc.exited) !== 0) throw new Error('The types could not be written')
-  for (const name of [...entries, 'bell-words', 'types']) {
+  for (const name of [...entries, 'bell-words', 'inbox-types', 'types']) {
     const text = await Bun.file(join(declared, `${name}.d.ts`)).text()
     // The declarations import each other as .js files, as Node and TypeScript resolve them.
     await Bun.write(join(folder, `${name}.d.ts`), text.replaceAll(".ts';", ".js';"))

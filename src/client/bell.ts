@@ -35,6 +35,7 @@ export const createBell = (
   root.adoptedStyleSheets = [sheet]
   root.innerHTML = html
   const get = (id: string) => root.getElementById(id) as HTMLElement
+  const attribute = (name: string) => host.getAttribute(name) || undefined
   const [bell, panel, list] = [get('bell'), get('panel'), get('list')]
 
   let inbox: Inbox | undefined
@@ -42,7 +43,7 @@ export const createBell = (
   let lastUnseen = 0
   /** What was done last, in words, and how it is undone. */
   let done: [said: string, undo: () => void] | undefined
-  let rows = new Map<unknown, HTMLElement>()
+  let rows = new Map<unknown, Element>()
 
   const stop = () => {
     end?.()
@@ -52,13 +53,10 @@ export const createBell = (
   const restart = () => {
     stop()
     if (!host.isConnected) return
-    const url = host.getAttribute('url')
-    const key = host.getAttribute('user')
     const { auth, client } = options
-    const made =
-      client ??
-      createClient({ ...(url && { url }), ...(key && { key }), ...(auth && { auth }) }, noLoop)
-    inbox = createInbox(made, { limit: Number(host.getAttribute('limit')) || 20 })
+    const url = attribute('url')
+    const made = client ?? createClient({ url, key: attribute('user'), auth }, noLoop)
+    inbox = createInbox(made, { limit: Number(attribute('limit')) || 20 })
     const leave = inbox.subscribe(draw)
     document.addEventListener('pointerdown', closeFor)
     end = () => {
@@ -84,7 +82,7 @@ export const createBell = (
     panel.style.translate = `${Math.max(0, -left) + Math.min(0, edge - right)}px`
     panel.focus()
     draw()
-    if (host.getAttribute('mark') === 'open') inbox?.markAllRead()
+    if (attribute('mark') === 'open') inbox?.markAllRead()
   }
 
   const press = (event: KeyboardEvent) => {
@@ -133,24 +131,21 @@ export const createBell = (
     const note = error ? texts.error : (said ?? calm)
     set('note', note, note !== '')
     list.hidden = items.length === 0
-    drawRows(items)
+    drawRows(inbox, items)
   }
 
-  const drawRows = (items: readonly InboxItem[]) => {
-    const drawn = items.map(item => {
-      const row =
-        rows.get(item.id) ?? makeRow(item, { ...options, host, inbox: () => inbox, remove })
+  const drawRows = (inbox: Inbox, items: readonly InboxItem[]) => {
+    const drawn = items.map((item): Element => {
+      const row = rows.get(item.id) ?? makeRow(item, inbox, { ...options, host, remove })
       row.className = item.read ? '' : 'new'
-      const [mark] = row.getElementsByClassName('said')
-      if (mark) mark.textContent = item.read ? '' : options.texts.new
       return row
     })
     rows = new Map(drawn.map((row, at) => [items[at]?.id, row]))
     // What is in its place is not moved: it may have the focus.
-    for (const row of [...list.children]) drawn.some(kept => kept === row) || row.remove()
+    for (const row of [...list.children]) drawn.includes(row) || row.remove()
     drawn.forEach((row, at) => {
-      const there = list.children[at]
-      if (there !== row) list.insertBefore(row, there ?? null)
+      const there = list.children.item(at)
+      if (there !== row) list.insertBefore(row, there)
     })
   }
 

@@ -21,6 +21,7 @@ import type {
   Options,
   Payloads,
   State,
+  Status,
 } from './types.ts'
 
 /** What the leading tab tells the others. */
@@ -56,7 +57,7 @@ const awayMs = 60_000
 
 /** The client of `createNotifications`, with a `loop` over events: the bell has none. */
 export const createClient = <P extends Payloads<P> = AnyPayloads>(
-  options: Options,
+  options: { [Name in keyof Options]: Options[Name] | undefined },
   loop: Loop,
 ): Notifications<P> => {
   const { key, channels, shareConnection = true, resume = true, stallMs = 37_500 } = options
@@ -91,12 +92,11 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   let isBegun = false
   let isStarted = false
 
-  const change = (changed: Partial<State>) => {
-    const next = { ...state, ...changed }
-    if (`${Object.values(next)}` === `${Object.values(state)}`) return
-    if (state.status === 'open' && next.status !== 'open') lostAt = heardAt
-    state = next
-    changes.call('', undefined)
+  const change = (status: Status, reason: string | null, unread = state.unread) => {
+    if (`${[status, reason, unread]}` === `${Object.values(state)}`) return
+    if (state.status === 'open' && status !== 'open') lostAt = heardAt
+    state = { status, reason, unread }
+    changes.call('')
   }
 
   const isIdle = () => state.status === 'waiting' || state.status === 'closed'
@@ -127,7 +127,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   const counter = createCounter({
     ask: async () => connection && state.status === 'open' && list({ limit: 1 }),
     onChange(unread) {
-      change({ unread })
+      change(state.status, state.reason, unread)
     },
   })
 
@@ -149,7 +149,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     user ??= other
     counter.setClock(headers.get('kairan-time'))
     if (other === null || user === other) return
-    change({ status: 'closed', reason: 'user_changed' })
+    change('closed', 'user_changed')
     if (connection) tell()
     end('user_changed')
     throw new Error('user_changed')
@@ -203,7 +203,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     }
     if (frame) reader.take(frame)
     user ??= told.user
-    change({ status, reason })
+    change(status, reason)
     heardAt = Date.now()
   }
 
@@ -212,7 +212,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     const isBehind = after && (readTo === null || distance(after, readTo) < 0)
     if (isBehind) {
       readTo = after
-      change({ status: 'connecting' })
+      change('connecting', null)
     }
     if (isBehind || (now && isIdle())) restart()
     tell()
@@ -243,7 +243,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
         tell()
       },
       onStatus(status, reason) {
-        change({ status, reason })
+        change(status, reason)
         tell()
       },
     })
@@ -292,7 +292,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     clearInterval(watch)
     counter.stop()
     leave()
-    change({ status: 'closed', reason })
+    change('closed', reason)
   }
 
   let watch: ReturnType<typeof setInterval> | undefined
@@ -310,7 +310,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
         shown: () => state.status === 'waiting' && connect(),
         putAway() {
           leave()
-          change({ status: 'waiting', reason: 'hidden' })
+          change('waiting', 'hidden')
         },
         back: join,
       },

@@ -108,16 +108,16 @@ export const keepConnection = (options: {
       return { reason: 'not_a_stream' }
     }
     let end: End | undefined
-    const parse = createParser({
-      frame(frame) {
+    const parse = createParser(
+      frame => {
         if (end || signal.aborted) return
         if (frame.event === 'control' && frame.data) end = heed(JSON.parse(frame.data))
         options.onFrame(frame)
       },
-      retry(ms) {
+      ms => {
         retryMs = ms
       },
-    })
+    )
     const reader = body.getReader()
     const decoder = new TextDecoder()
     for (;;) {

@@ -1,80 +1,9 @@
 import { distance } from './cursors.ts'
+import type { Inbox, InboxClient, InboxOptions, InboxState } from './inbox-types.ts'
 import { createListeners } from './listeners.ts'
-import type {
-  Control,
-  InboxItem,
-  InboxPage,
-  InboxQuery,
-  NotificationEvent,
-  Notifications,
-} from './types.ts'
+import type { Control, InboxItem, InboxPage, NotificationEvent } from './types.ts'
 
-/** What an inbox shows. It is a new object after each change. */
-export type InboxState = {
-  /** Newest first. */
-  readonly items: readonly InboxItem[]
-  /** The number of unread notifications, up to 1,000; null until the inbox has answered. */
-  readonly unread: number | null
-  /** How many of them were not seen, either: for a badge. */
-  readonly unseen: number | null
-  /** `error` when the last page could not be loaded. */
-  readonly status: 'loading' | 'ready' | 'error'
-  /** Whether there are older ones than `items`. */
-  readonly hasMore: boolean
-  /** Why the last request failed, be it for a page or a mark; null after one that succeeded. */
-  readonly error: Error | null
-  /** Whether the stream is open, so that new ones come by themselves. */
-  readonly isLive: boolean
-}
-
-/** What can be done with an inbox. None of it rejects: `state.error` has the reason. */
-export type InboxActions = {
-  /** Loads the newest page again. */
-  reload(): Promise<void>
-  /** Loads the next older page; does nothing when there is none, or while a page is loading. */
-  loadMore(): Promise<void>
-  /** Marks show at once. When the service refuses one, the inbox is loaded again. */
-  markRead(ids: readonly string[]): Promise<void>
-  markUnread(ids: readonly string[]): Promise<void>
-  markAllRead(): Promise<void>
-  /** Marks all that is shown as seen, and what is before it; does nothing when nothing is unseen. */
-  markSeen(): Promise<void>
-  /** Takes notifications out of the list at once, and into the archive. */
-  archive(ids: readonly string[]): Promise<void>
-  /** Takes them back out of the archive. */
-  unarchive(ids: readonly string[]): Promise<void>
-  /** Mutes a type, for the user: none of it is sent, listed or counted until it is unmuted. */
-  mute(type: string): Promise<void>
-  unmute(type: string): Promise<void>
-}
-
-export type Inbox = InboxActions & {
-  readonly state: InboxState
-  /**
-   * Calls the listener when `state` has changed. Returns a function that ends this. The inbox is loaded and follows the
-   * stream while it has a listener.
-   */
-  subscribe(listener: () => void): () => void
-}
-
-/**
- * `limit`: how many are on a page, 20 by default. `type`: only notifications of these types. `archived`: those of the
- * archive.
- */
-export type InboxOptions = Pick<InboxQuery, 'limit' | 'type' | 'archived'>
-
-/** The parts of a client that an inbox uses: a client of any declared events has them. */
-export type InboxClient = Pick<
-  Notifications,
-  | 'state'
-  | 'subscribe'
-  | 'onControl'
-  | 'list'
-  | 'markRead'
-  | 'markUnread'
-  | 'markAllRead'
-  | 'request'
-> & { on(type: '*', listener: (event: NotificationEvent) => void): () => void }
+export type * from './inbox-types.ts'
 
 /** A longer list loses its oldest when one comes. About so many withdrawn ids are remembered, too. */
 const mostItems = 1000
@@ -110,6 +39,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   let seenTo: string | null = null
   /** What was withdrawn: a page that was read before may still have it. */
   const withdrawn = new Set<unknown>()
+  const isWithdrawn = ({ id }: Identified) => withdrawn.has(id)
   /** Whether the first stream continued where the page before it ended. */
   let isResumed = false
   let state: InboxState = {
@@ -166,7 +96,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
         if (known !== marks && tries < maxTries) continue
         reach(page.cursor)
         learn(page)
-        const items = merge(page).filter(({ id }) => !withdrawn.has(id))
+        const items = merge(page).filter(item => !isWithdrawn(item))
         return change({ items, status: 'ready', hasMore: next !== null, error: null })
       }
     } catch (error) {
@@ -176,16 +106,14 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
 
   const reload = () => {
     // What is in the list now is older than the page, or comes on top of it while it is loading.
-    const shown = new Set(state.items.map(({ id }) => id))
+    const wasShown = isAmong(state.items)
     return fetchPage(null, page => {
       const { notifications, cursor } = page
-      const onPage = new Set(notifications.map(({ id }) => id))
-      const last = state.items.findLastIndex(({ id }) => onPage.has(id))
+      const last = state.items.findLastIndex(isAmong(notifications))
       // Up to its cursor the page has everything, or it is further down.
       const arrived = state.items.filter(item => !(distance(item.cursor, cursor) <= 0))
       // The older ones stay if nothing is missing between them and the page.
-      const isJoined = isLoaded && last >= 0
-      const older = isJoined ? state.items.slice(last + 1).filter(item => shown.has(item.id)) : []
+      const older = isLoaded && last >= 0 ? state.items.slice(last + 1).filter(wasShown) : []
       isLoaded = true
       if (older.length === 0) next = page.next
       return [...arrived, ...notifications, ...older]
@@ -196,27 +124,24 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     if (next === null || state.status === 'loading') return
     await fetchPage(next, page => {
       next = page.next
-      const shown = new Set(state.items.map(({ id }) => id))
-      return [...state.items, ...page.notifications.filter(({ id }) => !shown.has(id))]
+      const isShown = isAmong(state.items)
+      return [...state.items, ...page.notifications.filter(item => !isShown(item))]
     })
   }
 
   const take = ({ replayed: _, cursor, id, ...event }: NotificationEvent) => {
     // A live event is not stored: it is in no inbox.
-    if (cursor === null || id === null || archived || withdrawn.has(id)) return
+    if (cursor === null || id === null || archived) return
+    const item = { ...event, id, cursor, read: false }
+    if (isWithdrawn(item)) return
     reach(cursor)
-    if (state.items.some(item => item.id === id)) return
+    if (state.items.some(isAmong([item]))) return
     if (types && !types.includes(event.type ?? '')) return
     // What a first stream replays may be older than what is shown.
     const { items: shown } = state
-    const found = shown.findIndex(item => !(distance(item.cursor, cursor) > 0))
+    const found = shown.findIndex(other => !(distance(other.cursor, cursor) > 0))
     if (found < 0 && shown.length > 0 && next !== null) return
-    const items = shown.toSpliced(found < 0 ? shown.length : found, 0, {
-      ...event,
-      id,
-      cursor,
-      read: false,
-    })
+    const items = shown.toSpliced(found < 0 ? shown.length : found, 0, item)
     items.splice(mostItems)
     // What falls off the end can be loaded again.
     if (items.length === mostItems) next = items.at(-1)?.cursor ?? next
@@ -250,7 +175,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     setTimeout(() => listeners > 0 && reload(), Math.random() * spreadMs)
     if (withdrawn.size > mostItems) withdrawn.clear()
     for (const id of [ids].flat()) withdrawn.add(id)
-    remove(({ id }) => withdrawn.has(id))
+    remove(isWithdrawn)
   }
 
   /** Something was marked, here or on another device. */
@@ -291,11 +216,8 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   /** All mutes of the user are replaced together. The stream tells of it, and then the list is loaded. */
   const setMute = async (type: string, isMuted: boolean) => {
     const path = '/preferences'
-    const answer = await client.request(path)
-    const all = answer instanceof Object && 'mute' in answer ? [answer.mute].flat() : []
-    const others = all.filter(
-      item => !(item instanceof Object && 'type' in item && item.type === type),
-    )
+    const { mute }: { mute: { type?: string }[] } = Object(await client.request(path))
+    const others = mute.filter(item => item.type !== type)
     await client.request(path, { mute: isMuted ? [...others, { type }] : others }, 'PUT')
   }
 
@@ -314,6 +236,22 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     isResumed = false
   }
 
+  /** What is done at a control event. */
+  const heard = {
+    read: hear,
+    unread: hear,
+    seen: learn,
+    archived: move,
+    unarchived: move,
+    withdrawn: forget,
+    gap: () => void reload(),
+    preferences() {
+      // What was muted may be among the older ones, too.
+      isLoaded = false
+      void reload()
+    },
+  }
+
   const start = () => {
     show()
     change({ isLive: client.state.status === 'open' })
@@ -325,19 +263,8 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     stops = [
       readyOnce,
       client.on('*', take),
-      client.onControl('read', hear),
-      client.onControl('unread', hear),
-      client.onControl('seen', learn),
-      client.onControl('archived', move),
-      client.onControl('unarchived', move),
-      client.onControl('withdrawn', forget),
-      client.onControl('gap', () => void reload()),
-      client.onControl('preferences', () => {
-        // What was muted may be among the older ones, too.
-        isLoaded = false
-        void reload()
-      }),
       client.subscribe(() => void follow()),
+      ...Object.entries(heard).map(([type, listener]) => client.onControl(type, listener)),
     ]
   }
 
@@ -381,9 +308,16 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   }
 }
 
+type Identified = { id: string }
+
+const isAmong = (items: readonly Identified[]) => {
+  const ids = new Set(items.map(({ id }) => id))
+  return ({ id }: Identified) => ids.has(id)
+}
+
 const isOneOf =
   (ids: unknown) =>
   ({ id }: InboxItem) =>
-    id !== null && [ids].flat().includes(id)
+    [ids].flat().includes(id)
 
 const errorOf = (error: unknown) => (error instanceof Error ? error : new Error(`${error}`))

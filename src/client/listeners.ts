@@ -4,23 +4,22 @@
  * the browser does it, and keeps nothing from the others.
  */
 export const createListeners = <Event>() => {
-  const lists = new Map<string, Set<{ listener: (event: Event) => void }>>()
+  // A new list after each change: what is under way goes over the old one.
+  let entries: { name: string; listener: (event: Event) => void }[] = []
   return {
-    /** Of those that somebody listens to. */
-    names: () => [...lists.keys()],
+    /** Of those that somebody listens to, some of them several times. */
+    names: () => entries.map(({ name }) => name),
     add(name: string, listener: (event: Event) => void) {
-      const list = lists.get(name) ?? new Set()
-      const entry = { listener }
-      lists.set(name, list.add(entry))
+      const entry = { name, listener }
+      entries = [...entries, entry]
       return () => {
-        if (list.delete(entry) && list.size === 0) lists.delete(name)
+        entries = entries.filter(other => other !== entry)
       }
     },
     call(name: string, event: Event) {
-      const list = lists.get(name)
-      for (const entry of [...(list ?? [])]) {
+      for (const entry of entries) {
         try {
-          if (list?.has(entry)) entry.listener(event)
+          if (entry.name === name && entries.includes(entry)) entry.listener(event)
         } catch (error) {
           reportError(error)
         }

@@ -18,7 +18,7 @@ export const queryOf = (members: object) => new URLSearchParams(JSON.parse(JSON.
 
 /** The requests to the service, apart from the stream. */
 export const createRequests = (
-  { url = '', auth }: Options,
+  { url = '', auth }: { url?: Options['url'] | undefined; auth?: Options['auth'] | undefined },
   /** Called with the headers of each answer: whose it is, and what the service's clock says. */
   onHeaders: (headers: Headers) => void,
 ) => {

@@ -5,7 +5,7 @@ import { minify as terser } from 'terser'
  * name of theirs saves a few bytes here.
  */
 const internal =
-  /^(onStatus|onFrame|onBytes|isClosed|onMove|isAway|onEvent|onAgain|isExtra|takeControl|moveTo|know|renew|restart|setClock|learn|begin|recount|recountSoon|takeOver|refreshes|putAway|network|shown|onChange|lead|hear|leave|carry|isFinal|isWhole|names|ask|post|yield|listener)$/
+  /^(onStatus|onFrame|onBytes|isClosed|onMove|isAway|onEvent|onAgain|isExtra|takeControl|moveTo|know|renew|restart|setClock|learn|begin|recount|recountSoon|takeOver|refreshes|putAway|network|shown|onChange|lead|hear|leave|carry|isFinal|isWhole|names|ask|post|yield|listener|call|take|back|stop|start|redraw|host|inbox)$/
 
 /**
  * Makes a bundle for browsers about 5 % smaller, compressed, than Bun's own minifier leaves it. With the source map of

@@ -6,7 +6,10 @@ import { createParser, type Frame } from '../../src/client/frames.ts'
 const parse = (pieces: string[]) => {
   const frames: Frame[] = []
   const retries: number[] = []
-  const feed = createParser({ frame: frame => frames.push(frame), retry: ms => retries.push(ms) })
+  const feed = createParser(
+    frame => frames.push(frame),
+    ms => retries.push(ms),
+  )
   for (const piece of pieces) feed(piece)
   return { frames, retries }
 }
