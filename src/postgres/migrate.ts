@@ -3,6 +3,8 @@ import { grantRoles } from './grants.ts'
 import audit from './schema/audit.sql' with { type: 'text' }
 import followUps from './schema/follow-ups.sql' with { type: 'text' }
 import inbox from './schema/inbox.sql' with { type: 'text' }
+import inboxMarks from './schema/inbox-marks.sql' with { type: 'text' }
+import inboxSeqs from './schema/inbox-seqs.sql' with { type: 'text' }
 import lease from './schema/lease.sql' with { type: 'text' }
 import log from './schema/log.sql' with { type: 'text' }
 import members from './schema/members.sql' with { type: 'text' }
@@ -35,7 +37,9 @@ const schema = [
   members,
   mutes,
   presence,
+  inboxSeqs,
   inbox,
+  inboxMarks,
   receipts,
   followUps,
   audit,

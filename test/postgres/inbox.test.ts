@@ -9,6 +9,7 @@ const admins = 'admin-dashboard'
 
 type Step =
   | { do: 'publish'; channels: string[]; type: string; count: number }
+  | { do: 'others'; count: number }
   | { do: 'mark'; picks: number[]; read: boolean }
   | { do: 'upTo'; pick: number }
   | { do: 'all' }
@@ -40,6 +41,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       read: fc.boolean(),
     }),
   },
+  // Of so many the inbox goes along the channels, of fewer along the log.
+  fc.record({ do: fc.constant('others' as const), count: fc.constantFrom(20, 300) }),
   fc.record({ do: fc.constantFrom('upTo' as const, 'seen' as const), pick }),
   fc.constantFrom<Step>({ do: 'all' }, { do: 'role' }, { do: 'join' }),
   {
@@ -89,7 +92,7 @@ const naive = (db: TestDatabase) => {
     log = await db.sql<Row[]>`
       select d.seq::int, d.channel, n.id::text, n.type, coalesce(n.expires_at <= now(), false) as expired
       from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
-      where d.seq > (select l.floor from kairan.log l) order by d.seq`
+      where d.seq > (select l.floor from kairan.log l) and d.channel <> 'user-99' order by d.seq`
     const [row] = await db.sql`select floor::int from kairan.log`
     floor = row?.floor
   }
@@ -125,6 +128,10 @@ const naive = (db: TestDatabase) => {
         await sql`
           insert into kairan.notifications (channels, payload, type)
           select ${step.channels}::text[], '{}', ${step.type} from generate_series(1, ${step.count}::int)`
+      } else if (step.do === 'others') {
+        await sql`
+          insert into kairan.notifications (channels, payload)
+          select '{user-99}', '{}' from generate_series(1, ${step.count}::int)`
       } else if (step.do === 'role') {
         toggle(admins)
       } else if (step.do === 'join') {
