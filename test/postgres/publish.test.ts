@@ -155,6 +155,16 @@ test('tells a driver that encoded twice, or sent an array without its type, what
   })
 })
 
+test('tells a publisher whose channel is null because a value in it is', async () => {
+  await using db = await migrated()
+  await expect(
+    db.sql`select kairan.publish('user-' || ${null}::text, '{}')`.execute(),
+  ).rejects.toMatchObject({
+    message: 'kairan: unknown channel "null"',
+    hint: expect.stringContaining("as in 'user-' || null"),
+  })
+})
+
 test('stores a payload of 60 KB as it was, whatever is in it', async () => {
   await using db = await migrated()
   const text = `{"__proto__":{"polluted":true},"constructor":null,${JSON.stringify({

@@ -100,6 +100,7 @@ begin
             hint = 'A channel is user-{user id}, all-users, admin-dashboard or a name of your own, of 1 to 250 characters. None of them may be a space, a comma, a * or a control character; a user id has 1 to 200 characters. '
               || case
                 when bad ~ ',' then 'Several channels are a text[]: $1::text[].'
+                when bad = 'null' then 'This one is null: perhaps a value in it is, as in ''user-'' || null.'
                 else format('This name has %s characters.', char_length(bad))
               end;
   end if;
