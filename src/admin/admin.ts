@@ -153,6 +153,8 @@ export type DeliveryFacts = {
   isWithdrawn: boolean
   /** When it will be sent; null when it is not scheduled. */
   sendAt: string | null
+  /** Whether it should have been sent some seconds ago. */
+  isOverdue: boolean
   /** Why it could not be sent when it was due. */
   sendError: string | null
   /** What the user has muted now that this is of, by its type or by a channel, and since when. */

@@ -40,9 +40,15 @@ export const explain = (facts: DeliveryFacts, userId: string, readable: Readable
   })
 
   if (facts.sendAt !== null) {
-    return facts.sendError === null
-      ? answer('scheduled', `It is scheduled: it will be sent at ${facts.sendAt}.`)
-      : answer('failed', `It could not be sent at ${facts.sendAt}: ${facts.sendError}.`)
+    if (facts.sendError !== null) {
+      return answer('failed', `It could not be sent at ${facts.sendAt}: ${facts.sendError}.`)
+    }
+    return answer(
+      'scheduled',
+      facts.isOverdue
+        ? `It should have been sent at ${facts.sendAt}. No instance that numbers has done so: either none runs, or a transaction that is open holds its lock. The overview says more.`
+        : `It is scheduled: it will be sent at ${facts.sendAt}.`,
+    )
   }
   if (!facts.isPublished) {
     return answer(

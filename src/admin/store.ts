@@ -256,8 +256,9 @@ export const createAdminStore = (database: Database): AdminStore => {
             select coalesce(sum(streams), 0)::int as streams from kairan.presence where user_id = ${userId}`,
         ),
         ask(
-          sql => sql<{ sendAt: string; error: string | null }[]>`
-            select ${iso(sql, 'send_at')} as "sendAt", error from kairan.scheduled where id = ${notificationId}`,
+          sql => sql<{ sendAt: string; isOverdue: boolean; error: string | null }[]>`
+            select ${iso(sql, 'send_at')} as "sendAt", send_at < now() - interval '5 seconds' as "isOverdue", error
+            from kairan.scheduled where id = ${notificationId}`,
         ),
         ask(
           sql => sql<DeliveryFacts['mutes']>`
@@ -274,6 +275,7 @@ export const createAdminStore = (database: Database): AdminStore => {
         isExpired: notification?.isExpired ?? false,
         isWithdrawn: notification?.isWithdrawn ?? false,
         sendAt: scheduled?.sendAt ?? null,
+        isOverdue: scheduled?.isOverdue ?? false,
         sendError: scheduled?.error ?? null,
         mutes: [...mutes],
         deliveries: [...deliveries],

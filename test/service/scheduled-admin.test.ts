@@ -50,6 +50,11 @@ test('lists what is scheduled by when it is due, with what is overdue and what f
   expect((await ask(service.url, 'scheduled', undefined, 'mallory')).status).toBe(403)
 
   const [{ id }] = scheduled.slice(1)
+  const explained = async (of: string) =>
+    (await ask(service.url, `explain?notification=${of}&user=2`)).sentence
+  expect(await explained(id)).toContain('No instance that numbers has done so')
+  expect(await explained(scheduled[2].id)).toStartWith('It is scheduled: it will be sent at 20')
+  expect(await explained(scheduled[0].id)).toContain('too many bytes')
   expect(await ask(service.url, `notifications/${id}`)).toMatchObject({
     type: 'late',
     isWithdrawn: false,
