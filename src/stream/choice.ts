@@ -30,11 +30,18 @@ export const namedIn = ({ only, also }: Choice) => (only ? union(only, also) : a
 /** Whether a choice is of all channels that its user may read by name. */
 export const isOfAll = ({ only }: Choice) => only === undefined
 
-/** The choice with this change. A name that is both added and removed is removed. */
-export const changed = ({ only, also, except }: Choice, change: ChannelChange): Choice => ({
+/**
+ * The choice with this change. A name that is both added and removed is removed. Of the names that were removed it
+ * keeps the `most` newest: a client may remove what it never had.
+ */
+export const changed = (
+  { only, also, except }: Choice,
+  change: ChannelChange,
+  most: number,
+): Choice => ({
   only,
   also: without(union(also, change.add), change.remove),
-  except: union(without(except, change.add), change.remove),
+  except: union(without(except, [...change.add, ...change.remove]), change.remove).slice(-most),
 })
 
 /**

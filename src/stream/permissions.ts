@@ -210,7 +210,7 @@ export const createAccess = (options: {
       if (after.size > maxChannels) {
         throw tooManyChannels(after.size, maxChannels, 'Remove some, or open another stream.')
       }
-      await apply(subscription, changed(subscription.choice, change))
+      await apply(subscription, changed(subscription.choice, change, maxChannels))
       return subscription.channels
     },
     carryAlso(subscription, names) {

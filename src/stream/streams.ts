@@ -269,7 +269,8 @@ export const createStreams = (options: StreamsOptions): Streams => {
       else if (change.action === 'inbox') tell(change.userId, change.control)
       else if (change.action === 'channels') {
         const subscription = find(change.streamId, change.userId)
-        if (subscription) access.apply(subscription, changed(subscription.choice, change))
+        if (subscription)
+          access.apply(subscription, changed(subscription.choice, change, settings.maxChannels))
       } else if (change.action === 'also') {
         const subscription = find(change.streamId, change.userId)
         if (subscription) void access.carryAlso(subscription, change.also)
