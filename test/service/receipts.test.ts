@@ -401,7 +401,7 @@ test('what a user had muted is not confirmed by a cursor, live or replayed, and 
 
   const followed = async () => {
     await db.sql`update kairan.follow_up_due set due_at = now() - interval '1 minute'`
-    await db.sql`select kairan.decide_follow_ups()`
+    await eventually(async () => (await db.sql`select from kairan.follow_up_due`).length === 0)
     const rows = await db.sql`select payload ->> 'n' as n from kairan.follow_ups order by id`
     return rows.map(({ n }) => n)
   }
