@@ -2,7 +2,8 @@ import { html, style } from './bell-looks.ts'
 import { makeRow, type RowOptions } from './bell-row.ts'
 import { createClient } from './client.ts'
 import { createInbox, type Inbox } from './inbox.ts'
-import type { InboxItem, Notifications, Options } from './types.ts'
+import type { BellClient } from './inbox-types.ts'
+import type { InboxItem, Options } from './types.ts'
 
 /** What is behind a `<kairan-bell>`. */
 export type Bell = {
@@ -25,7 +26,7 @@ export const createBell = (
   host: HTMLElement,
   options: Pick<RowOptions, 'describe' | 'texts'> & {
     auth?: Options['auth']
-    client?: Notifications | undefined
+    client?: BellClient | undefined
   },
 ): Bell => {
   const root = host.attachShadow({ mode: 'open' })

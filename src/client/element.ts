@@ -1,8 +1,21 @@
 import { type Bell, createBell } from './bell.ts'
 import { type BellItem, type BellTexts, describe, texts } from './bell-words.ts'
-import type { InboxItem, Notifications, Options } from './types.ts'
+import type { BellClient } from './inbox-types.ts'
+import type { InboxItem, Options } from './types.ts'
 
 export type { BellItem, BellTexts } from './bell-words.ts'
+export type { BellClient } from './inbox-types.ts'
+
+declare global {
+  // biome-ignore lint/style/useConsistentTypeDefinitions: it is merged with that of the DOM.
+  interface HTMLElementTagNameMap {
+    'kairan-bell': KairanBell
+  }
+  // biome-ignore lint/style/useConsistentTypeDefinitions: it is merged with that of the DOM.
+  interface HTMLElementEventMap {
+    'kairan-select': CustomEvent<InboxItem>
+  }
+}
 
 // A server has no elements, but may import this file.
 const Base = globalThis.HTMLElement ?? (class {} as unknown as typeof HTMLElement)
@@ -24,7 +37,7 @@ export class KairanBell extends Base {
   }
 
   /** A client of the application. Without it, the bell makes one, and closes it when it leaves the page. */
-  set client(client: Notifications | undefined) {
+  set client(client: BellClient | undefined) {
     this.#options.client = client
     this.#bell?.restart()
   }

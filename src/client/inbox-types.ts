@@ -66,3 +66,6 @@ export type InboxClient = Pick<
   | 'markAllRead'
   | 'request'
 > & { on(type: '*', listener: (event: NotificationEvent) => void): () => void }
+
+/** What a bell needs of a client, whatever types of events it declares. */
+export type BellClient = InboxClient & Pick<Notifications, 'close'>

@@ -32,6 +32,9 @@ export const useSvelte = () => {
 }
 
 const bell = new KairanBell()
+bell.client = client
+bell.addEventListener('kairan-select', ({ detail }) => detail.id.toUpperCase())
+document.querySelector('kairan-bell')?.remove()
 bell.texts = { title: 'Benachrichtigungen' }
 bell.auth = async () => 'token'
 // @ts-expect-error: there is no such text.
