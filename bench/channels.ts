@@ -123,7 +123,9 @@ const fillLog = async (sql: Sql) => {
     select ${id}, array['c-' || n::bigint * 7919 % 2000], '{"text": "${'x'.repeat(185)}"}', 200 from generate_series(1, ${rows}) n;
     alter table kairan.notifications enable trigger user;
     insert into kairan.numbered (notification_id, channel, seq, status, recipients, created_at)
-    select ${id}, 'c-' || n::bigint * 7919 % 2000, n, 'd', 1, now() from generate_series(1, ${rows}) n;
+    select ${id}, 'c-' || n::bigint * 7919 % 2000, n, 'd', 1, now() from generate_series(1, ${rows}) n`)
+  // Of another transaction: in the snapshot of the same one they are not done, and the service would number them again.
+  await sql.unsafe(`
     insert into kairan.batches (n, head, done, done_place, place) select 2, ${rows}, pg_current_snapshot(), 0, 0`)
   await sql.unsafe('vacuum analyze kairan.notifications')
   await sql.unsafe('vacuum analyze kairan.numbered')
@@ -172,19 +174,8 @@ const log = async () => {
       select count(*)::int as expected from kairan.numbered d
       where seq > ${rows - missed}
         and exists (select from kairan.members m where m.channel = d.channel and m.user_id = ${user})`
-    const resume = await timesOf(async () => {
-      const abort = new AbortController()
-      const response = await fetch(`${service.url}/notifications/stream`, {
-        headers: { ...headers, 'last-event-id': `${epoch}-${rows - missed}` },
-        signal: AbortSignal.any([abort.signal, AbortSignal.timeout(20_000)]),
-      })
-      let received = ''
-      for await (const bytes of response.body ?? []) {
-        received += Buffer.from(bytes).toString()
-        if (received.split('"channel":"c-').length - 1 >= expected) break
-      }
-      abort.abort()
-    })
+    const from = `${epoch}-${rows - missed}`
+    const resume = await timesOf(() => resumeOnce(service.url, headers, from, expected))
     found.push([`resume, ${channels} channels, 100 missed`, resume])
   }
   await sql.end()
@@ -197,6 +188,29 @@ const log = async () => {
       quantile(times, 0.95).toFixed(1),
     ]),
   )
+}
+
+/** Opens a stream at a cursor, and ends it when `expected` events have come; rejects when they do not within 20 s. */
+const resumeOnce = async (url: string, headers: object, from: string, expected: number) => {
+  const abort = new AbortController()
+  let count = 0
+  const late = () => abort.abort(new Error(`After ${from} came ${count} of ${expected} events`))
+  const timer = setTimeout(late, 20_000)
+  const { ok, status, body } = await fetch(`${url}/notifications/stream`, {
+    headers: { ...headers, 'last-event-id': from },
+    signal: abort.signal,
+  })
+  const reader = body?.getReader()
+  if (!ok || !reader) throw new Error(`${status}`)
+  let received = ''
+  while (count < expected) {
+    const { value } = await reader.read()
+    if (!value) throw new Error(`The stream ended after ${count} of ${expected} events`)
+    received += Buffer.from(value).toString()
+    count = received.split('"channel":"c-').length - 1
+  }
+  clearTimeout(timer)
+  abort.abort()
 }
 
 const joins = async () => {
