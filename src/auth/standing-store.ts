@@ -1,4 +1,5 @@
 import { createBatchLookup } from '../lib/batch-lookup.ts'
+import { createSharedLookup } from '../lib/shared-lookup.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { isOfApplication } from './channels.ts'
@@ -34,21 +35,24 @@ export const createStandings = (
       ? []
       : askChannels(database, rest(`(${channelsQuery}\n) q (channel)`), [userId, ...more])
 
+  const of = async (userId: string): Promise<Standing> => {
+    const [own, level, others] = await Promise.all([
+      lookUp(userId),
+      levelOf(userId),
+      queried(userId, from => `select channel::text from ${from} limit ${most + 1}`),
+    ])
+    return {
+      roleLevel: level ?? own.roleLevel,
+      channels: merge(own.channels, others.filter(isOfApplication)),
+      isCut: own.isCut || others.length > most,
+      ...(own.mutes && { mutes: own.mutes }),
+    }
+  }
+
   return {
     atOnce: ownQueries === 0 ? usersAtOnce : 4 / ownQueries,
-    async of(userId) {
-      const [own, level, others] = await Promise.all([
-        lookUp(userId),
-        levelOf(userId),
-        queried(userId, ofChannels),
-      ])
-      return {
-        roleLevel: level ?? own.roleLevel,
-        channels: merge(own.channels, others.filter(isOfApplication)),
-        isCut: own.isCut || others.length > most,
-        ...(own.mutes && { mutes: own.mutes }),
-      }
-    },
+    // One user opens hundreds of streams at the same time: the queries are asked for all of them together.
+    of: ownQueries === 0 ? of : createSharedLookup(of, 2),
     async pick(userId, channels) {
       const [own, others] = await Promise.all([
         database.run(

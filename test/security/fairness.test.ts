@@ -169,3 +169,22 @@ test('pages that nobody reads hold a bounded memory, and only their user waits',
   }
   await eventually(isInLog)
 })
+
+test('a user who opens hundreds of streams at once takes no place from others, however slow CHANNELS_QUERY is', async () => {
+  await using db = await database()
+  await db.sql`create sequence public.asked`
+  await using service = await serve(db, {
+    CHANNELS_QUERY: `
+      select 'org-1' from nextval('public.asked') n, pg_sleep(case $1 when 'many' then 0.5 else 0 end) s where n > 0`,
+    MAX_STREAMS_PER_USER: '300',
+  })
+  const many = await tokenFor('many')
+  const opening = Array.from({ length: 200 }, () => openReady(service.url, { token: many }))
+  await using other = await openReady(service.url, { token: await tokenFor('other') })
+  const clients = await Promise.all(opening)
+  for (const client of clients) client.close()
+  expect(other.response.status).toBe(200)
+  // Two for the first who come, and one for all who come while they are asked.
+  const [row] = await db.sql`select last_value::int as asked from public.asked`
+  expect(row?.asked).toBeLessThan(30)
+})
