@@ -65,9 +65,13 @@ test('a withdrawn one is never sent', async () => {
     })
   expect((await remove(await publisherToken('org-7'))).status).toBe(403)
   expect((await remove(await publisherToken())).status).toBe(204)
+  expect((await remove(await publisherToken())).status).toBe(204)
   await due(db)
   expect((await client.atLeast(1)).map(event => event.id)).toEqual([kept ?? ''])
-  expect(await statuses(db, id)).toEqual([])
+  await eventually(async () => {
+    const [status] = await statuses(db, id)
+    return status?.status === 'failed' && status.error === 'withdrawn'
+  })
 })
 
 test('a key is for what is scheduled and what is published', async () => {

@@ -197,9 +197,7 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
   }
   const withdraw = async () => {
     await post('withdraw', { notification: id })
-    // What was scheduled only is gone.
-    if (found.peek()?.sendAt === null) await load()
-    else close()
+    await load()
   }
   const notification = found.value
   return (

@@ -9,22 +9,20 @@ declare
 begin
   delete from kairan.scheduled s where s.id = withdraw.notification_id and s.error is null returning * into later;
   if found then
-    -- It was not sent, so nobody has to hear of it. But its key stays used: a publisher that tries again, as its
-    -- request got no answer, does not bring it back.
-    if later.dedupe_key is not null then
-      begin
-        insert into kairan.notifications (
-          id, channels, payload, type, dedupe_key, expires_at, traceparent, publisher
-        )
-        values (
-          later.id, later.channels, later.payload, later.type, later.dedupe_key, '-infinity', later.traceparent,
-          later.publisher
-        )
-        on conflict do nothing;
-      exception when invalid_parameter_value or program_limit_exceeded then
-        null; -- It can not be published any more, neither now nor again.
-      end;
-    end if;
+    -- It was not sent, so nobody has to hear of it. But it is known as withdrawn from now on, and its key stays used:
+    -- a publisher that repeats a request that got no answer neither brings it back nor is told that it never was.
+    begin
+      insert into kairan.notifications (
+        id, channels, payload, type, dedupe_key, expires_at, traceparent, publisher
+      )
+      values (
+        later.id, later.channels, later.payload, later.type, later.dedupe_key, '-infinity', later.traceparent,
+        case when later.dedupe_key is not null then later.publisher end
+      )
+      on conflict do nothing;
+    exception when invalid_parameter_value or program_limit_exceeded then
+      null; -- It can not be published any more, neither now nor again.
+    end;
     return true;
   end if;
   -- The deliveries first, as kairan.prune does. While they are locked, it leaves the notification, too.
