@@ -150,3 +150,51 @@ test('a mark of some channels leaves the others, and tells the other streams the
   await ask(service.url, '1', { post: { ids: [other?.id] }, query: '?channels=org-1' })
   expect((await pageOf(service.url, '1')).unread).toBe(12)
 })
+
+test('a stream that resumes goes by what its user may read today, the inbox by the join', async () => {
+  await using db = await database()
+  const { sql } = db
+  await using first = await serve(db, { NEW_USERS: 'read' })
+  await using second = await serve(db, { NEW_USERS: 'read' })
+  const cursorAfter = async (n: number) => {
+    await numbered(db, n)
+    const [row] = await sql`select epoch || '-' || head as cursor from kairan.log`
+    return String(row?.cursor)
+  }
+  /** What a stream of this user that resumes gets on each instance, by the type. */
+  const resumed = async (user: string, lastEventId: string) => {
+    const got = await Promise.all(
+      [first, second].map(async ({ url }) => {
+        await using client = await openReady(url, { token: await tokenFor(user), lastEventId })
+        await eventually(() => client.events.some(({ type }) => type === 'last'))
+        return client.events.map(({ type }) => type)
+      }),
+    )
+    expect(got[0]).toEqual(got[1] ?? [])
+    return got[0]
+  }
+  const shown = async (user: string) =>
+    (await pageOf(first.url, user)).notifications.map(({ type }) => type).toReversed()
+  const publishTyped = (type: string) =>
+    sql`select kairan.publish('{org-7}'::text[], '{}', ${type})`
+
+  await sql`insert into kairan.members values ('org-7', 'stays'), ('org-7', 'anew')`
+  const cursor = await cursorAfter(0)
+  await publishTyped('before')
+  await cursorAfter(1)
+  await sql`insert into kairan.members values ('org-7', 'joins')`
+  await sql`insert into kairan.members values ('org-7', 'since', '-infinity')`
+  // As an application does that copies its members from elsewhere.
+  await sql`delete from kairan.members where user_id = 'anew'`
+  await sql`insert into kairan.members values ('org-7', 'anew')`
+  await publishTyped('last')
+  await cursorAfter(2)
+
+  for (const user of ['stays', 'joins', 'since', 'anew']) {
+    expect(await resumed(user, cursor), user).toEqual(['before', 'last'])
+  }
+  expect(await shown('stays')).toEqual(['before', 'last'])
+  expect(await shown('joins')).toEqual(['last'])
+  expect(await shown('since')).toEqual(['before', 'last'])
+  expect(await shown('anew')).toEqual(['last'])
+})
