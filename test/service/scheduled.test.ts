@@ -109,6 +109,23 @@ test('one that can no longer be published fails, and holds up no other', async (
   expect((await db.sql`select from kairan.scheduled`).length).toBe(0)
 })
 
+test('what can no longer be published can be withdrawn, and thousands at once without a subtransaction each', async () => {
+  await using db = await database()
+  await db.sql`
+    insert into kairan.scheduled (channels, payload, send_at)
+    select '{user-1}', jsonb_build_object('text', repeat('x', n % 2 * 2000)), now() + interval '1 hour'
+    from generate_series(1, 2000) n`
+  await db.sql`select setval('kairan.max_event_bytes', 1024)`
+  const [row] = await db.sql`
+    with gone as materialized (select kairan.withdraw(id) as done from kairan.scheduled)
+    select count(*) filter (where done)::int as gone from gone`
+  expect(row?.gone).toBe(2000)
+  expect((await db.sql`select from kairan.scheduled`).length).toBe(0)
+  // All of one transaction id: a subtransaction has one of its own.
+  const made = await db.sql`select xmin::text, count(*)::int from kairan.notifications group by 1`
+  expect(made.map(({ count }) => count)).toEqual([1000])
+})
+
 test('the metrics count what waits, what is overdue and what failed', async () => {
   await using db = await database()
   await db.sql`
