@@ -1,4 +1,5 @@
 import { among } from '../auth/channels.ts'
+import type { Turns } from '../lib/turns.ts'
 import { type Cursor, formatCursor } from '../log/cursor.ts'
 import { controlFrame, type Event, frameOf } from '../log/event.ts'
 import type { Log, Page } from '../log/log.ts'
@@ -13,6 +14,8 @@ import type { Subscription } from './subscription.ts'
 export type BacklogParts = {
   hub: Hub
   log: Log
+  /** The streams of a user read the log in turns, so that hundreds of them keep nobody waiting. */
+  turns: Turns
   /** Called with what a connection took. */
   taken(queued: Queued[], subscription: Subscription): void
   metrics: Pick<Metrics, 'gap' | 'lagging'>
@@ -58,7 +61,8 @@ async function* resume(
   parts: BacklogParts,
 ): Missed {
   const { hub } = parts
-  const gap = await gapAfter(cursor, subscription.channels, parts)
+  const log = logFor(subscription, parts)
+  const gap = await gapAfter(cursor, subscription.channels, { ...parts, log })
   if (subscription.closed) return
   if (gap) {
     skipToHead(subscription, hub)
@@ -90,8 +94,9 @@ async function* beginWithPending(
   also: Also | null,
   parts: BacklogParts,
 ): Missed {
-  const { hub, log, writeBytes } = parts
+  const { hub, writeBytes } = parts
   const { epoch, head } = hub
+  const log = logFor(subscription, parts)
   subscription.startAt(head)
   hub.tryGoLive(subscription)
 
@@ -143,14 +148,31 @@ const isOpenFor = (channel: string, { closed, channels }: Subscription) =>
 const nextPage = async (subscription: Subscription, parts: BacklogParts): Promise<Page> => {
   await subscription.settled()
   const { channels, position } = subscription
-  const { hub, log, writeBytes } = parts
+  const { hub, writeBytes } = parts
   const page = hub.recent.covers(position)
     ? hub.recent.page(channels, position, writeBytes)
-    : await log.page(channels, position, hub.head, writeBytes)
+    : await logFor(subscription, parts).page(channels, position, hub.head, writeBytes)
   await subscription.settled()
   if (subscription.closed || subscription.channels === channels) return page
   return nextPage(subscription, parts)
 }
+
+/** The log, for the stream of one user. Who has left in the meantime asks nothing. */
+const logFor = (subscription: Subscription, { log, turns }: BacklogParts): Log => {
+  const inTurn = <T>(nothing: T, read: () => Promise<T>) =>
+    turns.run(subscription.userId, async () => (subscription.closed ? nothing : read()))
+  return {
+    hasPending: log.hasPending,
+    page: (channels, after, upTo, maxBytes) =>
+      inTurn(noPage, () => log.page(channels, after, upTo, maxBytes)),
+    pendingPage: (channel, after, upTo, maxBytes) =>
+      inTurn(noPage, () => log.pendingPage(channel, after, upTo, maxBytes)),
+    survey: (channels, after, limit) =>
+      inTurn({ epoch: '', head: 0, floor: 0, missed: 0 }, () => log.survey(channels, after, limit)),
+  }
+}
+
+const noPage: Page = { events: [], end: Number.MAX_SAFE_INTEGER, floor: 0 }
 
 /** Writes a page of what a subscription has missed, or a gap when retention has removed some of it. */
 async function* writePage(page: Page, subscription: Subscription, parts: BacklogParts): Missed {

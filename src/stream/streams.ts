@@ -5,6 +5,7 @@ import type { Tickets } from '../auth/tickets.ts'
 import type { Receipts } from '../inbox/receipts.ts'
 import { KairanError, messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
+import { createTurns } from '../lib/turns.ts'
 import type { Cursor } from '../log/cursor.ts'
 import { controlFrame, reconnectFrame, replacedFrame } from '../log/event.ts'
 import type { Log } from '../log/log.ts'
@@ -168,6 +169,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   const parts: StreamParts = {
     hub,
     log: options.log,
+    turns: createTurns({ atOnce: 2, mostWaiting: 100_000, waitMs: 60_000 }),
     metrics,
     taken(queued, { epoch }) {
       // After the log became another one, these positions are of other deliveries.

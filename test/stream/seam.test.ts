@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { createTurns } from '../../src/lib/turns.ts'
 import type { Event } from '../../src/log/event.ts'
 import type { Log } from '../../src/log/log.ts'
 import { createCoalesce } from '../../src/stream/coalesce.ts'
@@ -85,6 +86,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
         {
           hub,
           log,
+          turns: createTurns({ atOnce: 2, mostWaiting: 10, waitMs: 60_000 }),
           taken: () => undefined,
           ended: () => undefined,
           metrics: { gap: () => undefined, lagging: () => undefined },
