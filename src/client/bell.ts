@@ -98,7 +98,7 @@ export const createBell = (
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[key]
     if (to === undefined) return
     event.preventDefault()
-    items.at(Math.max(0, Math.min(to, items.length - 1)))?.focus()
+    items.at(Math.max(0, to))?.focus()
   }
 
   const draw = () => {

@@ -1,18 +1,19 @@
 import { type Connection, keepConnection } from './connection.ts'
 import { type Count, createCounter } from './count.ts'
 import { distance } from './cursors.ts'
+import { type FirstPage, readFirst } from './first-pages.ts'
 import type { Frame } from './frames.ts'
 import { createListeners } from './listeners.ts'
 import { createMemory } from './memory.ts'
 import { isVisible, watchPage } from './page.ts'
 import { createReader } from './reader.ts'
 import { createRequests, queryOf } from './requests.ts'
+import type { Asked, Told } from './tab-messages.ts'
 import { createTabs } from './tabs.ts'
 import type {
   AnyEvent,
   AnyPayloads,
   Channel,
-  Control,
   InboxPage,
   InboxQuery,
   Loop,
@@ -23,32 +24,6 @@ import type {
   State,
   Status,
 } from './types.ts'
-
-/** What the leading tab tells the others. */
-type Told = {
-  state: State
-  count: Count | null
-  /** Whose answers it gets. */
-  user: string | null
-  /** Where its stream was before a frame, and the frame. */
-  at: string | null
-  frame: Frame | null
-  /** What its stream carries besides its own channels. */
-  also: Pick<Control, 'channels' | 'extra'>
-}
-
-/**
- * What the other tabs say: to read on after this cursor; to connect `now` if it is not connected; a count that one of
- * them got; which channels one of them listens to.
- */
-type Asked = {
-  state?: undefined
-  after?: string | null
-  now?: boolean
-  count?: Count
-  tab?: number
-  channels?: string[]
-}
 
 type Listener = (event: NotificationEvent) => void
 
@@ -76,8 +51,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   let lostAt = 0
   /** Whose the answers are. */
   let user: string | null = null
-  /** The pages that were asked for before the stream, and whether they are of all types. */
-  const firstPages: { page: Promise<InboxPage>; isWhole: boolean }[] = []
+  const firstPages: FirstPage[] = []
   let also: Told['also'] = {}
   const tab = Math.random()
   /** The channels that the other tabs listen to. */
@@ -302,7 +276,14 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     isBegun = true
     await null
     isStarted = true
-    await takeFirstPages()
+    const { first, items } = await readFirst(firstPages, reader.cursor === null)
+    if (first) {
+      reader.moveTo(first)
+      lostAt = Date.now()
+    }
+    for (const item of items) {
+      if (distance(item.cursor, reader.cursor) > 0) reader.know(item)
+    }
     if (ended.signal.aborted) return
     watchPage(
       {
@@ -324,29 +305,6 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
       tabs.takeOver()
     }, stallMs / 2)
     join()
-  }
-
-  /**
-   * The stream begins where the first of them was read. What came between is on the later ones, or comes. A
-   * page of some types says nothing of the others: it moves nobody who knows where he was.
-   */
-  const takeFirstPages = async () => {
-    const items: InboxPage['notifications'] = []
-    let first: string | null = null
-    for (const { page, isWhole } of firstPages) {
-      const read = await page.catch(() => null)
-      if (!read) continue
-      items.push(...read.notifications)
-      const isFirst = !(distance(read.cursor, first) >= 0)
-      if ((isWhole || reader.cursor === null) && isFirst) first = read.cursor
-    }
-    if (first) {
-      reader.moveTo(first)
-      lostAt = Date.now()
-    }
-    for (const item of items) {
-      if (distance(item.cursor, reader.cursor) > 0) reader.know(item)
-    }
   }
 
   const list = (query: InboxQuery = {}) => {

@@ -12,7 +12,7 @@ export type Connection = {
  * How an attempt ended, and when the next one begins: after a random time, after `afterMs`, or when `connect()` is
  * called.
  */
-type End = { reason: string; afterMs?: number | undefined; isFinal?: boolean }
+type End = [reason: string, afterMs?: number | undefined, isFinal?: boolean]
 
 /** The longest wait between two attempts, in milliseconds. */
 const maxWaitMs = 30_000
@@ -57,7 +57,7 @@ export const keepConnection = (options: {
     if (options.isClosed) await wait()
     while (!isStopped) {
       onStatus('connecting', null)
-      const { reason, afterMs = waitMs(failures++, retryMs), isFinal } = await tryOnce()
+      const [reason, afterMs = waitMs(failures++, retryMs), isFinal] = await tryOnce()
       if (isStopped) return
       onStatus(isFinal ? 'closed' : 'waiting', reason)
       await wait(isFinal ? undefined : afterMs)
@@ -88,7 +88,7 @@ export const keepConnection = (options: {
     try {
       return await Promise.race([isAborted, read(signal, onBytes)])
     } catch {
-      return signal.aborted ? { reason: signal.reason, afterMs: 0 } : { reason: 'network' }
+      return signal.aborted ? [signal.reason, 0] : ['network']
     } finally {
       clearInterval(timer)
       attempt.abort()
@@ -100,12 +100,12 @@ export const keepConnection = (options: {
     if (status === 401 || status === 403) {
       isStale = true
       const isFinal = ++refusals >= maxRefusals
-      return { reason: 'refused', isFinal, afterMs: refusals === 1 ? 0 : undefined }
+      return ['refused', refusals === 1 ? 0 : undefined, isFinal]
     }
-    if (status === 204) return { reason: 'ended', isFinal: true }
-    if (status !== 200) return { reason: `http_${status}` }
+    if (status === 204) return ['ended', undefined, true]
+    if (status !== 200) return [`http_${status}`]
     if (!body || !headers.get('content-type')?.startsWith('text/event-stream')) {
-      return { reason: 'not_a_stream' }
+      return ['not_a_stream']
     }
     let end: End | undefined
     const parse = createParser(
@@ -122,7 +122,7 @@ export const keepConnection = (options: {
     const decoder = new TextDecoder()
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) return { reason: 'network' }
+      if (done) return ['network']
       parse(decoder.decode(value, { stream: true }))
       if (end) return end
       if (!signal.aborted) onBytes()
@@ -143,12 +143,12 @@ export const keepConnection = (options: {
         return
       case 'token_expired':
         isStale = true
-        return { reason: type, afterMs: 0 }
+        return [type, 0]
       case 'reconnect':
-        return { reason: `${reason ?? type}`, afterMs: Number(afterMs) || undefined }
+        return [`${reason ?? type}`, Number(afterMs) || undefined]
       case 'replaced':
       case 'revoked':
-        return { reason: type, isFinal: true }
+        return [type, undefined, true]
     }
   }
 

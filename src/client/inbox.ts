@@ -1,4 +1,5 @@
 import { distance } from './cursors.ts'
+import { insert, isAmong, isOneOf } from './inbox-list.ts'
 import type { Inbox, InboxClient, InboxOptions, InboxState } from './inbox-types.ts'
 import { createListeners } from './listeners.ts'
 import type { Control, InboxItem, InboxPage, NotificationEvent } from './types.ts'
@@ -39,7 +40,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   let seenTo: string | null = null
   /** What was withdrawn: a page that was read before may still have it. */
   const withdrawn = new Set<unknown>()
-  const isWithdrawn = ({ id }: Identified) => withdrawn.has(id)
+  const isWithdrawn = ({ id }: { id: string }) => withdrawn.has(id)
   /** Whether the first stream continued where the page before it ended. */
   let isResumed = false
   let state: InboxState = {
@@ -137,11 +138,8 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     reach(cursor)
     if (state.items.some(isAmong([item]))) return
     if (types && !types.includes(event.type ?? '')) return
-    // What a first stream replays may be older than what is shown.
-    const { items: shown } = state
-    const found = shown.findIndex(other => !(distance(other.cursor, cursor) > 0))
-    if (found < 0 && shown.length > 0 && next !== null) return
-    const items = shown.toSpliced(found < 0 ? shown.length : found, 0, item)
+    const items = insert(state.items, item, next !== null)
+    if (!items) return
     items.splice(mostItems)
     // What falls off the end can be loaded again.
     if (items.length === mostItems) next = items.at(-1)?.cursor ?? next
@@ -307,17 +305,5 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     unmute: type => settle(setMute(type, false)),
   }
 }
-
-type Identified = { id: string }
-
-const isAmong = (items: readonly Identified[]) => {
-  const ids = new Set(items.map(({ id }) => id))
-  return ({ id }: Identified) => ids.has(id)
-}
-
-const isOneOf =
-  (ids: unknown) =>
-  ({ id }: InboxItem) =>
-    [ids].flat().includes(id)
 
 const errorOf = (error: unknown) => (error instanceof Error ? error : new Error(`${error}`))
