@@ -25,7 +25,7 @@ type Case = {
 }
 
 const allRead = `{[0,${head + 1})}`
-const scattered = `(select '${allRead}'::int8multirange - range_agg(int8range(n * ${head / 1000}, n * ${head / 1000} + 1)) from generate_series(1, 999) n)`
+const scattered = `(select '${allRead}'::int8multirange - range_agg(int8range(n * ${head / 1000} + ${every}, n * ${head / 1000} + ${every} + 1)) from generate_series(1, 999) n)`
 
 const fill = async (sql: Sql) => {
   const id = `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`
