@@ -204,6 +204,37 @@ test('a large COPY is numbered in pieces, in order, and what is committed meanwh
   expect(got.map(({ seq }) => seq)).toEqual(got.map((_, i) => i + 1))
 }, 60_000)
 
+test('many with many channels each are numbered in pieces that look at few of them', async () => {
+  await using db = await migrated()
+  // First those with a hundred channels, then all kinds, so that a piece is too large, or too small.
+  await db.sql`
+    insert into kairan.notifications (channels, payload)
+    select array(select 'org-' || c from generate_series(1, case when n <= 150 then 100 else 1 + n * 37 % 60 end) c),
+      jsonb_build_object('n', n)
+    from generate_series(1, 250) n`
+  const looked = async () => {
+    await db.sql`select pg_stat_force_next_flush()`
+    const [row] = await db.sql`
+      select idx_tup_fetch::int as rows from pg_stat_user_tables where relid = 'kairan.notifications'::regclass`
+    return row?.rows ?? 0
+  }
+  const sql = await db.sql.reserve()
+  const before = await looked()
+  while ((await sequence(sql, 200)).assigned !== 0);
+  await sql`select pg_stat_force_next_flush()`
+  sql.release()
+  const wrong = await db.sql`
+    select n.place from kairan.notifications n
+    where cardinality(n.channels) <> (select count(*) from kairan.numbered d where d.notification_id = n.id)`
+  expect(wrong).toHaveLength(0)
+  const got = await numbered(db)
+  expect(got.map(({ n }) => n)).toEqual(got.map(({ n }) => n).toSorted((a, b) => a - b))
+  expect(got.map(({ seq }) => seq)).toEqual(got.map((_, i) => i + 1))
+  // Without a bound each of a hundred pieces looks at all that are left.
+  const rows = (await looked()) - before
+  expect(rows).toBeLessThan(9000)
+}, 60_000)
+
 test('a transaction that stays open costs the others one look, and comes when it commits', async () => {
   await using db = await migrated()
   const slow = await db.sql.reserve()

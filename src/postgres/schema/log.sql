@@ -74,6 +74,7 @@ declare
   next_xid xid8;
   ended xid8[];
   is_due boolean;
+  taken int := most + 1;
 begin
   -- Otherwise the snapshots below would be older than the last batch.
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -130,6 +131,16 @@ begin
     or state.place - state.done_place > 20000
   );
 
+  -- Of many with hundreds of channels each, a piece takes a few: to look at all of them for each piece takes a time that
+  -- grows with the square of how many there are.
+  if state.target is not null then
+    select least(most + 1, greatest(16, 4 * most / avg(n.channels)))::int into taken
+    from (
+      select cardinality(n.channels) as channels from kairan.notifications n where n.place > low order by n.place limit 20
+    ) n;
+    taken := coalesce(taken, most + 1);
+  end if;
+
   return query
   with
   -- Committed in `target` and not in `done`. What had begun in `done` is looked for by its transaction, the rest
@@ -145,7 +156,7 @@ begin
         from kairan.notifications n
         where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
           and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
-        order by n.place limit most + 1
+        order by n.place limit taken
       )
       union all
       (
@@ -157,7 +168,7 @@ begin
           -- As rows: for "n.xid = …" the planner may walk along all places, as those are the order that is wanted.
           where (n.xid, n.place) > (e.xid, coalesce(state.reached, -1)) and n.xid <= e.xid
             and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
-          order by n.xid, n.place limit most + 1
+          order by n.xid, n.place limit taken
         ) n
       )
       union all
@@ -168,6 +179,7 @@ begin
           (
             select r.place, r.channels, r.notification_id from kairan.redeliveries r
             where r.place > low and r.xid >= next_xid and pg_visible_in_snapshot(r.xid, target)
+            -- Those whose notification is gone do not count.
             order by r.place limit most + 1
           )
           union all
@@ -180,14 +192,14 @@ begin
         ) r
         join kairan.notifications n on n.id = r.notification_id
       )
-      order by place limit most + 1
+      order by place limit taken
     ) f
     window earlier as (order by f.place rows unbounded preceding)
   ),
   counted as materialized (
     select coalesce(max(f.up_to) filter (where f.fits), 0) as rows,
       max(f.place) filter (where f.fits) as reached,
-      bool_or(not f.fits) as more
+      bool_or(not f.fits) or count(*) = taken as more
     from fresh f
   ),
   held as materialized (
