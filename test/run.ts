@@ -15,6 +15,7 @@ import { createTemplate } from './support/template.ts'
 const measuring = [
   'test/browser/cut.test.ts',
   'test/faults/failover-random.test.ts',
+  'test/faults/failover.test.ts',
   'test/faults/outage.test.ts',
   'test/service/many-changes.test.ts',
   'test/service/pooler.test.ts',
