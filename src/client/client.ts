@@ -163,7 +163,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   /** Handles a message of the leading tab. */
   const follow = ({ state: { status, reason }, at, frame, ...told }: Told) => {
     also = told.also
-    // A message between tabs can be lost.
+    // A message between tabs can be lost. Nobody answers this one: each answer would bring the next.
     if (!reader.channels().every(name => also.channels?.includes(name))) tabs.post(own())
     if (at !== null) {
       // A new tab starts at the cursor of the others.
@@ -240,7 +240,10 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
         }
       }
       if (message.state) connection || follow(message)
-      else if (connection) 'after' in message ? answer(message, connection) : tell()
+      else if (connection) {
+        if ('after' in message) answer(message, connection)
+        else if (count) tell()
+      }
     },
   })
 

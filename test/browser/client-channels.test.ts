@@ -180,6 +180,32 @@ test.skipIf(withoutBrowser)(
 )
 
 test.skipIf(withoutBrowser)(
+  'tabs say little to one another while a channel that they listen to is not carried yet',
+  async () => {
+    await using it = await world({ HEARTBEAT_MS: '1000' })
+    await it.context.addInitScript(`
+      globalThis.said = 0
+      globalThis.BroadcastChannel = class extends BroadcastChannel {
+        postMessage(message) { said++; super.postMessage(message) }
+      }`)
+    const [one, two, three] = [await it.open(), await it.open(), await it.open()]
+    const said = ({ page }: Tab) => page.evaluate<number>('said')
+    const all = async () => (await said(one)) + (await said(two)) + (await said(three))
+    // The leading tab is told late, so that each word of it could bring others.
+    await it.context.route('**/channels', async route => {
+      await Bun.sleep(300)
+      await route.continue()
+    })
+    const before = await all()
+    await listen(one, 'run-a')
+    await listen(two, 'run-b')
+    await listen(three, 'run-c')
+    await carried(it.db, '42', 'org-7', 'run-a', 'run-b', 'run-c')
+    expect((await all()) - before).toBeLessThan(100)
+  },
+)
+
+test.skipIf(withoutBrowser)(
   'a tab that does not hear all that the others say gets what it listens to',
   async () => {
     await using it = await world()
