@@ -132,8 +132,9 @@ export const createPresence = (options: {
       loop.schedule()
     },
     closed(id) {
-      // A stream that was not written yet is not written at all.
-      if (!isKnown || opened.delete(id)) return
+      if (!isKnown) return
+      // It may be written already: one that has other channels waits here, too.
+      opened.delete(id)
       closed.add(id)
       loop.schedule()
     },

@@ -25,6 +25,28 @@ test('kairan.presence shows who has streams on any instance, and no longer when 
   expect([a.ended, a2.ended]).toEqual([true, false])
 })
 
+test('a stream that ends right after a change of its channels is gone', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await tokenFor('a')
+  const clients = await Promise.all(
+    Array.from({ length: 5 }, () => openReady(service.url, { token })),
+  )
+  const streams = async () => (await db.sql`select from kairan.streams`).length
+  await eventually(async () => (await streams()) === 5)
+  for (const client of clients) {
+    const { streamId } = await client.control('ready')
+    const response = await fetch(`${service.url}/notifications/stream/${streamId}/channels`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ remove: ['all-users'] }),
+    })
+    expect(response.status).toBe(200)
+    client.close()
+  }
+  await eventually(async () => (await streams()) === 0)
+})
+
 test('an instance that is silent does not count, and finds itself unknown when it is back', async () => {
   await using db = await database()
   await using service = await serve(db)
