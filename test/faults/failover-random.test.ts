@@ -1,6 +1,6 @@
 import { test } from 'bun:test'
 import { debianBinaries, type Server } from '../support/servers.ts'
-import { createWorld, promisedMs, type World } from './failover.ts'
+import { caughtUp, createWorld, promisedMs, type World } from './failover.ts'
 import { createRandom, type Random } from './random.ts'
 
 /** How long it tries. `FAILOVER_SECONDS=600 FAILOVER_SEED=7` takes longer than CI has time for. */
@@ -104,15 +104,4 @@ const takeOver = async (state: State) => {
   world.primary = standby
   await world.publishOn(standby, state.random.integer(0, 5))
   state.standby = await standby.standby()
-}
-
-/** Waits until a standby has all that was committed. */
-const caughtUp = async (primary: Server, standby: Server) => {
-  const [row] = await primary.sql`select pg_current_wal_lsn()::text as lsn`
-  for (;;) {
-    const [there] = await standby.sql`
-      select pg_last_wal_replay_lsn() >= ${row?.lsn}::pg_lsn as reached`
-    if (there?.reached) return
-    await Bun.sleep(20)
-  }
 }

@@ -122,6 +122,17 @@ export const createWorld = async (binaries: string): Promise<World> => {
   return world
 }
 
+/** Waits until a standby has all that was committed. */
+export const caughtUp = async (primary: Server, standby: Server) => {
+  const [row] = await primary.sql`select pg_current_wal_lsn()::text as lsn`
+  for (;;) {
+    const [there] = await standby.sql`
+      select pg_last_wal_replay_lsn() >= ${row?.lsn}::pg_lsn as reached`
+    if (there?.reached) return
+    await Bun.sleep(20)
+  }
+}
+
 const compareOne = async (
   { sql }: Server,
   { stretches, complaints }: Follower,

@@ -16,9 +16,9 @@ comment on column kairan.leases.backend is 'The process of Postgres that serves 
 comment on column kairan.leases.backend_start is 'When that process began: its number may be given again.';
 comment on column kairan.leases.at is 'Since when.';
 
-create unlogged sequence kairan.led_until as bigint minvalue 1;
+create sequence kairan.led_until as bigint minvalue 1;
 comment on sequence kairan.led_until is
-  'Until then (Unix milliseconds, by the clock of Postgres) the newest lease holds if its instance says nothing more. A sequence, because it is written several times a second: a row would leave a version each time. Unlogged: after a crash nobody numbers until somebody begins.';
+  'Until then (Unix milliseconds, by the clock of Postgres) the newest lease holds if its instance says nothing more. A sequence, because it is written several times a second: a row would leave a version each time. Not an unlogged one: a standby that takes over before its first restartpoint can not read those.';
 
 create function kairan.hold_lease(instance_id text, lease_ms int) returns bigint language plpgsql as $$
 #variable_conflict use_column
@@ -32,6 +32,8 @@ begin
   until := coalesce(pg_sequence_last_value('kairan.led_until'), 0);
   clock := date_part('epoch', clock_timestamp()) * 1000;
   if last.instance_id = hold_lease.instance_id and last.backend = pg_backend_pid() then
+    -- Nothing is lost with it in a crash, as its session has ended then, too.
+    perform set_config('synchronous_commit', 'off', true);
     perform setval('kairan.led_until', clock + lease_ms);
     return last.term;
   end if;
