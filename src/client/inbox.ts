@@ -30,8 +30,9 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   let load = 0
   /** Counts the marks. A page that was asked for before one may not know of it. */
   let marks = 0
-  /** How many were unread, how many of them were seen, and after which change that was. */
+  /** How many were unread, how many of them were seen, after which change that was, and how many have come since. */
   let known = 0
+  let came = 0
   let behind = 0
   let revision = 0
   /** Where the log ended when the list was last known. */
@@ -69,8 +70,8 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   const show = () => {
     const { unread } = client.state
     const unseen = unread === null ? null : Math.max(0, unread - behind)
-    // One has expired or was withdrawn: whether it was seen, nobody here knows.
-    const isOld = unread !== null && unread < (state.unread ?? 0) && unread < known
+    // One has expired or was withdrawn, perhaps as another one came: whether it was seen, nobody here knows.
+    const isOld = state.unread !== null && unread !== state.unread && unread !== known + came
     if (unread !== state.unread || unseen !== state.unseen) change({ unread, unseen })
     if (isOld) void reload()
   }
@@ -82,6 +83,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     revision = Number(at)
     behind = unread - unseen
     known = unread
+    came = 0
     setTimeout(show)
   }
 
@@ -132,7 +134,9 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
 
   const take = ({ replayed: _, cursor, id, ...event }: NotificationEvent) => {
     // A live event is not stored: it is in no inbox.
-    if (cursor === null || id === null || archived) return
+    if (cursor === null || id === null) return
+    came++
+    if (archived) return
     const item = { ...event, id, cursor, read: false }
     if (isWithdrawn(item)) return
     reach(cursor)
