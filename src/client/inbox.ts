@@ -33,6 +33,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   /** How many were unread, how many of them were seen, after which change that was, and how many have come since. */
   let known = 0
   let came = 0
+  let unexplained = 0
   let behind = 0
   let revision = 0
   /** Where the log ended when the list was last known. */
@@ -71,9 +72,11 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     const { unread } = client.state
     const unseen = unread === null ? null : Math.max(0, unread - behind)
     // One has expired or was withdrawn, perhaps as another one came: whether it was seen, nobody here knows.
-    const isOld = state.unread !== null && unread !== state.unread && unread !== known + came
+    const more = unread === null || state.unread === null ? 0 : unread - known - came
     if (unread !== state.unread || unseen !== state.unseen) change({ unread, unseen })
-    if (isOld) void reload()
+    // Once for each difference: the answer may bring none.
+    if (more && more !== unexplained) void reload()
+    unexplained = more
   }
 
   /** Learns a count, of an answer or the stream: the newest counts. */
