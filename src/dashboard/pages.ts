@@ -68,6 +68,8 @@ export const usePages = <Row>(
   }
 }
 
+export type Pages<Row> = ReturnType<typeof usePages<Row>>
+
 /** Largest number of rows of a list. To see others, narrow the filter. */
 export const mostRows = 1000
 const firstRows = 50

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
+import type { Pages } from './pages.ts'
 import { session } from './state.ts'
 
 /** A figure with its name and a note. */
@@ -86,6 +87,48 @@ export const Search = ({
       onChange={({ currentTarget }) => onSearch(currentTarget.value.trim())}
     />
   </Field>
+)
+
+/** The rows of a list that is read page by page. `numbers` are the columns that stand to the right. */
+export const Listing = ({
+  list,
+  columns,
+  numbers = [],
+  nothing,
+  more = 'More',
+  children,
+}: {
+  list: Pick<Pages<unknown>, 'next' | 'isEmpty' | 'more'>
+  columns: readonly string[]
+  numbers?: readonly string[]
+  /** What stands there when nothing was found. */
+  nothing: string
+  /** The button for the next page. */
+  more?: string
+  children: ComponentChildren
+}) => (
+  <>
+    <div class="scroll">
+      <table class="rows">
+        <thead>
+          <tr>
+            {columns.map(name => (
+              <th key={name} class={numbers.includes(name) ? 'number' : undefined}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+    {list.isEmpty() && <p class="empty">{nothing}</p>}
+    {list.next.value !== null && (
+      <button type="button" class="quiet more" onClick={list.more}>
+        {more}
+      </button>
+    )}
+  </>
 )
 
 /** An error message, which screen readers announce. */

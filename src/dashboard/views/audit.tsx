@@ -1,7 +1,7 @@
 import type { AuditEntry } from '../../admin/admin.ts'
 import { time } from '../format.ts'
 import { usePages } from '../pages.ts'
-import { Complaint } from '../parts.tsx'
+import { Complaint, Listing } from '../parts.tsx'
 
 /** What operators did, newest first. */
 export const Audit = () => {
@@ -9,46 +9,31 @@ export const Audit = () => {
   return (
     <>
       <Complaint error={list.error.value} />
-      <div class="scroll">
-        <table class="rows">
-          <thead>
-            <tr>
-              <th>When</th>
-              <th>Who</th>
-              <th>What</th>
-              <th>To</th>
-              <th class="number">Deliveries</th>
-              <th>Details</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.rows.value.map(({ id, at, actor, action, target, changed, detail }) => (
-              <tr key={id}>
-                <td data-name="When">{time(at)}</td>
-                <td class="wide" data-name="Who">
-                  {actor}
-                </td>
-                <td data-name="What">{action}</td>
-                <td class="wide" data-name="To">
-                  {target ?? '–'}
-                </td>
-                <td class="number" data-name="Deliveries">
-                  {changed ?? '–'}
-                </td>
-                <td class="wide" data-name="Details">
-                  {detail === '{}' ? '–' : <code>{detail}</code>}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {list.isEmpty() && <p class="empty">No operator has changed anything in the last 90 days.</p>}
-      {list.next.value !== null && (
-        <button type="button" class="quiet more" onClick={list.more}>
-          More
-        </button>
-      )}
+      <Listing
+        list={list}
+        columns={['When', 'Who', 'What', 'To', 'Deliveries', 'Details']}
+        numbers={['Deliveries']}
+        nothing="No operator has changed anything in the last 90 days."
+      >
+        {list.rows.value.map(({ id, at, actor, action, target, changed, detail }) => (
+          <tr key={id}>
+            <td data-name="When">{time(at)}</td>
+            <td class="wide" data-name="Who">
+              {actor}
+            </td>
+            <td data-name="What">{action}</td>
+            <td class="wide" data-name="To">
+              {target ?? '–'}
+            </td>
+            <td class="number" data-name="Deliveries">
+              {changed ?? '–'}
+            </td>
+            <td class="wide" data-name="Details">
+              {detail === '{}' ? '–' : <code>{detail}</code>}
+            </td>
+          </tr>
+        ))}
+      </Listing>
     </>
   )
 }

@@ -4,7 +4,7 @@ import { post } from '../api.ts'
 import { time } from '../format.ts'
 import { notificationLink } from '../links.ts'
 import { usePages } from '../pages.ts'
-import { Badge, Careful, Complaint, Field, Search } from '../parts.tsx'
+import { Badge, Careful, Complaint, Field, Listing, Search } from '../parts.tsx'
 import { route } from '../state.ts'
 
 /** What was not received in time, and what became of it; newest first. */
@@ -46,36 +46,16 @@ export const FollowUps = () => {
         />
       </form>
       <Complaint error={list.error.value} />
-      <div class="scroll">
-        <table class="rows">
-          <thead>
-            <tr>
-              <th>Due</th>
-              <th>User</th>
-              <th>Notification</th>
-              <th>State</th>
-              <th class="number">Attempts</th>
-              <th>What happened</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.rows.value.map(row => (
-              <Row key={row.id} row={row} reload={list.reload} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {list.isEmpty() && (
-        <p class="empty">
-          No such follow-up. They are made of what was published with follow_up_after and not
-          received.
-        </p>
-      )}
-      {list.next.value !== null && (
-        <button type="button" class="quiet more" onClick={list.more}>
-          More
-        </button>
-      )}
+      <Listing
+        list={list}
+        columns={['Due', 'User', 'Notification', 'State', 'Attempts', 'What happened']}
+        numbers={['Attempts']}
+        nothing="No such follow-up. They are made of what was published with follow_up_after and not received."
+      >
+        {list.rows.value.map(row => (
+          <Row key={row.id} row={row} reload={list.reload} />
+        ))}
+      </Listing>
     </>
   )
 }

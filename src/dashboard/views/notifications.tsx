@@ -5,7 +5,7 @@ import { get, post } from '../api.ts'
 import { bytes, count, time } from '../format.ts'
 import { explainLink } from '../links.ts'
 import { usePages } from '../pages.ts'
-import { Badge, Careful, Complaint, Field, Progress, Search } from '../parts.tsx'
+import { Badge, Careful, Complaint, Field, Listing, Progress, Search } from '../parts.tsx'
 import { route } from '../state.ts'
 
 const names = ['channel', 'type', 'status', 'payload', 'since', 'until'] as const
@@ -83,78 +83,57 @@ export const Notifications = () => {
       </form>
       <Complaint error={list.error.value} />
       {open && at === null && <Detail id={open} close={() => go({})} />}
-      <div class="scroll">
-        <table class="rows">
-          <thead>
-            <tr>
-              <th>Published</th>
-              <th>Channel</th>
-              <th>Type</th>
-              <th>Status</th>
-              <th class="number">Streams</th>
-              <th class="number">Size</th>
-              <th>Details</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.rows.value.flatMap(delivery => [
-              <tr key={delivery.seq}>
-                <td data-name="Published">{time(delivery.createdAt)}</td>
-                <td class="wide" data-name="Channel">
-                  {delivery.channel}
-                </td>
-                <td class="wide" data-name="Type">
-                  {delivery.type ?? '–'}
-                </td>
-                <td data-name="Status">
-                  <Badge status={delivery.status} /> {delivery.error}
-                </td>
-                <td class="number" data-name="Streams">
-                  {delivery.recipients}
-                </td>
-                <td class="number" data-name="Size">
-                  {bytes(delivery.bytes)}
-                </td>
-                <td>
-                  <button
-                    type="button"
-                    class="link"
-                    aria-expanded={delivery.seq === at}
-                    onClick={() =>
-                      go(
-                        delivery.seq === at
-                          ? {}
-                          : { open: delivery.notificationId, at: delivery.seq },
-                      )
-                    }
-                  >
-                    {delivery.seq === at ? 'Close' : 'Open'}
-                  </button>
-                </td>
-              </tr>,
-              delivery.seq === at && open && (
-                <tr key={`${delivery.seq} open`} class="opened">
-                  <td colSpan={7}>
-                    <Detail id={open} close={() => go({})} />
-                  </td>
-                </tr>
-              ),
-            ])}
-          </tbody>
-        </table>
-      </div>
-      {list.isEmpty() && (
-        <p class="empty">
-          {list.next.value === null
+      <Listing
+        list={list}
+        columns={['Published', 'Channel', 'Type', 'Status', 'Streams', 'Size', 'Details']}
+        numbers={['Streams', 'Size']}
+        nothing={
+          list.next.value === null
             ? 'No delivery matches.'
-            : `No delivery among the newest ${filter.payload ? '1,000' : '5,000'} matches.`}
-        </p>
-      )}
-      {list.next.value !== null && (
-        <button type="button" class="quiet more" onClick={list.more}>
-          {list.rows.value.length === 0 ? 'Search older deliveries' : 'More'}
-        </button>
-      )}
+            : `No delivery among the newest ${filter.payload ? '1,000' : '5,000'} matches.`
+        }
+        more={list.rows.value.length === 0 ? 'Search older deliveries' : 'More'}
+      >
+        {list.rows.value.flatMap(delivery => [
+          <tr key={delivery.seq}>
+            <td data-name="Published">{time(delivery.createdAt)}</td>
+            <td class="wide" data-name="Channel">
+              {delivery.channel}
+            </td>
+            <td class="wide" data-name="Type">
+              {delivery.type ?? '–'}
+            </td>
+            <td data-name="Status">
+              <Badge status={delivery.status} /> {delivery.error}
+            </td>
+            <td class="number" data-name="Streams">
+              {delivery.recipients}
+            </td>
+            <td class="number" data-name="Size">
+              {bytes(delivery.bytes)}
+            </td>
+            <td>
+              <button
+                type="button"
+                class="link"
+                aria-expanded={delivery.seq === at}
+                onClick={() =>
+                  go(delivery.seq === at ? {} : { open: delivery.notificationId, at: delivery.seq })
+                }
+              >
+                {delivery.seq === at ? 'Close' : 'Open'}
+              </button>
+            </td>
+          </tr>,
+          delivery.seq === at && open && (
+            <tr key={`${delivery.seq} open`} class="opened">
+              <td colSpan={7}>
+                <Detail id={open} close={() => go({})} />
+              </td>
+            </tr>
+          ),
+        ])}
+      </Listing>
     </>
   )
 }

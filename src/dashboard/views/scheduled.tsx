@@ -4,7 +4,7 @@ import { post } from '../api.ts'
 import { count, time } from '../format.ts'
 import { explainLink, notificationLink } from '../links.ts'
 import { usePages } from '../pages.ts'
-import { Badge, Careful, Complaint, Field, Search } from '../parts.tsx'
+import { Badge, Careful, Complaint, Field, Listing, Search } from '../parts.tsx'
 import { route } from '../state.ts'
 
 /** What is sent later, and what could not be; what is due first stands first. */
@@ -56,36 +56,20 @@ export const Scheduled = () => {
         </button>
       </form>
       <Complaint error={list.error.value} />
-      <div class="scroll">
-        <table class="rows">
-          <thead>
-            <tr>
-              <th>Due</th>
-              <th>Channels</th>
-              <th>Type</th>
-              <th>Scheduled</th>
-              <th>State</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.rows.value.map(row => (
-              <Row key={row.id} row={row} reload={list.reload} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {list.isEmpty() && (
-        <p class="empty">
-          {list.next.value === null
+      <Listing
+        list={list}
+        columns={['Due', 'Channels', 'Type', 'Scheduled', 'State']}
+        nothing={
+          list.next.value === null
             ? 'Nothing like that is scheduled. It is what was published with send_at.'
-            : 'None of the 5,000 that are due first matches.'}
-        </p>
-      )}
-      {list.next.value !== null && (
-        <button type="button" class="quiet more" onClick={list.more}>
-          {list.rows.value.length === 0 ? 'Search later ones' : 'More'}
-        </button>
-      )}
+            : 'None of the 5,000 that are due first matches.'
+        }
+        more={list.rows.value.length === 0 ? 'Search later ones' : 'More'}
+      >
+        {list.rows.value.map(row => (
+          <Row key={row.id} row={row} reload={list.reload} />
+        ))}
+      </Listing>
     </>
   )
 }

@@ -2,7 +2,7 @@ import type { StreamRow } from '../../admin/admin.ts'
 import { post } from '../api.ts'
 import { count, since, time } from '../format.ts'
 import { usePages } from '../pages.ts'
-import { Careful, Complaint, Search } from '../parts.tsx'
+import { Careful, Complaint, Listing, Search } from '../parts.tsx'
 import { route, samples } from '../state.ts'
 
 export const Streams = () => {
@@ -43,49 +43,35 @@ export const Streams = () => {
         )}
       </form>
       <Complaint error={list.error.value} />
-      <div class="scroll">
-        <table class="rows">
-          <thead>
-            <tr>
-              <th>User</th>
-              <th>Channels</th>
-              <th>Address</th>
-              <th class="number">Open for</th>
-              <th>Instance</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.rows.value.map(stream => (
-              <tr key={stream.id}>
-                <td data-name="User">
-                  <a href={linkTo({ user: stream.userId })}>{stream.userId}</a>
-                </td>
-                <td class="wide" data-name="Channels">
-                  {stream.channels.map((name, at) => (
-                    <span key={name}>
-                      {at > 0 && ', '}
-                      <a href={linkTo({ channel: name })}>{name}</a>
-                    </span>
-                  ))}
-                </td>
-                <td data-name="Address">{stream.address ?? '–'}</td>
-                <td class="number" data-name="Open for" title={time(stream.openedAt)}>
-                  {since(stream.openedAt)}
-                </td>
-                <td data-name="Instance">
-                  <code>{stream.instanceId.slice(0, 8)}</code>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {list.isEmpty() && <p class="empty">{nothing(user, channel)}</p>}
-      {list.next.value !== null && (
-        <button type="button" class="quiet more" onClick={list.more}>
-          More
-        </button>
-      )}
+      <Listing
+        list={list}
+        columns={['User', 'Channels', 'Address', 'Open for', 'Instance']}
+        numbers={['Open for']}
+        nothing={nothing(user, channel)}
+      >
+        {list.rows.value.map(stream => (
+          <tr key={stream.id}>
+            <td data-name="User">
+              <a href={linkTo({ user: stream.userId })}>{stream.userId}</a>
+            </td>
+            <td class="wide" data-name="Channels">
+              {stream.channels.map((name, at) => (
+                <span key={name}>
+                  {at > 0 && ', '}
+                  <a href={linkTo({ channel: name })}>{name}</a>
+                </span>
+              ))}
+            </td>
+            <td data-name="Address">{stream.address ?? '–'}</td>
+            <td class="number" data-name="Open for" title={time(stream.openedAt)}>
+              {since(stream.openedAt)}
+            </td>
+            <td data-name="Instance">
+              <code>{stream.instanceId.slice(0, 8)}</code>
+            </td>
+          </tr>
+        ))}
+      </Listing>
     </>
   )
 }
