@@ -1,22 +1,9 @@
 import { expect, test } from 'bun:test'
+import { ask, makeAdmin } from '../support/admin.ts'
 import { openReady } from '../support/client.ts'
-import { database, type TestDatabase } from '../support/database.ts'
+import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { secret, serve, tokenFor } from '../support/service.ts'
-
-const makeAdmin = (db: TestDatabase) => db.sql`insert into kairan.roles values ('boss', 100)`
-
-/** Asks the admin API as a user; a body makes it a POST. */
-const ask = async (url: string, path: string, body?: object, user = 'boss') => {
-  const response = await fetch(`${url}/admin/${path}`, {
-    headers: {
-      authorization: `Bearer ${await tokenFor(user)}`,
-      'content-type': 'application/json',
-    },
-    ...(body ? { method: 'POST', body: JSON.stringify(body) } : {}),
-  })
-  return { status: response.status, ...(await response.json()) }
-}
 
 const looks = ['me', 'overview', 'streams', 'presence', 'history', 'deliveries', 'audit', 'system']
 const changes = ['disconnect', 'publish', 'redeliver', 'prune']

@@ -1,20 +1,9 @@
 import { expect, test } from 'bun:test'
 import { saveRoleLevel } from '../../src/auth/roles-store.ts'
+import { ask } from '../support/admin.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { serve, tokenFor } from '../support/service.ts'
-
-/** Asks the admin API as the user boss; a body makes it a POST. */
-const ask = async (url: string, path: string, body?: object) => {
-  const response = await fetch(`${url}/admin/${path}`, {
-    headers: {
-      authorization: `Bearer ${await tokenFor('boss')}`,
-      'content-type': 'application/json',
-    },
-    ...(body ? { method: 'POST', body: JSON.stringify(body) } : {}),
-  })
-  return { status: response.status, ...(await response.json()) }
-}
+import { serve } from '../support/service.ts'
 
 const follow = async ({ sql }: TestDatabase, user: string) => {
   const [row] = await sql<{ id: string }[]>`

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { limits } from '../../src/lib/limits.ts'
 import { parseLive } from '../../src/publish/live-event.ts'
+import { makeAdmin } from '../support/admin.ts'
 import { type Border, bordersOf, percentEncode } from '../support/borders.ts'
 import { openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
@@ -170,8 +171,6 @@ test('a number of channels is accepted or refused by every parser alike', async 
     }
   }
 })
-
-const makeAdmin = (db: TestDatabase) => db.sql`insert into kairan.roles values ('boss', 100)`
 
 /** Every door has to say the same of every value; one that refuses says why, with the value. */
 const compare = async (doors: Doors, borders: Border[]) => {

@@ -1,19 +1,8 @@
 import { expect, test } from 'bun:test'
 import { saveRoleLevel } from '../../src/auth/roles-store.ts'
+import { ask } from '../support/admin.ts'
 import { database } from '../support/database.ts'
-import { serve, tokenFor } from '../support/service.ts'
-
-/** Asks the admin API as the user boss; a body makes it a POST. */
-const ask = async (url: string, path: string, body?: object, user = 'boss') => {
-  const response = await fetch(`${url}/admin/${path}`, {
-    headers: {
-      authorization: `Bearer ${await tokenFor(user)}`,
-      'content-type': 'application/json',
-    },
-    ...(body ? { method: 'POST', body: JSON.stringify(body) } : {}),
-  })
-  return { status: response.status, ...(await response.json()) }
-}
+import { serve } from '../support/service.ts'
 
 type Listed = { id: string; type: string; state: string; channels: string[] }
 
