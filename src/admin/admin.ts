@@ -87,7 +87,8 @@ export type StreamRow = {
 }
 export type OnlineUser = { userId: string; streams: number; since: string }
 
-export type Status = 'pending' | 'delivered' | 'failed'
+export const statuses = ['pending', 'delivered', 'failed'] as const
+export type Status = (typeof statuses)[number]
 export type DeliveryFilter = {
   channel: string | null
   type: string | null

@@ -4,9 +4,9 @@ import { optional, position, readQuery, required, time, wholeNumber } from '../h
 import { nameFaultOf } from '../lib/characters.ts'
 import { limits } from '../lib/limits.ts'
 import { isUuid } from '../lib/uuid.ts'
-import type { AuditPage, DeliveryFilter, Status, StreamFilter } from './admin.ts'
-import { type FollowUpFilter, type FollowUpState, followUpStates } from './follow-ups.ts'
-import { type ScheduledFilter, type ScheduledState, scheduledStates } from './scheduled.ts'
+import { type AuditPage, type DeliveryFilter, type StreamFilter, statuses } from './admin.ts'
+import { type FollowUpFilter, followUpStates } from './follow-ups.ts'
+import { type ScheduledFilter, scheduledStates } from './scheduled.ts'
 
 /** Reads the query of `GET /admin/streams`. Throws `bad_request`. */
 export const readStreamFilter = (request: Request): StreamFilter => readQuery(request, streamFilter)
@@ -58,14 +58,10 @@ export const readWithdrawal = (body: Record<string, unknown>) =>
 export const readDisconnect = (body: Record<string, unknown>) =>
   readMembers(body, { userId: required(isUserId, userId) })
 
-const isStatus = (value: string): value is Status =>
-  value === 'pending' || value === 'delivered' || value === 'failed'
-
-const isFollowUpState = (value: string): value is FollowUpState =>
-  followUpStates.some(state => state === value)
-
-const isScheduledState = (value: string): value is ScheduledState =>
-  scheduledStates.some(state => state === value)
+const oneOf =
+  <Name extends string>(names: readonly Name[]) =>
+  (value: string): value is Name =>
+    names.some(name => name === value)
 
 const isType = (value: string): value is string => nameFaultOf(value, limits.type) === null
 
@@ -76,12 +72,17 @@ const isSearch = (value: string): value is string => nameFaultOf(value, searchLe
 
 const isSeq = (value: string): value is string => /^\d{1,15}$/.test(value)
 
-/** A place among what is scheduled: a moment in microseconds, and an id. */
-const isPlace = (value: string): value is string =>
-  /^-?\d{1,18}_/.test(value) && isUuid(value.slice(value.indexOf('_') + 1))
+/** A place in a list that is ordered by a moment, written like this, and an id. */
+const placeAt =
+  (moment: RegExp) =>
+  (value: string): value is string => {
+    const [at = '', ...id] = value.split('_')
+    return moment.test(at) && isUuid(id.join('_'))
+  }
 
-const isStreamPosition = (value: string): value is string =>
-  /^\d{1,10}\.\d{1,6}_/.test(value) && isUuid(value.slice(value.indexOf('_') + 1))
+const isStreamPlace = placeAt(/^\d{1,10}\.\d{1,6}$/)
+/** In microseconds. */
+const isScheduledPlace = placeAt(/^-?\d{1,18}$/)
 
 const userId = `a user id of 1 to ${limits.userId} characters`
 const notificationId = "a notification's id, which is a UUID"
@@ -95,7 +96,7 @@ const limit = wholeNumber(1, limits.rows, 50)
 export const streamFilter = {
   user: optional(isUserId, userId),
   channel: optional(isChannel, channelName),
-  before: position(optional(isStreamPosition, next)),
+  before: position(optional(isStreamPlace, next)),
   limit,
 }
 
@@ -117,7 +118,7 @@ export const auditPage = { before: position(optional(isSeq, next)), limit }
 
 /** What `GET /admin/follow-ups` is asked for. */
 export const followUpFilter = {
-  state: optional(isFollowUpState, `one of ${followUpStates.join(', ')}`),
+  state: optional(oneOf(followUpStates), `one of ${followUpStates.join(', ')}`),
   user: optional(isUserId, userId),
   before: position(optional(isSeq, next)),
   limit,
@@ -125,10 +126,10 @@ export const followUpFilter = {
 
 /** What `GET /admin/scheduled` is asked for. */
 export const scheduledFilter = {
-  state: optional(isScheduledState, `one of ${scheduledStates.join(', ')}`),
+  state: optional(oneOf(scheduledStates), `one of ${scheduledStates.join(', ')}`),
   channel: optional(isChannel, channelName),
   type: optional(isType, typeName),
-  before: position(optional(isPlace, next)),
+  before: position(optional(isScheduledPlace, next)),
   limit,
 }
 
@@ -136,7 +137,7 @@ export const scheduledFilter = {
 export const deliveryFilter = {
   channel: optional(isChannel, channelName),
   type: optional(isType, typeName),
-  status: optional(isStatus, 'pending, delivered or failed'),
+  status: optional(oneOf(statuses), 'pending, delivered or failed'),
   since: time,
   until: time,
   payload: optional(

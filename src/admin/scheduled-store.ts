@@ -1,3 +1,4 @@
+import { overdueSince } from '../log/scheduled-counts-store.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
@@ -63,9 +64,6 @@ const looked = (sql: Sql, filter: ScheduledFilter) => {
     select * from (${part(sql`error is null`)} union all ${failed}) s
     order by send_at, id limit ${most}`
 }
-
-/** What is due is sent within a second: later than this it is overdue, as in the metrics. */
-const overdueSince = (sql: Sql) => sql`now() - interval '5 seconds'`
 
 const periodOf = (sql: Sql, state: Exclude<ScheduledState, 'failed'>) =>
   state === 'overdue' ? sql`send_at < ${overdueSince(sql)}` : sql`send_at >= ${overdueSince(sql)}`

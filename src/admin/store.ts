@@ -1,4 +1,5 @@
 import { parseObject } from '../lib/json.ts'
+import { overdueSince } from '../log/scheduled-counts-store.ts'
 import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { runForClient } from '../postgres/errors.ts'
@@ -257,7 +258,7 @@ export const createAdminStore = (database: Database): AdminStore => {
         ),
         ask(
           sql => sql<{ sendAt: string; isOverdue: boolean; error: string | null }[]>`
-            select ${iso(sql, 'send_at')} as "sendAt", send_at < now() - interval '5 seconds' as "isOverdue", error
+            select ${iso(sql, 'send_at')} as "sendAt", send_at < ${overdueSince(sql)} as "isOverdue", error
             from kairan.scheduled where id = ${notificationId}`,
         ),
         ask(

@@ -39,7 +39,7 @@ export const createStandings = (
     const [own, level, others] = await Promise.all([
       lookUp(userId),
       levelOf(userId),
-      queried(userId, from => `select channel::text from ${from} limit ${most + 1}`),
+      queried(userId, ofChannels),
     ])
     return {
       roleLevel: level ?? own.roleLevel,

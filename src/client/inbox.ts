@@ -32,10 +32,11 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   let marks = 0
   /** How many were unread, how many of them were seen, after which change that was, and how many have come since. */
   let known = 0
-  let came = 0
-  let unexplained = 0
   let behind = 0
   let revision = 0
+  let came = 0
+  /** By how many the unread were more or fewer than that when they were last shown. */
+  let unexplained = 0
   /** Where the log ended when the list was last known. */
   let head: string | null = null
   /** Up to where it was marked as seen. */

@@ -1,3 +1,4 @@
+import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 
 /**
@@ -8,7 +9,10 @@ export type ScheduledCounts = { waiting: number; overdue: number; failed: number
 
 const most = 10_000
 
-/** Counts along the indexes of `kairan.scheduled`. What is due is sent within a second: later it is overdue. */
+/** What is due is sent within a second: what was due before this moment is overdue. */
+export const overdueSince = (sql: Sql) => sql`now() - interval '5 seconds'`
+
+/** Counts along the indexes of `kairan.scheduled`. */
 export const countScheduled = async (database: Database): Promise<ScheduledCounts> => {
   const [row] = await database.run(
     sql => sql<ScheduledCounts[]>`
@@ -18,7 +22,7 @@ export const countScheduled = async (database: Database): Promise<ScheduledCount
         ) s) as waiting,
         (select count(*)::int from (
           select from kairan.scheduled
-          where error is null and send_at < now() - interval '5 seconds' limit ${most}
+          where error is null and send_at < ${overdueSince(sql)} limit ${most}
         ) s) as overdue,
         (select count(*)::int from (
           select from kairan.scheduled where error is not null limit ${most}
