@@ -1,46 +1,10 @@
 import { expect, test } from 'bun:test'
-import axe from 'axe-core'
-import { browser, type TestBrowser, withoutBrowser } from '../support/browser.ts'
+import { browser, withoutBrowser } from '../support/browser.ts'
 import { openReady } from '../support/client.ts'
-import { database, type TestDatabase } from '../support/database.ts'
+import { makeAdmin, openDashboard } from '../support/dashboard.ts'
+import { database } from '../support/database.ts'
 import { proxyTo } from '../support/proxy.ts'
 import { serve, tokenFor } from '../support/service.ts'
-
-declare global {
-  // biome-ignore lint/style/useConsistentTypeDefinitions: it is merged with that of the DOM.
-  interface Window {
-    axe: typeof axe
-  }
-}
-
-const makeAdmin = (db: TestDatabase) => db.sql`insert into kairan.roles values ('boss', 100)`
-
-/** Opens the dashboard and signs in with a token of an admin. */
-const openDashboard = async (
-  chromium: TestBrowser,
-  url: string,
-  width = 1280,
-  { byKey = false } = {},
-) => {
-  const context = await chromium.newContext({ viewport: { width, height: 800 } })
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('pageerror', error => complaints.push(error.message))
-  page.on('console', message => {
-    // That nobody is signed in yet is an answer, which Chromium complains of.
-    if (message.type() === 'error' && !message.text().includes('401'))
-      complaints.push(message.text())
-  })
-  page.on('request', request => {
-    if (!request.url().startsWith(url)) complaints.push(`asks elsewhere: ${request.url()}`)
-  })
-  await page.goto(`${url}/dashboard`)
-  await page.getByLabel('Token of an admin').fill(await tokenFor('boss'))
-  if (byKey) await page.getByLabel('Token of an admin').press('Enter')
-  else await page.getByRole('button', { name: 'Sign in' }).click()
-  const go = (name: string) => page.getByRole('link', { name, exact: true }).click()
-  return { page, go, complaints }
-}
 
 test.skipIf(withoutBrowser)('shows what happens, and lets an admin act on it', async () => {
   await using db = await database()
@@ -321,72 +285,3 @@ test.skipIf(withoutBrowser)('opens where the browser names no valid language', a
   await page.goto(`${service.url}/dashboard`)
   await page.getByLabel('Token of an admin').waitFor()
 })
-
-test.skipIf(withoutBrowser)(
-  'cuts nothing off on a phone, a tablet and a desk, and axe-core finds nothing',
-  async () => {
-    await using db = await database()
-    await using service = await serve(db)
-    await makeAdmin(db)
-    await using alice = await openReady(service.url, { token: await tokenFor('alice') })
-    const type = 'a.rather.long.type.of.a.notification.that.somebody.has.chosen'
-    const [row] = await db.sql`select kairan.publish('user-alice', '{"a": 1}', ${type}) as id`
-    await alice.atLeast(1)
-    await db.sql`
-      insert into kairan.audit (actor, action, target, detail)
-      values ('boss', 'disconnect', 'a-user-with-a-rather-long-name', '{"channel": "user-alice"}')`
-    await db.sql`
-      insert into kairan.follow_ups (
-        notification_id, user_id, channel, type, payload, published_at, due_at, attempts, finished_at, error
-      )
-      values (
-        gen_random_uuid(), 'a-user-with-a-rather-long-name', 'user-a', ${type}, '{}', now(), now(), 7, now(),
-        'given up: no such mailbox'
-      )`
-    await db.sql`
-      insert into kairan.scheduled (channels, payload, type, send_at, error)
-      values ('{user-a,org-7,a-channel-with-a-rather-long-name}', '{}', ${type}, now() - interval '1 hour',
-        'kairan: the payload has 70000 bytes, and at most 65536 are allowed')`
-    await using chromium = await browser()
-    for (const width of [390, 768, 1280]) {
-      const { page } = await openDashboard(chromium, service.url, width)
-      await page.getByText('Users online').waitFor()
-      await page.emulateMedia({ colorScheme: width === 768 ? 'dark' : 'light' })
-      const pages = [
-        ['overview', 'ready'],
-        ['streams', 'alice'],
-        [`notifications?open=${row?.id}`, '"a": 1'],
-        [`explain?notification=${row?.id}&user=alice`, 'Delivered on'],
-        ['try', 'Your stream'],
-        ['scheduled', 'the payload has 70000 bytes'],
-        ['follow-ups', 'no such mailbox'],
-        ['audit', 'disconnect'],
-        ['system', 'Settings of this instance'],
-      ]
-      for (const [hash = '', text = ''] of pages) {
-        await page.evaluate(to => {
-          location.hash = to
-        }, hash)
-        await page.getByText(new RegExp(text)).first().waitFor()
-        if (process.env.SCREENSHOTS) {
-          const name = `${width}-${hash.split('?')[0]}.png`
-          await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}`, fullPage: true })
-        }
-        const cut = await page.evaluate(() =>
-          [...document.querySelectorAll('#app *')]
-            .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
-            .map(one => `${one.tagName}.${one.className} ${one.textContent?.slice(0, 30)}`),
-        )
-        expect([width, hash, cut]).toEqual([width, hash, []])
-        // The page's policy for content lets no script in: a debugger's evaluation is exempt from it.
-        await page.evaluate(axe.source)
-        const faults = await page.evaluate(async () => {
-          const { violations } = await window.axe.run()
-          return violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])
-        })
-        expect([width, hash, faults]).toEqual([width, hash, []])
-      }
-    }
-  },
-  60_000,
-)

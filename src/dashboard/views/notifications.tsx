@@ -103,7 +103,7 @@ export const Notifications = () => {
             <td class="wide" data-name="Type">
               {delivery.type ?? '–'}
             </td>
-            <td data-name="Status">
+            <td class="wide" data-name="Status">
               <Badge status={delivery.status} /> {delivery.error}
             </td>
             <td class="number" data-name="Streams">
@@ -226,7 +226,7 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
                 {notification.deliveries.map(delivery => (
                   <tr key={delivery.channel}>
                     <td class="wide">{delivery.channel}</td>
-                    <td>
+                    <td class="wide">
                       <Badge status={delivery.status} /> {delivery.error}
                     </td>
                     <td class="number">{count(delivery.recipients, 'stream')}</td>

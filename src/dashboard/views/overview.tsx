@@ -99,7 +99,7 @@ const row = ({ id, facts, silentMs, startedAt }: Instance) => {
           {facts.listening ? 'up' : 'down'}
         </span>
       </td>
-      <td data-name="State">
+      <td class="wide" data-name="State">
         {isGone ? `silent for ${Math.round(silentMs / 1000)} s` : (facts.problem ?? 'ready')}
       </td>
       <td class="number" data-name="Up">

@@ -51,7 +51,7 @@ export const Streams = () => {
       >
         {list.rows.value.map(stream => (
           <tr key={stream.id}>
-            <td data-name="User">
+            <td class="wide" data-name="User">
               <a href={linkTo({ user: stream.userId })}>{stream.userId}</a>
             </td>
             <td class="wide" data-name="Channels">

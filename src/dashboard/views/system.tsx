@@ -59,7 +59,7 @@ export const System = () => {
       {system.problems.length > 0 && (
         <section class="card">
           <h2>Instances that are not ready</h2>
-          <table>
+          <table class="pairs">
             <tbody>
               {system.problems.map(({ instanceId, problem }) => (
                 <tr key={instanceId}>
@@ -76,7 +76,7 @@ export const System = () => {
       <div class="halves">
         <section class="card">
           <h2>Settings of this instance</h2>
-          <table>
+          <table class="pairs">
             <tbody>
               {Object.entries(system.settings).map(([name, value]) => (
                 <tr key={name}>
