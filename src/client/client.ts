@@ -1,5 +1,5 @@
 import { type Connection, keepConnection } from './connection.ts'
-import { type Count, createCounter } from './count.ts'
+import { type Count, type Counts, createCounter } from './count.ts'
 import { distance } from './cursors.ts'
 import { type FirstPage, readFirst } from './first-pages.ts'
 import type { Frame } from './frames.ts'
@@ -38,12 +38,12 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   const { key, channels, shareConnection = true, resume = true, stallMs = 37_500 } = options
   const { ask: send, request } = createRequests(options, heed)
   // The number is the version of the messages between tabs.
-  const name = key === undefined ? null : `kairan 3 ${options.url ?? ''} ${channels ?? ''} ${key}`
+  const name = key === undefined ? null : `kairan 4 ${options.url ?? ''} ${channels ?? ''} ${key}`
   const memory = createMemory(resume ? name : null)
   const changes = createListeners<void>()
   const ended = new AbortController()
 
-  let state: State = { status: 'connecting', reason: null, unread: null }
+  let state: State = { status: 'connecting', reason: null, unread: null, unseen: null }
   let connection: Connection | null = null
   /** The cursor of the connection. It is behind `place` while it reads again for another tab. */
   let readTo: string | null = null
@@ -66,10 +66,11 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   let isBegun = false
   let isStarted = false
 
-  const change = (status: Status, reason: string | null, unread = state.unread) => {
-    if (`${[status, reason, unread]}` === `${Object.values(state)}`) return
+  const change = (status: Status, reason: string | null, counts: Partial<Counts> = {}) => {
+    const now = { ...state, status, reason, ...counts }
+    if (`${Object.values(now)}` === `${Object.values(state)}`) return
     if (state.status === 'open' && status !== 'open') lostAt = heardAt
-    state = { status, reason, unread }
+    state = now
     changes.call('')
   }
 
@@ -83,11 +84,16 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     },
     isAway: () => Date.now() - lostAt > awayMs,
     onEvent: event => counter.add(event, Date.parse(event.createdAt)),
-    onAgain: event => counter.add(event, 0),
+    onAgain(event) {
+      counter.add(event, 0)
+      reader.takeControl({ type: 'redelivered', event })
+    },
     isExtra: channel => also.extra?.includes(channel),
     onControl(control) {
-      const { type, unread, cursor, resumed } = control
-      if (typeof unread === 'number') counter.learn({ ...control, unread, cursor: `${cursor}` })
+      const { type, unread, unseen, cursor, resumed } = control
+      if (typeof unread === 'number') {
+        counter.learn({ ...control, unread, unseen: Number(unseen), cursor: `${cursor}` })
+      }
       if (type === 'ready' && connection) {
         ;({ streamId } = control)
         carry()
@@ -100,8 +106,8 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
 
   const counter = createCounter({
     ask: async () => connection && state.status === 'open' && list({ limit: 1 }),
-    onChange(unread) {
-      change(state.status, state.reason, unread)
+    onChange(counts) {
+      change(state.status, state.reason, counts)
     },
   })
 
@@ -342,6 +348,9 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
     },
     get unread() {
       return state.unread
+    },
+    get unseen() {
+      return state.unseen
     },
     on,
     channel: name => ({

@@ -1,9 +1,15 @@
 import { distance } from './cursors.ts'
 import type { NotificationEvent } from './types.ts'
 
-/** How many are unread, as the service says it, and when that was. */
-export type Count = {
+/** How many are unread and unseen. */
+export type Counts = {
   unread: number
+  /** How many of the unread were not seen, either. */
+  unseen: number
+}
+
+/** The same, as the service says it, and when that was. */
+export type Count = Counts & {
   /** Where the log ended. */
   cursor: string
   /** After which change of what is read; absent before the first. */
@@ -13,21 +19,21 @@ export type Count = {
 }
 
 /** Where a Count stops. */
-const mostUnread = 1000
+const mostCounted = 1000
 /** So many events are remembered. */
 const maxEvents = 1000
 /** Within which many clients ask that have to ask because of the same event. */
 const spreadMs = 2000
 
 /**
- * Counts the unread: those of the newest Count, and the events since. Counts come late and in any order: the
- * one with the higher revision is of later, and the events tell between those of the same. Where the events
- * can't tell, it is asked again.
+ * Counts the unread and the unseen: those of the newest Count, and the events since. Counts come late and in any order:
+ * the one with the higher revision is of later, and the events tell between those of the same. Where the events can't
+ * tell, it is asked again.
  */
 export const createCounter = (options: {
   /** Asks the service for a Count, and has it learnt; does nothing where another tab does. */
   ask(): Promise<unknown>
-  onChange(unread: number): void
+  onChange(counts: Counts): void
 }) => {
   let base: Count | null = null
   let added = 0
@@ -72,8 +78,14 @@ export const createCounter = (options: {
     else added++
   }
 
+  /** What has come since was not seen: a user has seen up to where the log ended then, at most. */
+  const counts = ({ unread, unseen }: Counts, most = Infinity): Counts => ({
+    unread: Math.min(unread + added, most),
+    unseen: Math.min(unseen + added, most),
+  })
+
   const change = () => {
-    if (base) options.onChange(Math.min(base.unread + added, mostUnread))
+    if (base) options.onChange(counts(base, mostCounted))
   }
 
   return {
@@ -123,7 +135,7 @@ export const createCounter = (options: {
     at(cursor: string | null): Count | null {
       if (!base) return null
       const isAhead = cursor !== null && distance(cursor, base.cursor) > 0
-      return { ...base, unread: base.unread + added, ...(isAhead && { cursor }) }
+      return { ...base, ...counts(base), ...(isAhead && { cursor }) }
     },
     stop: () => clearTimeout(timer),
   }

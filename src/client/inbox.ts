@@ -2,14 +2,14 @@ import { distance } from './cursors.ts'
 import { insert, isAmong, isOneOf } from './inbox-list.ts'
 import type { Inbox, InboxClient, InboxOptions, InboxState } from './inbox-types.ts'
 import { createListeners } from './listeners.ts'
-import type { Control, InboxItem, InboxPage, NotificationEvent } from './types.ts'
+import type { Control, InboxItem, InboxPage, InboxQuery, NotificationEvent } from './types.ts'
 
 export type * from './inbox-types.ts'
 
 /** A longer list loses its oldest when one comes. About so many withdrawn ids are remembered, too. */
 const mostItems = 1000
-/** Within how long those who had what was withdrawn load the page again. */
-const spreadMs = 2000
+/** As many are on a page, at most. */
+const mostLoaded = 100
 /** How often a page is loaded again because something was marked meanwhile. */
 const maxTries = 3
 
@@ -18,38 +18,30 @@ const maxTries = 3
  * another device is marked, and after a gap or a cut the newest page is loaded again.
  */
 export const createInbox = (client: InboxClient, options: InboxOptions = {}): Inbox => {
-  const { type, archived = false } = options
+  const { limit = 20, type, archived = false } = options
   const changes = createListeners<void>()
   const types = type === undefined ? null : [type].flat()
   let stops: (() => void)[] = []
   let listeners = 0
   let next: string | null = null
-  /** Whether a page was shown: until then there may be holes between those that came. */
-  let isLoaded = false
+  /** Whether all was told that concerns those that are shown, and nothing is missing between them. */
+  let isWhole = false
   /** Counts the loads: only the answer of the last one is shown. */
   let load = 0
   /** Counts the marks. A page that was asked for before one may not know of it. */
   let marks = 0
-  /** How many were unread, how many of them were seen, after which change that was, and how many have come since. */
-  let known = 0
-  let behind = 0
-  let revision = 0
-  let came = 0
-  /** By how many the unread were more or fewer than that when they were last shown. */
-  let unexplained = 0
   /** Where the log ended when the list was last known. */
   let head: string | null = null
   /** Up to where it was marked as seen. */
   let seenTo: string | null = null
+  let timer: ReturnType<typeof setTimeout> | undefined
   /** What was withdrawn: a page that was read before may still have it. */
   const withdrawn = new Set<unknown>()
   const isWithdrawn = ({ id }: { id: string }) => withdrawn.has(id)
-  /** Whether the first stream continued where the page before it ended. */
-  let isResumed = false
   let state: InboxState = {
     items: [],
     unread: client.state.unread,
-    unseen: null,
+    unseen: client.state.unseen,
     status: 'loading',
     hasMore: false,
     error: null,
@@ -61,50 +53,35 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     changes.call('', undefined)
   }
 
+  /** Takes out what has expired, then and when the next one does. */
+  const expire = () => {
+    clearTimeout(timer)
+    if (listeners === 0) return
+    const left = (item: InboxItem) => Date.parse(item.expiresAt ?? '') - Date.now()
+    const items = state.items.filter(item => !(left(item) <= 0))
+    if (items.length < state.items.length) change({ items })
+    const nextMs = Math.min(...items.map(item => left(item) || Infinity))
+    // A longer time can't be waited for.
+    if (nextMs < 2e9) timer = setTimeout(expire, nextMs)
+  }
+
   const reach = (cursor: string) => {
     if (!(distance(cursor, head) <= 0)) head = cursor
   }
 
-  /**
-   * The client counts the unread. Of these, `known` were counted together with the unseen, and all that came since is
-   * unseen.
-   */
-  const show = () => {
-    const { unread } = client.state
-    const unseen = unread === null ? null : Math.max(0, unread - behind)
-    // One has expired or was withdrawn, perhaps as another one came: whether it was seen, nobody here knows.
-    const more = unread === null || state.unread === null ? 0 : unread - known - came
-    if (unread !== state.unread || unseen !== state.unseen) change({ unread, unseen })
-    // Once for each difference: the answer may bring none.
-    if (more && more !== unexplained) void reload()
-    unexplained = more
-  }
-
-  /** Learns a count, of an answer or the stream: the newest counts. */
-  const learn = (count: { [name: string]: unknown }) => {
-    const { unread, unseen, revision: at = 0 } = count
-    if (typeof unread !== 'number' || typeof unseen !== 'number' || Number(at) < revision) return
-    revision = Number(at)
-    behind = unread - unseen
-    known = unread
-    came = 0
-    setTimeout(show)
-  }
-
-  const fetchPage = async (before: string | null, merge: (page: InboxPage) => InboxItem[]) => {
+  const fetchPage = async (query: InboxQuery, merge: (page: InboxPage) => InboxItem[]) => {
     const mine = ++load
     change({ status: 'loading' })
-    const query = { limit: 20, ...options, ...(before !== null && { before }) }
     try {
       for (let tries = 1; ; tries++) {
         const known = marks
-        const page = await client.list(query)
+        const page = await client.list({ ...options, ...query })
         if (mine !== load) return
         if (known !== marks && tries < maxTries) continue
         reach(page.cursor)
-        learn(page)
         const items = merge(page).filter(item => !isWithdrawn(item))
-        return change({ items, status: 'ready', hasMore: next !== null, error: null })
+        change({ items, status: 'ready', hasMore: next !== null, error: null })
+        return expire()
       }
     } catch (error) {
       if (mine === load) change({ status: 'error', error: errorOf(error) })
@@ -114,22 +91,35 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   const reload = () => {
     // What is in the list now is older than the page, or comes on top of it while it is loading.
     const wasShown = isAmong(state.items)
-    return fetchPage(null, page => {
-      const { notifications, cursor } = page
-      const last = state.items.findLastIndex(isAmong(notifications))
+    const oldest = state.items.at(-1)?.cursor ?? null
+    const size = isWhole ? limit : Math.max(limit, Math.min(limit + state.items.length, mostLoaded))
+    return fetchPage({ limit: size }, page => {
+      // The first page, and what was shown below it.
+      const listed = page.notifications.filter(
+        ({ cursor }, at) => at < limit || distance(cursor, oldest) >= 0,
+      )
+      const last = state.items.findLastIndex(isAmong(listed))
       // Up to its cursor the page has everything, or it is further down.
-      const arrived = state.items.filter(item => !(distance(item.cursor, cursor) <= 0))
+      const arrived = state.items.filter(item => !(distance(item.cursor, page.cursor) <= 0))
+      const hasArrived = isAmong(arrived)
       // The older ones stay if nothing is missing between them and the page.
-      const older = isLoaded && last >= 0 ? state.items.slice(last + 1).filter(wasShown) : []
-      isLoaded = true
-      if (older.length === 0) next = page.next
-      return [...arrived, ...notifications, ...older]
+      const older = isWhole && last >= 0 ? state.items.slice(last + 1).filter(wasShown) : []
+      isWhole = true
+      if (listed.length < page.notifications.length) next = listed.at(-1)?.cursor ?? null
+      else if (older.length === 0) next = page.next
+      return [...arrived, ...listed.filter(item => !hasArrived(item)), ...older]
     })
+  }
+
+  /** Loads what is shown anew: of some marks or withdrawals nothing was told. */
+  const renew = () => {
+    isWhole = false
+    return reload()
   }
 
   const loadMore = async () => {
     if (next === null || state.status === 'loading') return
-    await fetchPage(next, page => {
+    await fetchPage({ limit, before: next }, page => {
       next = page.next
       const isShown = isAmong(state.items)
       return [...state.items, ...page.notifications.filter(item => !isShown(item))]
@@ -139,19 +129,22 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   const take = ({ replayed: _, cursor, id, ...event }: NotificationEvent) => {
     // A live event is not stored: it is in no inbox.
     if (cursor === null || id === null) return
-    came++
-    if (archived) return
     const item = { ...event, id, cursor, read: false }
     if (isWithdrawn(item)) return
     reach(cursor)
-    if (state.items.some(isAmong([item]))) return
+    const there = state.items.find(isAmong([item]))
+    if (there && distance(cursor, there.cursor) <= 0) return
+    // One that is redelivered is at its new place only, and not in the archive.
+    const others = state.items.filter(other => other !== there)
+    if (archived) return there && change({ items: others })
     if (types && !types.includes(event.type ?? '')) return
-    const items = insert(state.items, item, next !== null)
+    const items = insert(others, item, next !== null)
     if (!items) return
     items.splice(mostItems)
     // What falls off the end can be loaded again.
     if (items.length === mostItems) next = items.at(-1)?.cursor ?? next
     change({ items, hasMore: next !== null })
+    expire()
   }
 
   const setRead = (read: boolean, isChosen: (item: InboxItem) => boolean) => {
@@ -166,9 +159,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   }
 
   /** Something was archived or taken back, here or on another device. */
-  const move = (control: Control) => {
-    const { type, ids } = control
-    learn(control)
+  const move = ({ type, ids }: Control) => {
     if ((type === 'archived') !== archived) remove(isOneOf(ids))
     else {
       marks++
@@ -176,18 +167,14 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     }
   }
 
-  /** Many may have it: not all of them ask at once how many are left. */
   const forget = ({ ids }: Control) => {
-    setTimeout(() => listeners > 0 && reload(), Math.random() * spreadMs)
     if (withdrawn.size > mostItems) withdrawn.clear()
     for (const id of [ids].flat()) withdrawn.add(id)
     remove(isWithdrawn)
   }
 
   /** Something was marked, here or on another device. */
-  const hear = (control: Control) => {
-    const { type, ids, upTo, all, cursor, channels } = control
-    learn(control)
+  const hear = ({ type, ids, upTo, all, cursor, channels }: Control) => {
     const end = typeof upTo === 'string' ? upTo : all ? cursor : null
     const isChosen = Array.isArray(ids)
       ? isOneOf(ids)
@@ -227,49 +214,34 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     await client.request(path, { mute: isMuted ? [...others, { type }] : others }, 'PUT')
   }
 
-  const follow = async () => {
-    const isLive = client.state.status === 'open'
+  /** Takes over what the client knows. */
+  const follow = () => {
+    const { status, unread, unseen } = client.state
+    const isLive = status === 'open'
     const isNew = isLive && !state.isLive
-    if (isLive !== state.isLive) change({ isLive })
-    // What it was counted with is learnt right after.
-    setTimeout(show)
-    if (!isNew) return
-    // The `ready` that says whether it was resumed comes right after the status.
-    await null
-    // What was marked before the stream began was not told.
-    if (isResumed) client.list({ limit: 1 }).then(learn, () => undefined)
-    else if (listeners > 0) void reload()
-    isResumed = false
+    change({ unread, unseen, isLive })
+    // What was marked or withdrawn before the stream began was not told.
+    if (isNew) void renew()
   }
 
   /** What is done at a control event. */
   const heard = {
     read: hear,
     unread: hear,
-    seen: learn,
     archived: move,
     unarchived: move,
     withdrawn: forget,
-    gap: () => void reload(),
-    preferences() {
-      // What was muted may be among the older ones, too.
-      isLoaded = false
-      void reload()
-    },
+    redelivered: ({ event }: Control) => event && take(event),
+    gap: () => void renew(),
+    preferences: () => void renew(),
   }
 
   const start = () => {
-    show()
-    change({ isLive: client.state.status === 'open' })
-    const readyOnce = client.onControl('ready', ({ resumed }) => {
-      isResumed = resumed === true
-      readyOnce()
-    })
-    void reload()
+    follow()
+    if (!state.isLive) void renew()
     stops = [
-      readyOnce,
       client.on('*', take),
-      client.subscribe(() => void follow()),
+      client.subscribe(follow),
       ...Object.entries(heard).map(([type, listener]) => client.onControl(type, listener)),
     ]
   }
@@ -289,6 +261,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
         if (--listeners > 0) return
         load++
         for (const end of stops) end()
+        expire()
         state = { ...state, isLive: false }
       }
     },

@@ -88,6 +88,8 @@ export type Control = {
   extra?: readonly string[]
   /** Of `also`: those of them that the user may not read, or that are too many. */
   refused?: readonly string[]
+  /** Of `redelivered`, which the client says itself: what has come again, at its new cursor. */
+  event?: NotificationEvent
   [key: string]: unknown
 }
 
@@ -111,6 +113,8 @@ export type State = {
    * as the service has it: it is asked again when a stream begins, one expires or is redelivered.
    */
   readonly unread: number | null
+  /** How many of them were not seen, either: for a badge. */
+  readonly unseen: number | null
 }
 
 export type Options = {
@@ -159,6 +163,7 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
   readonly state: State
   readonly status: Status
   readonly unread: number | null
+  readonly unseen: number | null
   /** Calls the listener with each event of a type; `*` stands for all types. Returns a function that ends this. */
   on<Type extends (keyof P & string) | '*'>(
     type: Type,
@@ -169,7 +174,7 @@ export type Notifications<P extends Payloads<P> = AnyPayloads> = AsyncIterable<A
    * a beginning in the token lets the user read is heard here only, not by `on`.
    */
   channel(name: string): Channel<P>
-  /** Calls the listener with each control event of a type: `gap`, `read`, `withdrawn`, `lagging`, … */
+  /** Calls the listener with each control event of a type: `gap`, `read`, `withdrawn`, `redelivered`, `lagging`, … */
   onControl(type: string, listener: (control: Control) => void): () => void
   /** Calls the listener when `state` has changed. */
   subscribe(listener: () => void): () => void

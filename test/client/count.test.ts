@@ -5,11 +5,11 @@ import { eventually } from '../support/eventually.ts'
 
 /** A counter, what it shows, and how often it has asked. */
 const counting = () => {
-  const seen = { unread: -1, asked: 0 }
+  const seen = { unread: -1, unseen: -1, asked: 0 }
   const counter = createCounter({
     ask: async () => void seen.asked++,
-    onChange(unread) {
-      seen.unread = unread
+    onChange(counts) {
+      Object.assign(seen, counts)
     },
   })
   const event = (seq: number | null, more: Partial<NotificationEvent> = {}, at = Date.now()) => {
@@ -34,31 +34,31 @@ const counting = () => {
 test('adds what came after where a count was, whichever is heard first', () => {
   const { counter, seen, event } = counting()
   for (const seq of [4, 5, 6]) event(seq)
-  counter.learn({ unread: 10, cursor: 'a-05' })
-  expect(seen.unread).toBe(11)
+  counter.learn({ unread: 10, unseen: 5, cursor: 'a-05' })
+  expect(seen).toMatchObject({ unread: 11, unseen: 6 })
   event(7)
   event(null)
-  expect(seen.unread).toBe(12)
-  counter.learn({ unread: 10, cursor: 'a-03' })
-  expect(seen.unread).toBe(14)
+  expect(seen).toMatchObject({ unread: 12, unseen: 7 })
+  counter.learn({ unread: 10, unseen: 5, cursor: 'a-03' })
+  expect(seen).toMatchObject({ unread: 14, unseen: 9 })
 })
 
 test('of two counts, the one with the higher revision is of later, though its cursor is behind', () => {
   const { counter, seen, event } = counting()
   for (const seq of [1, 2, 3]) event(seq)
-  counter.learn({ unread: 0, cursor: 'a-01', revision: 7 })
+  counter.learn({ unread: 0, unseen: 0, cursor: 'a-01', revision: 7 })
   expect(seen.unread).toBe(2)
-  counter.learn({ unread: 3, cursor: 'a-03', revision: 6 })
-  counter.learn({ unread: 3, cursor: 'a-03' }, 6)
+  counter.learn({ unread: 3, unseen: 1, cursor: 'a-03', revision: 6 })
+  counter.learn({ unread: 3, unseen: 1, cursor: 'a-03' }, 6)
   expect(seen.unread).toBe(2)
   // What retention or a restore has taken: nothing else was learnt since it was asked.
-  counter.learn({ unread: 1, cursor: 'a-03' }, 7)
+  counter.learn({ unread: 1, unseen: 0, cursor: 'a-03' }, 7)
   expect(seen.unread).toBe(1)
 })
 
 test('stops at a thousand, as the service does', () => {
   const { counter, seen, event } = counting()
-  counter.learn({ unread: 999, cursor: 'a-0' })
+  counter.learn({ unread: 999, unseen: 499, cursor: 'a-0' })
   for (const seq of [1, 2, 3]) event(seq)
   expect(seen.unread).toBe(1000)
 })
@@ -74,20 +74,20 @@ const again: [when: string, (it: ReturnType<typeof counting>) => void][] = [
   [
     'one that was counted expires',
     ({ counter }) =>
-      counter.learn({ unread: 5, cursor: 'a-9', unreadUntil: '2020-01-01T00:00:00Z' }),
+      counter.learn({ unread: 5, unseen: 2, cursor: 'a-9', unreadUntil: '2020-01-01T00:00:00Z' }),
   ],
   [
     'a count is of before the stream began',
     ({ counter }) => {
       counter.begin('a-8', false)
-      counter.learn({ unread: 5, cursor: 'a-7' })
+      counter.learn({ unread: 5, unseen: 2, cursor: 'a-7' })
     },
   ],
   [
     'a count is of before what is remembered',
     ({ counter, event }) => {
       for (let seq = 10; seq < 1020; seq++) event(seq)
-      counter.learn({ unread: 5, cursor: 'a-9' })
+      counter.learn({ unread: 5, unseen: 2, cursor: 'a-9' })
     },
   ],
 ]
@@ -95,7 +95,7 @@ test.each(again)('asks again when %s', async (_, doIt) => {
   const it = counting()
   it.counter.setClock(new Date().toISOString())
   doIt(it)
-  it.counter.learn({ unread: 5, cursor: 'a-9' })
+  it.counter.learn({ unread: 5, unseen: 2, cursor: 'a-9' })
   doIt(it)
   await eventually(() => it.seen.asked > 0)
   it.counter.stop()
@@ -108,6 +108,7 @@ test('asks nothing where nobody wants to know, nor for what it can tell', async 
   counter.setClock(new Date(Date.now() - 1000).toISOString())
   counter.learn({
     unread: 5,
+    unseen: 2,
     cursor: 'a-9',
     unreadUntil: new Date(Date.now() + 60_000).toISOString(),
   })
@@ -115,7 +116,7 @@ test('asks nothing where nobody wants to know, nor for what it can tell', async 
   // What is no date, or is too far away, is not asked for again and again.
   for (const expiresAt of ['294276-12-31T00:00:00.000Z', '9999-12-31T23:59:59.999Z', 'soon']) {
     event(11, { expiresAt })
-    counter.learn({ unread: 5, cursor: 'a-9', unreadUntil: expiresAt })
+    counter.learn({ unread: 5, unseen: 2, cursor: 'a-9', unreadUntil: expiresAt })
   }
   const end = Date.now() + 100
   await eventually(() => Date.now() > end)

@@ -4,9 +4,10 @@
  */
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createInbox } from '../../src/client/inbox.ts'
+import { createInbox, type Inbox, type InboxOptions } from '../../src/client/inbox.ts'
 import { createNotifications } from '../../src/client/index.ts'
-import type { Notifications } from '../../src/client/types.ts'
+import { queryOf } from '../../src/client/requests.ts'
+import type { InboxItem, Notifications } from '../../src/client/types.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { ask, mark, pageOf } from '../support/inbox.ts'
@@ -80,7 +81,7 @@ const storyOf = (step: fc.Arbitrary<Step>) =>
     before: fc.array(step, { maxLength: 4 }),
     firstPages: fc.array(fc.constantFrom('list' as const, 'listOfType' as const), { maxLength: 2 }),
     after: fc.array(step, { minLength: 5, maxLength: 25 }),
-    hasInbox: fc.boolean(),
+    inbox: fc.constantFrom<InboxOptions | null>(null, {}, { type: 'a' }, { archived: true }),
     delays: fc.array(fc.oneof(fc.nat(60), fc.constant(400)), { minLength: 5, maxLength: 20 }),
   })
 const story = fc.oneof(storyOf(step), storyOf(calmStep))
@@ -155,7 +156,7 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
   const shownAfter: unknown[] = []
   client.onControl('withdrawn', ({ ids }) => [ids].flat().forEach(id => void withdrawn.add(id)))
   client.on('*', ({ id }) => withdrawn.has(id) && shownAfter.push(id))
-  const inbox = story.hasInbox ? createInbox(client) : null
+  const inbox = story.inbox && createInbox(client, story.inbox)
   const leave = inbox?.subscribe(() => {
     for (const { id } of inbox.state.items) heard.has(id) && shownAfter.push(id)
   })
@@ -174,15 +175,10 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
     }
     await Promise.all(doing)
     if (client.unread === null) await client.list({ limit: 1 })
-    await agree(front, client, inbox, url, userId).catch(async error => {
-      const { unread, unseen } = await pageOf(url, userId)
-      const counts = [
-        [client?.unread, inbox?.state.unseen],
-        [unread, unseen],
-      ]
-      throw new Error(
-        `${userId} counts ${counts.join(' and not ')}: ${JSON.stringify(story)}\n${error}`,
-      )
+    const read = () => pageOf(url, userId, `?${queryOf({ limit: 100, ...story.inbox })}`)
+    await agree(front, client, inbox, read).catch(async error => {
+      const found = client && differences(client, inbox, await read())
+      throw new Error(`${userId}: ${found?.join(', ')}: ${JSON.stringify(story)}\n${error}`)
     })
     expect([shownAfter, story]).toEqual([[], story])
   } finally {
@@ -192,18 +188,39 @@ const play = async (db: TestDatabase, url: string, userId: string, story: Story)
   }
 }
 
+/** In what a client and its inbox are not what the service says. */
+const differences = (client: Notifications, inbox: Inbox | null, page: Page) => {
+  const list = (items: readonly Pick<InboxItem, 'id' | 'read'>[]) =>
+    items.map(({ id, read }) => `${id} ${read}`)
+  const { unread, unseen, items = [], hasMore } = inbox?.state ?? {}
+  // What it has not loaded is not compared.
+  const most = hasMore ? items.length : Infinity
+  const pairs = {
+    unread: [client.unread, page.unread],
+    unseen: [client.unseen, page.unseen],
+    ...(inbox && {
+      'unread of the inbox': [unread, page.unread],
+      'unseen of the inbox': [unseen, page.unseen],
+      list: [`${list(items)}`, `${list(page.notifications.slice(0, most))}`],
+    }),
+  }
+  return Object.entries(pairs).flatMap(([name, [here, there]]) =>
+    here === there ? [] : [`${name}: ${here} and not ${there}`],
+  )
+}
+
+type Page = Awaited<ReturnType<typeof pageOf>>
+
 /** Waits until nothing is under way, and the two agree and stay so. */
 const agree = async (
   front: { underWay: number },
   client: Notifications,
-  inbox: ReturnType<typeof createInbox> | null,
-  url: string,
-  userId: string,
+  inbox: Inbox | null,
+  read: () => Promise<Page>,
 ) => {
   let agreed = 0
   await eventually(async () => {
-    const { unread, unseen } = await pageOf(url, userId, '?limit=1')
-    const isSame = client.unread === unread && (inbox === null || inbox.state.unseen === unseen)
+    const isSame = differences(client, inbox, await read()).length === 0
     agreed = front.underWay === 0 && isSame ? agreed + 1 : 0
     await Bun.sleep(30)
     return agreed > 10

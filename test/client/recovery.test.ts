@@ -116,7 +116,12 @@ test('a client whose cookie or token becomes another user ends, and shows nothin
   await eventually(async () => (await pageOf(service.url, '43')).unread === 1)
   const error: RequestError = await it.client.list().catch(error => error)
   expect(error.message).toBe('user_changed')
-  expect(it.client.state).toEqual({ status: 'closed', reason: 'user_changed', unread: 0 })
+  expect(it.client.state).toEqual({
+    status: 'closed',
+    reason: 'user_changed',
+    unread: 0,
+    unseen: 0,
+  })
 
   // On its stream, too.
   user = '42'
@@ -135,7 +140,7 @@ test('a render on a server opens no stream, and may read the inbox', async () =>
   await using service = await serve(db)
   await db.sql`select kairan.publish('user-42', '{}')`
   const client = createNotifications({ url: service.url, auth: () => tokenFor('42') })
-  expect(client.state).toEqual({ status: 'connecting', reason: null, unread: null })
+  expect(client.state).toEqual({ status: 'connecting', reason: null, unread: null, unseen: null })
   await eventually(async () => (await client.list()).unread === 1)
   expect(client.unread).toBe(1)
   expect(service.service.streams).toBe(0)
