@@ -400,7 +400,7 @@ test('an open stream changes its channels, on whichever instance it is', async (
     const added = await change(via, streamId, token, { add: ['org-8', 'run-a'] })
     expect(added).toEqual([200, { channels: ['org-7', 'org-8', 'run-a'] }])
     await publish(db, ['run-a', 'org-8'], ++n)
-    await client.atLeast(client.events.length + 2)
+    await eventually(() => numbersOf(client).filter(number => number === n).length === 2)
     const removed = await change(via, streamId, token, { remove: ['org-8', 'run-a'] })
     expect(removed).toEqual([200, { channels: ['org-7'] }])
     await publish(db, ['run-a', 'org-8', 'org-7'], ++n)
