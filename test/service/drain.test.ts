@@ -1,12 +1,18 @@
 import { expect, test } from 'bun:test'
 import { open, openReady } from '../support/client.ts'
-import { database } from '../support/database.ts'
+import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { inTime } from '../support/in-time.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 test('draining fails readiness at once, and ends each stream at its own moment with its own retry', async () => {
   await using db = await database()
-  await using service = await serve(db, { DRAIN_MS: '2000', RETRY_MS: '10000' })
+  // A pause of this process ends all streams of that time at once.
+  await inTime([2000, 3000, 4000], ms => drainsOver(db, ms))
+})
+
+const drainsOver = async (db: TestDatabase, ms: number) => {
+  await using service = await serve(db, { DRAIN_MS: `${ms}`, RETRY_MS: '10000' })
   const token = await tokenFor('42')
   const clients = await Promise.all(
     Array.from({ length: 40 }, () => openReady(service.url, { token })),
@@ -19,10 +25,15 @@ test('draining fails readiness at once, and ends each stream at its own moment w
 
   const start = Date.now()
   const stopping = service.service.stop()
-  const readyz = await fetch(`${service.url}/readyz`)
+  const answers = await Promise.all([
+    fetch(`${service.url}/readyz`),
+    open(service.url, { token }),
+  ]).catch(() => null)
+  if (!answers) return false
+  const [readyz] = answers
+  await using late = answers[1]
   expect(readyz.status).toBe(503)
   expect(await readyz.json()).toMatchObject({ reasons: ['draining'] })
-  await using late = await open(service.url, { token })
   expect(await late.control('reconnect')).toMatchObject({ reason: 'draining' })
   expect(late.response.status).toBe(200)
 
@@ -36,11 +47,11 @@ test('draining fails readiness at once, and ends each stream at its own moment w
   expect(new Set(retries).size).toBeGreaterThan(30)
   expect(Math.min(...retries)).toBeGreaterThanOrEqual(5000)
   expect(Math.max(...retries)).toBeLessThanOrEqual(15_000)
-  // Spread over the time, and over in time.
-  expect(Math.max(...ends) - Math.min(...ends)).toBeGreaterThan(1000)
-  expect(Math.max(...ends) - start).toBeLessThan(7000)
   await expect(fetch(service.url)).rejects.toThrow()
-})
+  // Spread over the time, and over in time.
+  const isSpread = Math.max(...ends) - Math.min(...ends) > ms / 2
+  return isSpread && Math.max(...ends) - start < ms + 5000
+}
 
 test('what is queued when a stream is ended comes to the client when it resumes', async () => {
   await using db = await database()
@@ -64,18 +75,23 @@ test('what is queued when a stream is ended comes to the client when it resumes'
 
 test('while it drains, its port stays open for a moment and no connection is kept', async () => {
   await using db = await database()
-  await using service = await serve(db, { DRAIN_MS: '600' })
-  const before = await fetch(`${service.url}/livez`)
-  expect(before.headers.get('connection')).not.toBe('close')
-  const start = performance.now()
-  const stopping = service.service.stop()
-  // No stream has to be ended, but a proxy has to see that it leaves.
-  for (const path of ['/readyz', '/livez', '/notifications', '/nowhere']) {
-    const answer = await fetch(`${service.url}${path}`)
-    expect({ path, connection: answer.headers.get('connection') }).toEqual({
-      ...{ path, connection: 'close' },
-    })
-  }
-  await stopping
-  expect(performance.now() - start).toBeGreaterThan(550)
+  await inTime([600, 1500, 2500], async ms => {
+    await using service = await serve(db, { DRAIN_MS: `${ms}` })
+    const before = await fetch(`${service.url}/livez`)
+    expect(before.headers.get('connection')).not.toBe('close')
+    const start = performance.now()
+    const stopping = service.service.stop()
+    // No stream has to be ended, but a proxy has to see that it leaves.
+    for (const path of ['/readyz', '/livez', '/notifications', '/nowhere']) {
+      const answer = await fetch(`${service.url}${path}`).catch(() => null)
+      // The moment may be over, unless this process was fast.
+      if (!answer) return false
+      expect({ path, connection: answer.headers.get('connection') }).toEqual({
+        ...{ path, connection: 'close' },
+      })
+    }
+    await stopping
+    expect(performance.now() - start).toBeGreaterThan(ms - 50)
+    return true
+  })
 })
