@@ -8,8 +8,12 @@ import { serve } from '../support/service.ts'
 const follow = async ({ sql }: TestDatabase, user: string) => {
   const [row] = await sql<{ id: string }[]>`
     select kairan.publish(${`user-${user}`}, '{}', follow_up_after => '1 hour') as id`
-  await sql`select from kairan.number()`
-  return row?.id ?? ''
+  const id = row?.id ?? ''
+  await eventually(
+    async () =>
+      (await sql`select from kairan.follow_up_due where notification_id = ${id}`).length === 1,
+  )
+  return id
 }
 
 test('the list shows the state of each, explain says it in words, and what was given up is retried once', async () => {
@@ -29,7 +33,7 @@ test('the list shows the state of each, explain says it in words, and what was g
   await db.sql`select kairan.take_follow_ups(10)`
   await db.sql`update kairan.follow_ups set available_at = now() where user_id = 'new'`
   await db.sql`
-    select kairan.postpone_follow_up(f.id, 'status 503') from kairan.follow_ups f where user_id = 'failed'`
+    select kairan.postpone_follow_up(f.id, 'status 503', '1 hour') from kairan.follow_ups f where user_id = 'failed'`
   await db.sql`
     select kairan.finish_follow_up(f.id, case when user_id = 'over' then 'no such mailbox' end)
     from kairan.follow_ups f where user_id in ('done', 'over')`
