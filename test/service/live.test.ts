@@ -4,7 +4,7 @@ import { openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { login } from '../support/logins.ts'
-import { serve, tokenFor } from '../support/service.ts'
+import { serve, type TestService, tokenFor } from '../support/service.ts'
 
 const refused: [text: string, reason: string][] = [
   ['', 'it is not the JSON of an object'],
@@ -39,15 +39,17 @@ test('warns of a live event that it can not send, with the reason, and goes on',
   expect(client.events).toHaveLength(1)
   for (const [text, reason] of refused) expect(parseLive(text, new Date())).toEqual({ reason })
   // Anybody can send them: they must not fill the log.
-  const warnings = service.logs.filter(({ level }) => level === 'warn')
-  expect(warnings.map(({ sentence }) => sentence)).toEqual([
-    `A live event was refused: ${refused[0]?.[1]}.`,
-  ])
+  expect(warningsOf(service)).toEqual([`A live event was refused: ${refused[0]?.[1]}.`])
 })
+
+/** What the log says of live events. */
+const warningsOf = ({ logs }: TestService) =>
+  logs.map(({ sentence }) => sentence).filter(sentence => sentence.includes('live event'))
 
 test('updates the row of the stored delivery that a live event names', async () => {
   await using db = await database()
   await using service = await serve(db)
+  await using witness = await openReady(service.url, { token: await tokenFor('7') })
   const [row] = await db.sql`select kairan.publish('user-42', '{}') as id`
   await eventually(async () => (await db.sql`select from kairan.numbered`).length === 1)
   const notify = (message: object) =>
@@ -60,6 +62,9 @@ test('updates the row of the stored delivery that a live event names', async () 
   // Nobody listens, so it stays as it is; so it does when what is sent is none.
   await notify({ channel: 'user-42', payload: {} })
   await notify({ channel: 'user-42', payload: 'text' })
+  // A NOTIFY comes on another way than a stream: this one says that those before it have come.
+  await db.sql`select pg_notify('kairan', '{"channel": "user-7", "payload": {}}')`
+  await witness.atLeast(1)
   await using client = await openReady(service.url, {
     token: await tokenFor('42'),
     query: `?last_event_id=${await headOf(db)}`,
@@ -95,10 +100,14 @@ test('live events that are refused leave stored deliveries as they are, and writ
   await using client = await openReady(service.url, { token: await tokenFor('42') })
   const [event] = await client.atLeast(1)
   expect(event?.id).toBe(row?.id)
+  // All those before it have come.
+  await db.sql`select pg_notify('kairan', '{"channel": "user-42", "payload": {"last": true}}')`
+  await eventually(() => client.events.some(({ payload }) => payload.last))
+  expect(client.events).toHaveLength(2)
   await eventually(
     async () => (await db.sql`select from kairan.deliveries where status = 'delivered'`).length,
   )
-  expect(service.logs.filter(({ level }) => level === 'warn')).toHaveLength(1)
+  expect(warningsOf(service)).toHaveLength(1)
 })
 
 test('hears nothing on the live path when it is switched off', async () => {
