@@ -22,7 +22,7 @@ export type InboxState = {
 export type InboxActions = {
   /** Loads the newest page again. */
   reload(): Promise<void>
-  /** Loads the next older page; does nothing when there is none, or while a page is loading. */
+  /** Loads the next older page, after what is loading; does nothing when there is none, or while it is loading already. */
   loadMore(): Promise<void>
   /** Marks show at once. When the service refuses one, the inbox is loaded again. */
   markRead(ids: readonly string[]): Promise<void>

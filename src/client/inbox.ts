@@ -26,8 +26,11 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
   let next: string | null = null
   /** Whether all was told that concerns those that are shown, and nothing is missing between them. */
   let isWhole = false
-  /** Counts the loads: only the answer of the last one is shown. */
+  /** Counts the loads. */
   let load = 0
+  /** The newest pages that are being loaded, and the next page. */
+  let loading: Promise<unknown> = Promise.resolve()
+  let more: Promise<void> | null = null
   /** Counts the marks. A page that was asked for before one may not know of it. */
   let marks = 0
   /** Where the log ended when the list was last known. */
@@ -69,31 +72,34 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     if (!(distance(cursor, head) <= 0)) head = cursor
   }
 
-  const fetchPage = async (query: InboxQuery, merge: (page: InboxPage) => InboxItem[]) => {
+  /** Resolves with false when another load has begun meanwhile: only the answer of the last one is shown. */
+  const loadPage = async (query: InboxQuery, merge: (page: InboxPage) => InboxItem[]) => {
     const mine = ++load
     change({ status: 'loading' })
     try {
       for (let tries = 1; ; tries++) {
         const known = marks
         const page = await client.list({ ...options, ...query })
-        if (mine !== load) return
+        if (mine !== load) return false
         if (known !== marks && tries < maxTries) continue
         reach(page.cursor)
         const items = merge(page).filter(item => !isWithdrawn(item))
         change({ items, status: 'ready', hasMore: next !== null, error: null })
-        return expire()
+        expire()
+        return true
       }
     } catch (error) {
       if (mine === load) change({ status: 'error', error: errorOf(error) })
+      return mine === load
     }
   }
 
-  const reload = () => {
+  const reload = async () => {
     // What is in the list now is older than the page, or comes on top of it while it is loading.
     const wasShown = isAmong(state.items)
     const oldest = state.items.at(-1)?.cursor ?? null
     const size = isWhole ? limit : Math.max(limit, Math.min(limit + state.items.length, mostLoaded))
-    return fetchPage({ limit: size }, page => {
+    loading = loadPage({ limit: size }, page => {
       // The first page, and what was shown below it.
       const listed = page.notifications.filter(
         ({ cursor }, at) => at < limit || distance(cursor, oldest) >= 0,
@@ -109,6 +115,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
       else if (older.length === 0) next = page.next
       return [...arrived, ...listed.filter(item => !hasArrived(item)), ...older]
     })
+    await loading
   }
 
   /** Loads what is shown anew: of some marks or withdrawals nothing was told. */
@@ -117,13 +124,25 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     return reload()
   }
 
-  const loadMore = async () => {
-    if (next === null || state.status === 'loading') return
-    await fetchPage({ limit, before: next }, page => {
-      next = page.next
-      const isShown = isAmong(state.items)
-      return [...state.items, ...page.notifications.filter(item => !isShown(item))]
+  /** Loads the next page as soon as the ones before it are known. */
+  const loadNext = async () => {
+    let isDone = false
+    while (!isDone) {
+      await loading
+      if (next === null || listeners === 0) return
+      isDone = await loadPage({ limit, before: next }, page => {
+        next = page.next
+        const isShown = isAmong(state.items)
+        return [...state.items, ...page.notifications.filter(item => !isShown(item))]
+      })
+    }
+  }
+
+  const loadMore = () => {
+    more ??= loadNext().finally(() => {
+      more = null
     })
+    return more
   }
 
   const take = ({ replayed: _, cursor, id, ...event }: NotificationEvent) => {
