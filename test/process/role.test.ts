@@ -6,11 +6,11 @@ import { login } from '../support/logins.ts'
 test('a login that serves may set no role level, and is told whose to use', async () => {
   await using db = await database()
   await using service = await login(db, 'kairan_service')
-  expect(setRole(['42', '100'], service.url)).rejects.toThrow('that of the owner')
+  await expect(setRole(['42', '100'], service.url)).rejects.toThrow('that of the owner')
   expect(await setRole(['42', '100'], db.url)).toBe('The role level of 42 is 100.')
 })
 
 test('a database without the schema says what to run', async () => {
   await using db = await database({ empty: true })
-  expect(setRole(['42', '100'], db.url)).rejects.toThrow('kairan migrate')
+  await expect(setRole(['42', '100'], db.url)).rejects.toThrow('kairan migrate')
 })
