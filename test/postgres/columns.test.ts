@@ -264,7 +264,7 @@ test('partitions, children, wide tables and the apply of a replica publish as ot
     await sql`insert into plain values (7)`
   })
   const rows =
-    await db.sql`select channels[1] as channel, type, payload from kairan.notifications order by created_at, id`
+    await db.sql`select channels[1] as channel, type, payload from kairan.notifications order by place`
   expect(rows.map(({ channel, type, payload }) => [channel, type, payload])).toEqual([
     ['user-a', 'p.insert', { id: 1, status: 'new' }],
     ['user-b', 'p.insert', { id: 11, status: 'new' }],

@@ -160,7 +160,7 @@ test('a trigger publishes for whoever writes the row', async () => {
   await clerk.sql`insert into shop.orders values (7, 'a')`
   await shop.sql`insert into shop.orders values (8, 'b')`
   expect([
-    ...(await db.sql`select channels, payload, type from kairan.notifications order by id`),
+    ...(await db.sql`select channels, payload, type from kairan.notifications order by place`),
   ]).toEqual([
     { channels: ['user-a'], payload: { id: 7, user_id: 'a' }, type: 'order.insert' },
     { channels: ['user-b'], payload: { id: 8, user_id: 'b' }, type: 'order.insert' },
