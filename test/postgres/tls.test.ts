@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { connect } from '../../src/postgres/connect.ts'
 import { type Cluster, cluster } from '../support/cluster.ts'
 import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { run } from '../support/program.ts'
 
 let folder = ''
@@ -32,6 +33,8 @@ beforeAll(async () => {
   await sql.unsafe('alter system set ssl = on')
   await sql`select pg_reload_conf()`
   await sql.end()
+  // The server reads its settings a moment later.
+  await eventually(() => isEncrypted('sslmode=prefer'))
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()

@@ -14,7 +14,7 @@ test('whoever holds all advisory locks near those of the first version delays no
     await using service = await serve(db, { MAX_STREAMS_PER_USER: '1' })
     const token = await tokenFor('1')
     await using first = await openReady(service.url, { token })
-    await eventually(async () => (await db.sql`select from kairan.presence`).length === 1, 5000)
+    await eventually(async () => (await db.sql`select from kairan.presence`).length === 1)
     // What presence counts: the oldest is replaced.
     await using second = await openReady(service.url, { token })
     await first.control('replaced')
@@ -22,7 +22,7 @@ test('whoever holds all advisory locks near those of the first version delays no
     await second.atLeast(1)
   }
   // It says that it ends.
-  await eventually(async () => (await db.sql`select from kairan.instances`).length === 0, 5000)
+  await eventually(async () => (await db.sql`select from kairan.instances`).length === 0)
   holder.release()
 })
 
