@@ -47,37 +47,37 @@ test('waits for who did not ring, and commits only after everybody fell asleep',
   slow.release()
   await eventually(() => dispatcher.numbers().includes(1))
   expect(dispatcher.numbers().toSorted((a, b) => a - b)).toEqual(upTo(n - 1))
-}, 30_000)
+})
 
 test('brings everything without its poll, however late the writers commit', async () => {
   await using db = await migrated()
   await using dispatcher = await dispatch(db)
   let published = 0
-  let slept = 0
+  const seen = { asleep: false, awake: false }
   const write = async () => {
-    for (let round = 0; round < 40; round++) {
+    // On a machine that is busy it takes more, and without pauses, until it has been awake as well.
+    for (let round = 0; round < 40 || !(seen.asleep && seen.awake); round++) {
       const count = round % 8 === 0 ? 20 : 1
       const from = published + 1
       published += count
       await db.sql.begin(async tx => {
         await tx`select kairan.publish('all-users', jsonb_build_object('n', n))
           from generate_series(${from}::int, ${from + count - 1}::int) n`
-        await Bun.sleep(Math.random() * 60)
+        if (round < 40) await Bun.sleep(Math.random() * 60)
       })
-      if (!(await awake(db))) slept++
+      seen[(await awake(db)) ? 'awake' : 'asleep'] = true
     }
   }
   await Promise.all(upTo(8).map(write))
-  await eventually(() => dispatcher.numbers().length >= published, 10_000)
+  await eventually(() => dispatcher.numbers().length >= published)
   expect(dispatcher.numbers().toSorted((a, b) => a - b)).toEqual(upTo(published))
-  expect(slept).toBeGreaterThan(0)
-  expect(slept).toBeLessThan(320)
-}, 30_000)
+  expect(seen).toEqual({ asleep: true, awake: true })
+})
 
 test('one that dies awake costs no event: the others look by themselves', async () => {
   await using db = await migrated()
-  await using first = await dispatch(db, 1000)
-  await using second = await dispatch(db, 1000)
+  await using first = await dispatch(db, { pollMs: 1000 })
+  await using second = await dispatch(db, { pollMs: 1000 })
   let n = 1
   for (let kill = 0; kill < 5; kill++) {
     n = await wakeUp(db, n)
@@ -90,10 +90,7 @@ test('one that dies awake costs no event: the others look by themselves', async 
     ])
     n += 200
   }
-  await eventually(
-    () => first.numbers().length === n - 1 && second.numbers().length === n - 1,
-    10_000,
-  )
+  await eventually(() => first.numbers().length === n - 1 && second.numbers().length === n - 1)
   expect(first.numbers()).toEqual(second.numbers())
   expect(first.numbers().toSorted((a, b) => a - b)).toEqual(upTo(n - 1))
-}, 30_000)
+})

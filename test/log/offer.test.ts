@@ -8,7 +8,7 @@ import { migrated } from '../support/schema.ts'
 const pair = async () => {
   const db = await migrated()
   const first = await dispatch(db)
-  const second = await dispatch(db)
+  const second = await dispatch(db, { follows: true })
   expect([first.leads(), second.leads()]).toEqual([true, false])
   return {
     db,
@@ -22,7 +22,7 @@ const pair = async () => {
       if (!step) throw new Error('It has sent nothing')
       return step
     },
-    /** Offers a step, and waits for what becomes of it: it may be looking at its lease. */
+    /** Offers a step, and waits for what becomes of it: it may be reading the table. */
     async offer(step: Step) {
       const before = second.outcomes.length
       second.offer(step)
