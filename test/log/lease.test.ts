@@ -41,6 +41,9 @@ const countOf = async ({ sql }: TestDatabase) => {
   return row?.n
 }
 
+/** Almost as long as a lease can last: no pause of the machine ends it meanwhile. */
+const longMs = 4900
+
 /** Puts the end of the lease to so many milliseconds from now. */
 const endIn = ({ sql }: TestDatabase, ms: number) => sql`
   select setval('kairan.led_until', (extract(epoch from clock_timestamp()) * 1000)::bigint + ${ms}::int)`
@@ -49,9 +52,14 @@ test('one of many that want it gets it, and keeps it without writing a row', asy
   await using db = await migrated()
   await using stack = new AsyncDisposableStack()
   const all = Array.from({ length: 8 }, () => stack.use(contend(db)))
+  // Each has its session: who has to make it first would look when the lease of another one is over.
+  await Promise.all(all.map(({ pid }) => pid()))
   await Promise.all(all.map(({ lease }) => lease.look()))
   expect(all.filter(({ lease }) => lease.isHeld)).toHaveLength(1)
-  for (let n = 0; n < 20; n++) await Promise.all(all.map(({ lease }) => lease.look()))
+  for (let n = 0; n < 20; n++) {
+    await endIn(db, longMs)
+    await Promise.all(all.map(({ lease }) => lease.look()))
+  }
   expect(all.flatMap(({ changes }) => changes)).toEqual([true])
   expect(await countOf(db)).toBe(1)
 })
@@ -60,15 +68,18 @@ test('it ends with the session of who has it, long before its time', async () =>
   await using db = await migrated()
   await using one = contend(db)
   await using other = contend(db)
+  await other.pid()
   await one.lease.look()
+  await endIn(db, longMs)
   await other.lease.look()
   expect([one.lease.isHeld, other.lease.isHeld]).toEqual([true, false])
-  await endIn(db, 4000)
+  await endIn(db, longMs)
   await db.sql`select pg_terminate_backend(${await one.pid()})`
   await eventually(async () => {
     await other.lease.look()
     return other.lease.isHeld
   })
+  await endIn(db, longMs)
   // Its own session may be on its way still.
   const looks = () =>
     one.lease.look().then(
@@ -89,16 +100,18 @@ test('it ends by time, when it is given up, and when it would last for ever', as
     await who.lease.look()
     return who.lease.isHeld
   }
-  await endIn(db, 2000)
+  await endIn(db, longMs)
   expect(await takes(other)).toBe(false)
   await endIn(db, -1)
   expect(await takes(other)).toBe(true)
+  await endIn(db, longMs)
   expect(await takes(one)).toBe(false)
   // It was renewed by a clock that has been set back since.
   await endIn(db, 3_600_000)
   expect(await takes(one)).toBe(true)
   await one.lease.resign()
   expect(await takes(other)).toBe(true)
+  await endIn(db, longMs)
   // One that does not have it any more takes nothing from who has it.
   await one.lease.resign()
   expect(await takes(one)).toBe(false)
