@@ -1,12 +1,26 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import postgres from 'postgres'
-import { createDatabase } from '../../src/postgres/database.ts'
+import { createDatabase, type Database } from '../../src/postgres/database.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { proxyTo } from '../support/proxy.ts'
 
 const max = 5
+
+const pidOf = async (pool: Database) => {
+  const [row] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
+  return row?.pid ?? 0
+}
+
+/** Asks again while the machine is slower than the deadline of the test, and says nothing for another error. */
+const answered = <T>(ask: () => Promise<T>) =>
+  eventually(() =>
+    ask().catch((error: Error) => {
+      if (!error.message.startsWith('Postgres did not answer within')) throw error
+      return null
+    }),
+  )
 
 /** What breaks the connections of a pool: each call breaks all that are open. */
 const breakers = {
@@ -119,15 +133,13 @@ test('a transaction whose backend dies between two statements fails, and nothing
 test('gives up a server that does not answer, and works again when it does', async () => {
   await using db = await database()
   const pool = createDatabase(db.url, { max: 1, name: 'kairan frozen test', deadlineMs: 300 })
-  const [row] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
-  const pid = row?.pid ?? 0
+  const pid = await answered(() => pidOf(pool))
   process.kill(pid, 'SIGSTOP')
   try {
     await expect(pool.run(sql => sql`select 1`)).rejects.toThrow(
       'Postgres did not answer within 300 ms',
     )
-    const [next] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
-    expect(next?.pid).not.toBe(pid)
+    expect(await answered(() => pidOf(pool))).not.toBe(pid)
   } finally {
     process.kill(pid, 'SIGCONT')
   }
@@ -136,9 +148,9 @@ test('gives up a server that does not answer, and works again when it does', asy
 
 test('cancels what takes too long, keeps the connection, and leaves no backend waiting', async () => {
   await using db = await database()
-  const pool = createDatabase(db.url, { max: 1, name: 'kairan cancel test', deadlineMs: 1200 })
+  const pool = createDatabase(db.url, { max: 1, name: 'kairan cancel test', deadlineMs: 3000 })
   await db.sql`create table locked (id int)`
-  const [row] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
+  const pid = await answered(() => pidOf(pool))
   await db.sql.begin(async tx => {
     await tx`lock table locked in access exclusive mode`
     await expect(
@@ -152,8 +164,7 @@ test('cancels what takes too long, keeps the connection, and leaves no backend w
       where application_name = 'kairan cancel test' and wait_event_type = 'Lock'`
     expect([...waiting]).toEqual([])
   })
-  const [next] = await pool.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
-  expect(next?.pid).toBe(row?.pid)
+  expect(await answered(() => pidOf(pool))).toBe(pid)
   await pool.stop()
 })
 
@@ -165,9 +176,11 @@ test('runs at most as many statements as there are connections, so none waits be
     deadlineMs: 30_000,
     placeMs: 200,
   })
-  const sleeping = [1, 2].map(() => pool.run(sql => sql`select pg_sleep(1)`))
+  const taken = Promise.withResolvers<void>()
+  const taking = [1, 2].map(() => pool.run(() => taken.promise))
   await expect(pool.run(sql => sql`select 1`)).rejects.toThrow('was free within 200 ms')
-  await Promise.all(sleeping)
+  taken.resolve()
+  await Promise.all(taking)
   const [row] = await pool.run(sql => sql<{ one: number }[]>`select 1 as one`)
   expect(row?.one).toBe(1)
   await pool.stop()
@@ -197,14 +210,13 @@ test('a request to cancel that does not arrive fails its statement, and nothing 
   await using proxy = await proxyTo(Number(new URL(db.url).port))
   const url = Object.assign(new URL(db.url), { port: String(proxy.port) }).toString()
   const pool = createDatabase(url, { max: 1, name: 'kairan lost cancel', deadlineMs: 900 })
-  await pool.run(sql => sql`select 1`)
+  await answered(() => pidOf(pool))
   // The connection stays, a new one is reset: what this test would see is an unhandled rejection.
   proxy.leadTo(null, 'kept')
   proxy.cut()
   await expect(pool.run(sql => sql`select pg_sleep(30)`)).rejects.toThrow('did not answer')
   proxy.heal()
   proxy.leadTo(Number(new URL(db.url).port), 'reset')
-  const [row] = await pool.run(sql => sql<{ one: number }[]>`select 1 as one`)
-  expect(row?.one).toBe(1)
+  expect(await answered(() => pidOf(pool))).toBeGreaterThan(0)
   await pool.stop()
 })
