@@ -24,8 +24,9 @@ export const createLifetimes = (options: {
 
   const tick = () => {
     const now = Date.now()
-    hub.heartbeat(quietMs * 0.75)
+    // Before the heartbeats: after this process stood still, one that has just been queued is no proof of a stall.
     for (const subscription of hub.subscriptions()) check(subscription, now)
+    hub.heartbeat(quietMs * 0.75)
   }
 
   const check = (subscription: Subscription, now: number) => {

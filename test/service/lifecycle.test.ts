@@ -32,6 +32,20 @@ test('sends heartbeats, as comments, while nothing happens', async () => {
   expect(client.received.map(({ event }) => event)).toEqual(['ping', 'control'])
 })
 
+test('a stream that was quiet while the whole process stood still is not taken for stalled', async () => {
+  await using db = await database()
+  await using service = await serve(db, { HEARTBEAT_MS: '100' })
+  await using client = await openReady(service.url, { token: await tokenFor('42') })
+  const heartbeats = () => client.text.split('\n:\n').length
+  for (let pause = 0; pause < 3; pause++) {
+    const before = heartbeats()
+    // Longer than a stream may take nothing.
+    Bun.sleepSync(600)
+    await eventually(() => heartbeats() > before || client.ended)
+    expect(client.ended).toBe(false)
+  }
+})
+
 test('ends a stream when its token ends, and says so', async () => {
   await using db = await database()
   await using service = await serve(db)
