@@ -46,8 +46,11 @@ export type Streams = {
    * Looks up the channels of a user's open streams again, or of all open streams; they send nothing until then.
    */
   reauthorize(userId?: string): Promise<void>
-  /** Gives a stream of this user another token, and looks up its channels again. False when it is not open here. */
-  extend(streamId: string, identity: Token): boolean
+  /**
+   * Gives a stream of this user another token, and looks up its channels again. Resolves when its ticket has the token,
+   * too; with false when it is not open here.
+   */
+  extend(streamId: string, identity: Token): Promise<boolean>
   /**
    * Adds and removes channels of a stream of this user, and resolves with its channels; with null when it is not open
    * here. Throws `channel_forbidden`, `too_many_channels`, and what the look-up threw.
@@ -221,13 +224,19 @@ export const createStreams = (options: StreamsOptions): Streams => {
     for (const subscription of hub.subscriptions(userId)) tellOne(subscription, frame)
   }
 
-  const extend = (streamId: string, token: Token) => {
+  /** A ticket is given its tokens one after the other: of two on different connections the first could come last. */
+  const ticketTurns = createTurns({ atOnce: 1, mostWaiting: 100, waitMs: 10_000 })
+
+  const extend = async (streamId: string, token: Token) => {
     const subscription = find(streamId, token.userId)
     if (!subscription) return false
     subscription.extendTo(token)
-    const { proof } = subscription
-    if (proof !== null) options.tickets.extend(proof, token).catch(ticketFailed)
     void access.reauthorize([token.userId])
+    const { proof } = subscription
+    // Before the answer: whoever has it may reconnect at once, with what this token allows.
+    if (proof !== null) {
+      await ticketTurns.run(proof, () => options.tickets.extend(proof, token)).catch(ticketFailed)
+    }
     return true
   }
 
@@ -266,7 +275,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
     },
     apply(change) {
       if (change.action === 'reauthorize') void access.reauthorize(change.userIds)
-      else if (change.action === 'extend') extend(change.streamId, change)
+      else if (change.action === 'extend') void extend(change.streamId, change)
       else if (change.action === 'replace') replace(find(change.streamId, change.userId))
       else if (change.action === 'inbox') tell(change.userId, change.control)
       else if (change.action === 'channels') {

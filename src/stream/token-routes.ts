@@ -22,7 +22,7 @@ export const streamTokenRoute = (options: {
     async ({ caller, params: { streamId: id } }) => {
       const isOpen =
         isUuid(id) &&
-        (options.streams.extend(id, caller) || (await options.extendElsewhere(id, caller)))
+        ((await options.streams.extend(id, caller)) || (await options.extendElsewhere(id, caller)))
       if (!isOpen) throw streamNotFound()
       return answer({ expiresAt: new Date(caller.expiresAt * 1000).toISOString() })
     },

@@ -22,6 +22,7 @@ const setUp = () => {
   hub.begin('e', 10)
   const levels: PromiseWithResolvers<number>[] = []
   const pages: PromiseWithResolvers<Page>[] = []
+  const extended: { expiresAt: number; written: PromiseWithResolvers<void> }[] = []
   const later = <T>(waiting: PromiseWithResolvers<T>[]) => {
     const answer = Promise.withResolvers<T>()
     waiting.push(answer)
@@ -56,10 +57,22 @@ const setUp = () => {
     taken: () => undefined,
     receipts: { ended: () => undefined, returned: () => undefined, confirm: async () => undefined },
     limits: { leave: () => undefined },
-    tickets: { extend: async () => undefined, release: async () => undefined },
+    tickets: {
+      extend(_, { expiresAt }) {
+        const written = Promise.withResolvers<void>()
+        extended.push({ expiresAt, written })
+        return written.promise
+      },
+      release: async () => undefined,
+    },
     report: { info: () => undefined, warn: () => undefined, error: () => undefined },
   })
-  const open = (seq: number | null, asked?: string[], { signal } = new AbortController()) =>
+  const open = (
+    seq: number | null,
+    asked?: string[],
+    { signal } = new AbortController(),
+    proof: string | null = null,
+  ) =>
     streams.open({
       userId: '1',
       expiresAt: Number.MAX_SAFE_INTEGER,
@@ -71,10 +84,10 @@ const setUp = () => {
       isReconnect: false,
       signal,
       address: null,
-      proof: null,
+      proof,
       isFirst: false,
     })
-  return { hub, levels, pages, streams, open }
+  return { hub, levels, pages, extended, streams, open }
 }
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
@@ -98,6 +111,29 @@ test('a role level that changes while a stream is opened is looked up again', as
   levels[1]?.resolve(0)
   await opening
   expect(hub.subscriptions('1')[0]?.channels).toEqual(['user-1', 'all-users'])
+})
+
+test('a ticket gets the tokens of its stream in their order, each before it is said to be taken', async () => {
+  const { hub, levels, extended, streams, open } = setUp()
+  const opening = open(null, undefined, undefined, 'proof')
+  levels[0]?.resolve(0)
+  await opening
+  const id = hub.subscriptions('1')[0]?.id ?? ''
+  const taken: number[] = []
+  const extend = async (expiresAt: number) => {
+    if (await streams.extend(id, { userId: '1', expiresAt, subscribes: [] })) taken.push(expiresAt)
+  }
+  const both = Promise.all([extend(1), extend(2)])
+  await turn()
+  expect(extended.map(({ expiresAt }) => expiresAt)).toEqual([1])
+  expect(taken).toEqual([])
+  extended[0]?.written.resolve()
+  await turn()
+  expect([extended.map(({ expiresAt }) => expiresAt), taken]).toEqual([[1, 2], [1]])
+  // One that can't be written is reported, and is no reason to end the stream.
+  extended[1]?.written.reject(new Error('away'))
+  await both
+  expect(taken).toEqual([1, 2])
 })
 
 test('of two changes the later one counts, however long the first look-up takes', async () => {
