@@ -97,7 +97,9 @@ test('a client that takes nothing for four heartbeats is cut off, and resumes', 
   expect(slow.numbers.length).toBeLessThan(200)
 
   const [log] = await db.sql`select epoch from kairan.log`
-  await using client = await openReady(service.url, {
+  // Where nobody is cut off for being busy with 12 MB for a second.
+  await using patient = await serve(db)
+  await using client = await openReady(patient.url, {
     token: await tokenFor('42'),
     lastEventId: `${log?.epoch}-${slow.numbers.length}`,
   })
