@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { type Client, open, openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
+import { dispatched } from '../support/dispatched.ts'
 import { eventually } from '../support/eventually.ts'
 import { sequence } from '../support/log.ts'
 import { serve, tokenFor } from '../support/service.ts'
@@ -152,7 +153,7 @@ test('a cursor that it can not have given is a gap, in the header and in the que
   await using service = await serve(db)
   const token = await tokenFor('42')
   await publish(db, 1)
-  await headIs(db, 1)
+  await dispatched(service, 1)
   const cursors = [
     ...['x', '7', 'abc-', '-5', 'abc-1e3', 'abc--1', "abc-1';--", 'yesterday', 'new', 'new-0'],
     ...[`abc-${'9'.repeat(17)}`, 'abc-9999999999999999', `${'a'.repeat(17)}-1`, 'x'.repeat(8000)],
@@ -184,12 +185,11 @@ test('a cursor that it can not have given is a gap, in the header and in the que
 
 test('retention removes what is old, in steps, and keeps what is not', async () => {
   await using db = await database()
-  await using service = await serve(db, { RETENTION: '1s' })
+  await using service = await serve(db, { RETENTION: '90s' })
   await publish(db, 2500)
-  await headIs(db, 2500)
   const [kept] = await db.sql`select kairan.publish('user-42', '{}') as id`
-  await headIs(db, 2501)
-  await db.sql`update kairan.numbered set created_at = now() + interval '1 hour' where seq = 2501`
+  await dispatched(service, 2501)
+  await db.sql`update kairan.numbered set created_at = now() - interval '1 hour' where seq <= 2500`
 
   await eventually(async () => (await db.sql`select from kairan.notifications`).length === 1)
   expect(await db.sql`select notification_id as id from kairan.deliveries`).toMatchObject([

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
+import { dispatched } from '../support/dispatched.ts'
 import { eventually } from '../support/eventually.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -16,7 +17,7 @@ test('leaves a delivery pending while nobody listens, and sends it when the user
     await db.sql`select kairan.publish('user-42', ${db.sql.json({ number })})`
   }
   await db.sql`select kairan.publish('all-users', '{}')`
-  await eventually(async () => (await db.sql`select from kairan.log where head = 4`).length)
+  await dispatched(service, 4)
   expect(await statuses(db)).toBe('pending 0, pending 0, pending 0, pending 0')
 
   await using client = await openReady(service.url, { token: await tokenFor('42') })
@@ -41,7 +42,7 @@ test('a client that is cut off while it gets what is pending gets the rest with 
   for (let number = 1; number <= 5; number++) {
     await db.sql`select kairan.publish('user-42', ${db.sql.json({ number })})`
   }
-  await eventually(async () => (await db.sql`select from kairan.log where head = 5`).length)
+  await dispatched(service, 5)
   await using whole = await openReady(service.url, { token })
   const cursors = (await whole.atLeast(5)).map(({ cursor }) => cursor)
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { open, openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
+import { dispatched } from '../support/dispatched.ts'
 import { eventually } from '../support/eventually.ts'
 import { pageOf } from '../support/inbox.ts'
 import { login } from '../support/logins.ts'
@@ -36,7 +37,7 @@ test('what is pending fails with "withdrawn", and is not sent to who comes later
   await using service = await serve(db)
   const id = await send(db)
   const kept = await send(db)
-  await eventually(async () => (await db.sql`select from kairan.numbered`).length === 2)
+  await dispatched(service, 2)
   expect(await withdraw(db, id)).toBe(true)
   expect(await withdraw(db, id)).toBe(false)
   expect(await withdraw(db, crypto.randomUUID())).toBe(false)
@@ -132,7 +133,7 @@ test('no stream gets an event after its "withdrawn", and no delivery stays pendi
   const [failed] =
     await db.sql`select count(*)::int as n from kairan.numbered where error = 'withdrawn'`
   expect(failed?.n).toBeGreaterThanOrEqual(ids.length)
-}, 30_000)
+})
 
 test('what was numbered while it was withdrawn does not stay pending', async () => {
   await using db = await database()
