@@ -2,7 +2,9 @@ import { expect, test } from 'bun:test'
 import type postgres from 'postgres'
 import { open, openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
+import { dispatched } from '../support/dispatched.ts'
 import { eventually } from '../support/eventually.ts'
+import { inTime } from '../support/in-time.ts'
 import { pageOf } from '../support/inbox.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -73,7 +75,12 @@ test('what is muted does not come, live, replayed or pending, by type, beginning
     expect(back.events.map(({ type }) => type)).toEqual(['news', 'ads', 'both', 'last'])
   }
 
-  // It waits until it is not muted any more.
+  // It waits until it is not muted any more; of what came, it is written down.
+  await eventually(async () => {
+    const pending = await db.sql`
+      select from kairan.deliveries where channel = 'user-42' and status = 'pending'`
+    return pending.length === 2
+  })
   await preferences(one.url, { mute: [] })
   await using later = await open(one.url, { token })
   await eventually(() => later.events.length >= 2)
@@ -103,18 +110,25 @@ test('nothing comes that is published right after it was muted, and nothing is m
 test('a mute that ends is over within seconds, for streams and counts', async () => {
   await using db = await database()
   await using service = await serve(db)
-  await using stream = await openReady(service.url, { token: await tokenFor('42') })
-  const until = new Date(Date.now() + 2500).toISOString()
-  await preferences(service.url, { mute: [{ type: '*', until }] })
-  await stream.control('preferences')
-  await publish(db, null)
-  const page = await pageOf(service.url, '42')
-  expect(page).toMatchObject({ unread: 0, notifications: [], unreadUntil: until })
-  await eventually(() => stream.controls.filter(({ type }) => type === 'preferences').length === 2)
-  const id = await publish(db, 'a')
-  await eventually(() => stream.events.some(event => event.id === id))
-  expect((await pageOf(service.url, '42')).unread).toBe(2)
-  expect((await preferences(service.url)).body).toEqual({ mute: [] })
+  await inTime([2500, 8000, 16_000], async ms => {
+    const user = `of-${ms}`
+    const channels = [`user-${user}`]
+    await using stream = await openReady(service.url, { token: await tokenFor(user) })
+    const until = new Date(Date.now() + ms).toISOString()
+    await preferences(service.url, { mute: [{ type: '*', until }] }, user)
+    await publish(db, null, channels)
+    const page = await pageOf(service.url, user)
+    if (Date.now() >= Date.parse(until)) return false
+    expect(page).toMatchObject({ unread: 0, notifications: [], unreadUntil: until })
+    const told = () => stream.controls.filter(({ type }) => type === 'preferences').length
+    await eventually(() => told() === 2)
+    expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(until))
+    const id = await publish(db, 'a', channels)
+    await eventually(() => stream.events.some(event => event.id === id))
+    expect((await pageOf(service.url, user)).unread).toBe(2)
+    expect((await preferences(service.url, undefined, user)).body).toEqual({ mute: [] })
+    return true
+  })
 })
 
 test('says what is muted, and what is wrong with what it should mute', async () => {
@@ -172,7 +186,8 @@ test('"explain" says who muted it, and since when, and when it will be sent', as
   const both = await publish(db, 'x', ['all-users', 'user-42'])
   const [scheduled] = await db.sql`
     select kairan.publish('user-42', '{}', send_at => '2100-01-01T00:00:00Z') as id`
-  await eventually(async () => (await explained(muted)).outcome === 'muted')
+  await dispatched(service, 4)
+  expect((await explained(muted)).outcome).toBe('muted')
   expect((await explained(muted)).sentence).toBe(
     `news.* was muted by the user at ${row?.since}: it is neither sent nor in the inbox.`,
   )
