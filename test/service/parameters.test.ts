@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { database } from '../support/database.ts'
 import { description } from '../support/description.ts'
+import { eventually } from '../support/eventually.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 const { paths } = description()
@@ -156,6 +157,8 @@ test('what others add to a query changes nothing', async () => {
     '/admin/overview',
   ]
   for (const path of all) {
+    // What makes it unready for a moment is none of the query's doing.
+    await eventually(() => server.service.service.reasons().length === 0)
     const query = `${new URLSearchParams(needed[path])}`
     const [bare, with_] = [
       await server.ask(path, query),

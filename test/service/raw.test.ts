@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { isReady } from '../support/process.ts'
 import { publisherToken } from '../support/publish.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -87,7 +88,7 @@ test('stays up and ready whatever comes over the wire', async () => {
   }
   expect(found).toEqual(cases.map(([what, , statuses]) => [what, statuses]))
   await using _client = await openReady(url, { token: await tokenFor('42') })
-  expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  await eventually(() => isReady(url))
   expect(service.logs.filter(({ level }) => level === 'error')).toEqual([])
 })
 
@@ -135,7 +136,7 @@ test('half requests, slow ones and early leavers keep nobody out, and are cut of
   await using client = await openReady(url, { token: await tokenFor('42') })
   await db.sql`select kairan.publish('user-42', '{}')`
   await client.atLeast(1)
-  expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  await eventually(() => isReady(url))
   await eventually(() => held.every(({ closed }) => closed), 40_000)
   await eventually(() => service.service.streams === 1)
   expect(service.logs.filter(({ level }) => level === 'error')).toEqual([])

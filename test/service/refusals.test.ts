@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { isReady } from '../support/process.ts'
 import { badBodies } from '../support/refusals/bodies.ts'
 import { badStreams } from '../support/refusals/streams.ts'
 import { badTokens } from '../support/refusals/tokens.ts'
@@ -27,6 +28,6 @@ test('refuses bad input with a status and a code, and says nothing of what is in
 
   expect(service.logs.filter(({ level }) => level === 'error')).toEqual([])
   expect(await db.sql`select from kairan.notifications`).toHaveLength(0)
-  expect((await fetch(`${service.url}/readyz`)).status).toBe(200)
+  await eventually(() => isReady(service.url))
   await eventually(() => service.service.streams === 0)
 })
