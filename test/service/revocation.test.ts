@@ -3,6 +3,7 @@ import type postgres from 'postgres'
 import { open, openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { freezeBackends } from '../support/frozen.ts'
 import { serve, tokenFor } from '../support/service.ts'
 import { ticketFor } from '../support/tickets.ts'
 
@@ -126,21 +127,16 @@ test('while LISTEN is down, no event overtakes a change of its user, on any inst
       gone: await openReady(url, { token: await tokenFor('gone') }),
     })),
   )
-  const frozen = await listeners(db)
-  for (const pid of frozen) process.kill(pid, 'SIGSTOP')
-  try {
-    // Nobody has noticed yet that these NOTIFYs do not arrive.
-    await db.sql`update kairan.roles set role_level = 100 - role_level where user_id in ('bad', 'good')`
-    await db.sql`select kairan.disconnect('gone')`
-    await db.sql`select kairan.publish(array['admin-dashboard', 'user-bad', 'user-good', 'user-gone'], '{}')`
-    for (const { bad, good, gone } of clients) {
-      await eventually(() => bad.events.length > 0 && good.events.length > 1)
-      await gone.control('revoked')
-      const channels = [bad, good, gone].map(({ events }) => events.map(({ channel }) => channel))
-      expect(channels).toEqual([['user-bad'], ['admin-dashboard', 'user-good'], []])
-    }
-  } finally {
-    for (const pid of frozen) process.kill(pid, 'SIGCONT')
+  using _frozen = await freezeBackends(db.sql, await listeners(db))
+  // Nobody has noticed yet that these NOTIFYs do not arrive.
+  await db.sql`update kairan.roles set role_level = 100 - role_level where user_id in ('bad', 'good')`
+  await db.sql`select kairan.disconnect('gone')`
+  await db.sql`select kairan.publish(array['admin-dashboard', 'user-bad', 'user-good', 'user-gone'], '{}')`
+  for (const { bad, good, gone } of clients) {
+    await eventually(() => bad.events.length > 0 && good.events.length > 1)
+    await gone.control('revoked')
+    const channels = [bad, good, gone].map(({ events }) => events.map(({ channel }) => channel))
+    expect(channels).toEqual([['user-bad'], ['admin-dashboard', 'user-good'], []])
   }
   for (const { bad, good, gone } of clients) for (const each of [bad, good, gone]) each.close()
 })
@@ -234,7 +230,8 @@ test('an inbox page that is read while its user is demoted has nothing of the lo
   await eventually(async () => {
     const [row] = await db.sql`
       select count(*)::int as n from pg_stat_activity
-      where application_name = 'kairan requests' and wait_event_type = 'Lock'`
+      where application_name = 'kairan requests' and wait_event_type = 'Lock'
+        and datname = current_database()`
     return row?.n > 0
   })
   // The page has looked up the role level of before, and will read what is committed after it.
