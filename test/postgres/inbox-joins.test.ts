@@ -180,7 +180,7 @@ test('shows a channel from the join on, counts what is older as read, and marks 
     }),
     { numRuns: Number(process.env.RUNS ?? 20) },
   )
-})
+}, 180_000)
 
 test('a member sees what was published since a moment that the application says', async () => {
   await using db = await migrated()

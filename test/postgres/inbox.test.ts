@@ -234,7 +234,7 @@ test('agrees with a naive inbox, whatever is done in whatever order', async () =
     }),
     { numRuns: Number(process.env.RUNS ?? 25) },
   )
-})
+}, 180_000)
 
 test('stays exact where read and unread alternate, and keeps so many stretches at the most', async () => {
   await using db = await migrated()
