@@ -60,10 +60,8 @@ test.skipIf(withoutBrowser)(
       const page = await chromium.newPage()
       await page.goto(`${app.origin}/react?${query}`)
       const shows = async (text: string) => {
-        const list = page
-          .locator('#list')
-          .filter({ hasText: new RegExp(`^${RegExp.escape(text)}$`) })
-        await list.waitFor({ timeout: 5000 }).catch(async () => {
+        const isShown = async () => (await page.locator('#list').textContent()) === text
+        await eventually(isShown).catch(async () => {
           expect(await page.locator('#list').textContent()).toBe(text)
         })
       }
@@ -84,6 +82,8 @@ test.skipIf(withoutBrowser)(
     // What came and was marked while it was away: the older ones stay.
     await second.page.context().setOffline(true)
     await ship(5)
+    // The button marks what is shown.
+    await first.shows('ready 1: 5* 4 3 2 1')
     await first.page.click('#read')
     await first.shows('ready 0: 5 4 3 2 1')
     await second.page.context().setOffline(false)
