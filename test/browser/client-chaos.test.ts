@@ -90,6 +90,8 @@ test.skipIf(withoutBrowser)(
       async close() {
         const tab = takeOne()
         if (!tab) return
+        // A page that has just come back may still be loading.
+        await tab.until('globalThis.client !== undefined')
         // What it heard is asked for before: nothing that it hears later can be told.
         await tab.page.evaluate('client.close()')
         await check(tab)
@@ -99,6 +101,9 @@ test.skipIf(withoutBrowser)(
       async crash() {
         const tab = takeOne()
         if (!tab) return
+        // What it has heard until now: a tab that has crashed says nothing.
+        await tab.until('globalThis.seen !== undefined')
+        await check(tab)
         const cdp = await context.newCDPSession(tab.page)
         await Promise.race([cdp.send('Page.crash').catch(() => undefined), Bun.sleep(500)])
         await tab.page.close()
