@@ -9,6 +9,10 @@ import { openTab } from '../support/tab.ts'
 const publish = ({ sql }: TestDatabase, n: number, channel = 'all-users') =>
   sql`select kairan.publish(${channel}, ${sql.json({ n })})`
 
+/** Waits until so many have their place in the log: those before where a stream begins are old to it. */
+const numbered = ({ sql }: TestDatabase, count: number) =>
+  eventually(async () => (await sql`select from kairan.numbered`).length === count)
+
 const world = async () => {
   const stack = new AsyncDisposableStack()
   const db = stack.use(await database())
@@ -35,6 +39,7 @@ test.skipIf(withoutBrowser)('a page that is loaded again goes on where it was', 
   await tab.page.goto(`${it.app.origin}/elsewhere`)
   await eventually(() => it.streams === 0)
   await publish(it.db, 2)
+  await numbered(it.db, 2)
   await tab.page.goto(it.app.url(it.service.url, '42'))
   await tab.numbers(2)
   await publish(it.db, 3)
@@ -55,6 +60,7 @@ test.skipIf(withoutBrowser)(
     await tab.numbers(1)
     await tab.page.close()
     await publish(it.db, 2)
+    await numbered(it.db, 2)
 
     const next = await it.open()
     expect(await next.numbers(1)).toEqual([2])
@@ -72,6 +78,7 @@ test.skipIf(withoutBrowser)('what was pending for a user comes as replayed', asy
   await using it = await world()
   await publish(it.db, 1, 'user-42')
   await publish(it.db, 2, 'user-42')
+  await numbered(it.db, 2)
   const tab = await it.open()
   await tab.numbers(2)
   await publish(it.db, 3, 'user-42')
