@@ -20,6 +20,8 @@ test.skipIf(withoutBrowser)('shows what happens, and lets an admin act on it', a
   const tile = (name: string) => page.locator('.tile', { hasText: name }).locator('.value')
   await tile('Users online').getByText('1', { exact: true }).waitFor()
   await tile('Waiting').getByText('1', { exact: true }).waitFor()
+  // A chart draws itself after the page, the last one at last.
+  await page.locator('canvas').nth(2).waitFor()
   expect(await page.locator('canvas').count()).toBe(3)
   // The legend has the newest values without a pointer on the chart.
   const streams = page.locator('.chart', { hasText: 'Streams and users' }).locator('.u-series')
