@@ -57,7 +57,14 @@ test.skipIf(withoutBrowser)(
     await aiko.getByRole('button', { name: 'Create' }).click()
     const aikos = aiko.getByRole('textbox', { name: 'Plan' })
     const bens = ben.getByRole('textbox', { name: 'Plan' })
+    // The page sends what is typed by itself: the next step waits until it was stored.
+    const stored = (text: string) =>
+      eventually(async () => {
+        const [document] = await it.example.sql`select body from documents`
+        return document?.body === text
+      })
     await aikos.fill('One')
+    await stored('One')
     await aiko.getByRole('checkbox', { name: 'Ben' }).check()
     await eventually(async () => {
       const members = await it.example
@@ -67,6 +74,7 @@ test.skipIf(withoutBrowser)(
     // Ben sees it with the first edit after he was let in.
     await aikos.fill('One, two')
     await bens.waitFor()
+    await eventually(async () => (await bens.inputValue()) === 'One, two')
     await bens.fill('One, two, three')
     await eventually(async () => (await aikos.inputValue()) === 'One, two, three')
     await aiko.getByText('Edited by Ben').waitFor()
@@ -75,6 +83,7 @@ test.skipIf(withoutBrowser)(
     await aiko.getByRole('checkbox', { name: 'Ben' }).uncheck()
     await bens.waitFor({ state: 'detached' })
     await aikos.fill('Without Ben')
+    await stored('Without Ben')
     await it.example.sql`update documents set body = 'By nobody', edited_by = '3'`
     await eventually(async () => (await aikos.inputValue()) === 'By nobody')
     expect(await bens.count()).toBe(0)

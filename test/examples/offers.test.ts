@@ -14,7 +14,6 @@ const visit = async (
 ) => {
   const { width = 1280, colorScheme = 'light' } = options
   const page = await chromium.newPage({ viewport: { width, height: 800 }, colorScheme })
-  page.setDefaultTimeout(10_000)
   await page.goto(url)
   await page.getByRole('link', { name }).first().click()
   await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
@@ -25,6 +24,10 @@ const tell = async (chidi: Page, text: string) => {
   await chidi.getByLabel('What is new?').fill(text)
   await chidi.getByRole('button', { name: 'Tell all' }).click()
 }
+
+/** It goes after a while, so it is waited for from before what it tells of. */
+const toasts = (pages: Page[], text: string) =>
+  Promise.all(pages.map(page => page.locator('.toast', { hasText: text }).waitFor()))
 
 /** What is in somebody's bell, whether it is open or not. */
 const listed = (page: Page, text: string) => page.locator('kairan-bell li', { hasText: text })
@@ -41,9 +44,10 @@ test.skipIf(withoutBrowser)(
     const everywhere = [aiko, phone]
     const offers = phone.getByLabel('Tell me about offers')
 
+    const offered = toasts([...everywhere, ben], 'Sencha of this spring')
     await tell(chidi, 'Sencha of this spring')
+    await offered
     for (const page of [...everywhere, ben]) {
-      await page.locator('.toast', { hasText: 'Sencha of this spring' }).waitFor()
       await listed(page, 'Sencha of this spring').waitFor({ state: 'attached' })
     }
     // What else is muted stays muted.
@@ -58,9 +62,10 @@ test.skipIf(withoutBrowser)(
 
     await tell(chidi, 'A pot for two')
     await listed(ben, 'A pot for two').waitFor({ state: 'attached' })
+    const ordered = toasts(everywhere, 'Gyokuro, order #1')
     await aiko.getByRole('button', { name: 'Order Gyokuro' }).click()
+    await ordered
     for (const page of everywhere) {
-      await page.locator('.toast', { hasText: 'Gyokuro, order #1' }).waitFor()
       await listed(page, 'Gyokuro, order #1').waitFor({ state: 'attached' })
       expect(await page.getByText('A pot for two').count()).toBe(0)
     }

@@ -64,7 +64,7 @@ test('starts with a Postgres of its own, and what psql writes reaches the page',
   let printed = ''
   for await (const bytes of program.stdout) {
     printed += new TextDecoder().decode(bytes)
-    if (printed.includes('update orders')) break
+    if (/update orders .*\n/.test(printed)) break
   }
   const url = /http:\S+/.exec(printed)?.[0] ?? ''
   const databaseUrl = /psql '(.+)'/.exec(printed)?.[1] ?? ''
