@@ -80,8 +80,9 @@ test('a user reads the channels that identify names', async () => {
 })
 
 test('a stream ends when the sign-in does', async () => {
-  const expiresAt = new Date(Date.now() + 2000)
-  const app = plain(options(db, { identify: () => ({ userId: '5', expiresAt }) }))
+  // From when it opens, however long the application takes to start.
+  const identify = () => ({ userId: '5', expiresAt: new Date(Date.now() + 2000) })
+  const app = plain(options(db, { identify }))
   await using server = await listen(app)
   await using stream = await openReady(server.url)
   await stream.control('token_expired')
