@@ -23,17 +23,19 @@ test('goes on with a new token when the old one has ended', async () => {
   await using db = await database()
   await using service = await serve(db, { RETRY_MS: '50' })
   let asked = 0
+  // Long enough that it is renewed before it ends, also where the machine is busy.
+  const seconds = 5
   const refreshes: boolean[] = []
   const auth = (refresh: boolean) => {
     refreshes.push(refresh)
-    return tokenFor('42', asked++ === 0 ? 2 : 3600)
+    return tokenFor('42', asked++ === 0 ? seconds : 3600)
   }
   using it = connect({ url: service.url, auth })
   const seen: unknown[] = []
   it.client.on('*', ({ payload }) => seen.push(payload.n))
   await eventually(() => refreshes.length === 2 && it.client.status === 'open')
   // Nothing of the old token is left.
-  const ended = Math.ceil(Date.now() / 1000 + 2) * 1000
+  const ended = Math.ceil(Date.now() / 1000 + seconds) * 1000
   await eventually(() => Date.now() > ended)
   await eventually(() => it.client.status === 'open')
   await db.sql`select kairan.publish('user-42', '{"n": 1}')`
