@@ -188,13 +188,13 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   }
 
   /** Handles a message of another tab, when this one leads. */
-  const answer = ({ after, now }: Asked, { restart }: Connection) => {
+  const answer = ({ after, now }: Asked, connection: Connection) => {
     const isBehind = after && (readTo === null || distance(after, readTo) < 0)
-    if (isBehind) {
-      readTo = after
+    if (isBehind) readTo = after
+    if (isBehind || (now && isIdle())) {
       change('connecting', null)
+      connection.restart()
     }
-    if (isBehind || (now && isIdle())) restart()
     tell()
   }
 
@@ -265,7 +265,9 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   }
 
   const connect = () => {
-    if (!isIdle()) return
+    if (ended.signal.aborted || !isIdle()) return
+    // The leading tab may be gone: the one that leads next connects unless it is closed.
+    change('connecting', null)
     if (connection) connection.restart()
     else ask(true)
   }
