@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { saveRoleLevel } from '../../src/auth/roles-store.ts'
 import { ask } from '../support/admin.ts'
 import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { serve } from '../support/service.ts'
 
 type Listed = { id: string; type: string; state: string; channels: string[] }
@@ -82,7 +83,7 @@ test('an admin withdraws what is scheduled or was sent, once, and the audit trai
     select kairan.publish('user-1', '{}', send_at => now() + interval '1 hour') as later,
       kairan.publish('user-1', '{}') as now, gen_random_uuid()::text as failed`
   const { later = '', now = '' } = row ?? {}
-  await db.sql`select from kairan.number()`
+  await eventually(async () => (await db.sql`select from kairan.numbered`).length === 1)
   const withdraw = (notification: string, user?: string) =>
     ask(service.url, 'withdraw', { notification }, user)
   expect(await withdraw(later, 'mallory')).toMatchObject({ status: 403 })
