@@ -12,7 +12,7 @@ import { ticketFor } from '../support/tickets.ts'
 test('serves as a member of kairan_service and nothing else', async () => {
   await using db = await migrated()
   await using server = await login(db, 'kairan_service')
-  await using service = await serve(server, { RETENTION: '2s' })
+  await using service = await serve(server, { RETENTION: '90s' })
   const deliveries = () => db.sql`
     select channel, status, error from kairan.deliveries`
 
@@ -51,7 +51,10 @@ test('serves as a member of kairan_service and nothing else', async () => {
   await db.sql`select kairan.disconnect('43')`
   await other.control('revoked')
 
-  await eventually(async () => (await deliveries()).length === 0)
+  await eventually(async () => {
+    await db.sql`update kairan.numbered set created_at = now() - interval '1 hour'`
+    return (await deliveries()).length === 0
+  })
   expect(service.logs.filter(({ level }) => level !== 'info')).toEqual([])
 })
 
