@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 
 export type Received = {
@@ -35,7 +36,8 @@ export const receiver = async (port = 0) => {
   // Instances that are killed reset their connections.
   server.on('connection', socket => socket.on('error', () => undefined))
   server.on('clientError', () => undefined)
-  await new Promise<void>(done => server.listen(port, '127.0.0.1', done))
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
   const address = server.address()
   const opened = typeof address === 'object' && address ? address.port : 0
   return {
