@@ -1,4 +1,6 @@
-import { expect, test } from 'bun:test'
+import { test } from 'bun:test'
+import { again } from '../support/again.ts'
+import { eventually } from '../support/eventually.ts'
 import { debianBinaries } from '../support/servers.ts'
 import { caughtUp, copyLogically, createWorld, spendTransactions, type World } from './failover.ts'
 
@@ -11,12 +13,13 @@ if (binaries === null) {
 const scenario = (name: string, play: (world: World) => Promise<void>) =>
   test.skipIf(binaries === null)(
     name,
-    async () => {
-      await using world = await createWorld(binaries ?? '')
-      await world.arrived(await world.publishOn(world.primary, 5))
-      await play(world)
-    },
-    120_000,
+    () =>
+      again(async () => {
+        await using world = await createWorld(binaries ?? '')
+        await world.arrived(await world.publishOn(world.primary, 5))
+        await play(world)
+      }),
+    240_000,
   )
 
 /** How long the address leads elsewhere. */
@@ -81,8 +84,7 @@ scenario(
     await sql`alter database kairan set default_transaction_read_only = on`
     world.lead(world.primary)
     await Bun.sleep(awayMs)
-    const readiness = await fetch(`${world.urls[0]}/readyz`)
-    expect(readiness.status).toBe(503)
+    await eventually(async () => (await fetch(`${world.urls[0]}/readyz`)).status === 503)
     await sql`set default_transaction_read_only = off`
     await sql`alter database kairan reset default_transaction_read_only`
     await world.isRight(Date.now())

@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import { expectWithin } from '../support/again.ts'
 import { eventually } from '../support/eventually.ts'
 import { proxyTo, type TestProxy } from '../support/proxy.ts'
 import { publish } from '../support/publish.ts'
@@ -83,8 +84,7 @@ export const createWorld = async (binaries: string): Promise<World> => {
             cause: error,
           })
         })
-        const took = Date.now() - since
-        if (took > promisedMs) throw new Error(`${what}: ${took} ms`)
+        expectWithin(what, Date.now() - since, promisedMs)
       }
       await Promise.all(
         urls.flatMap(url => [
