@@ -61,6 +61,8 @@ const look = async (seed: number, relay?: Relay) => {
   )
   const published: Published[] = []
   const receipts: Receipt[] = []
+  /** All is published: readers stay, and go on from the furthest that they have. */
+  let isEnding = false
   let isOver = false
 
   const changeRoles = async () => {
@@ -147,7 +149,12 @@ const look = async (seed: number, relay?: Relay) => {
     const token = await tokenWith({ sub: user, 'kairan:subscribe': claims[user] ?? ['user-*'] })
     const cursors: string[] = []
     while (!isOver) {
-      const lastEventId = random.chance(0.8) ? cursors.at(-1) : random.pick([...cursors, null])
+      const isLast = isEnding
+      const lastEventId = isLast
+        ? cursors.toSorted((a, b) => seqOf(a) - seqOf(b)).at(-1)
+        : random.chance(0.8)
+          ? cursors.at(-1)
+          : random.pick([...cursors, null])
       const isNarrowed = random.chance(0.2)
       const more = user === 'b' ? ',run-1,run-2' : ''
       await using client = await open(random.pick(urls), {
@@ -161,7 +168,8 @@ const look = async (seed: number, relay?: Relay) => {
             : '',
       })
       const stay = random.integer(1, 40)
-      await collect(client, receipts, { user, chain }, () => isOver || client.events.length >= stay)
+      const isEnough = () => (isEnding || client.events.length >= stay) && !isLast
+      await collect(client, receipts, { user, chain }, () => isOver || isEnough())
       cursors.push(...client.received.flatMap(({ id }) => id ?? []))
     }
   }
@@ -199,9 +207,12 @@ const look = async (seed: number, relay?: Relay) => {
       publish(),
       publish(),
     ])
-    // Everybody hears of the end before they stop.
-    await db.sql`select kairan.publish('all-users', '{"n": -1}')`
-    await eventually(() => users.every(user => receipts.some(r => r.user === user && r.n === -1)))
+    // Everybody hears of the end before they stop: also who has no cursor, and gets only what comes from now on.
+    isEnding = true
+    await eventually(async () => {
+      await db.sql`select kairan.publish('all-users', '{"n": -1}'), pg_sleep(0.1)`
+      return users.every(user => receipts.some(r => r.user === user && r.n === -1))
+    })
     isOver = true
   }
   const reading = users.flatMap(user => [1, 2].map(chain => read(user, chain)))
@@ -244,6 +255,8 @@ const receivedFrom = async (urls: string[], from: string) => {
     .filter(([, way]) => way === from)
     .reduce((sum, [, , count]) => sum + Number(count), 0)
 }
+
+const seqOf = (cursor: string) => Number(cursor.split('-')[1])
 
 /** Whether somebody may have had a right at some moment of these. Until the first change nobody has. */
 const hadRight = (rights: Right[], from: number, to: number) => {
