@@ -83,7 +83,8 @@ export const chaos = async (options: {
   const liar: Liar = stack.use(
     server ? startLiar(server.url, seeded()) : startNotifyLiar(cluster.url, seeded()),
   )
-  const done = await breakThings({ cluster, instances, random, nats: server }, options)
+  const committed = () => publishers.reduce((sum, { counts }) => sum + counts.committed, 0)
+  const done = await breakThings({ cluster, instances, random, nats: server }, options, committed)
   for (const publisher of publishers) publisher.stop()
   await Promise.all(publishing)
   for (const reader of readers) reader.rest()
@@ -102,15 +103,20 @@ export const chaos = async (options: {
   }
 }
 
-/** Picks one fault after the other until the time is over. Returns how many there were of each. */
+/**
+ * Picks one fault after the other until the time is over, four kinds have been, and enough was committed that could have
+ * been lost. Returns how many there were of each.
+ */
 const breakThings = async (
   world: World,
   { seconds, report }: { seconds: number; report(line: string): void },
+  committed: () => number,
 ) => {
   const done: Record<string, number> = {}
   const known = world.nats ? { ...faults, ...natsFaults } : faults
   const start = Date.now()
-  while (Date.now() < start + seconds * 1000) {
+  const isEnough = () => Object.keys(done).length > 3 && committed() > seconds * 40
+  while (Date.now() < start + seconds * 1000 || !isEnough()) {
     await Bun.sleep(world.random.between(200, 1500))
     const name = world.random.pick(Object.keys(known))
     report(`${((Date.now() - start) / 1000).toFixed(1)} s: ${name}`)
