@@ -4,6 +4,7 @@ import postgres from 'postgres'
 import { createDatabase, type Database } from '../../src/postgres/database.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { freezeBackend } from '../support/freeze.ts'
 import { proxyTo } from '../support/proxy.ts'
 
 const max = 5
@@ -134,7 +135,7 @@ test('gives up a server that does not answer, and works again when it does', asy
   await using db = await database()
   const pool = createDatabase(db.url, { max: 1, name: 'kairan frozen test', deadlineMs: 300 })
   const pid = await answered(() => pidOf(pool))
-  process.kill(pid, 'SIGSTOP')
+  await freezeBackend(db.sql, pid)
   try {
     await expect(pool.run(sql => sql`select 1`)).rejects.toThrow(
       'Postgres did not answer within 300 ms',

@@ -10,6 +10,7 @@ import { createRandom, type Random } from '../faults/random.ts'
 import { type Client, open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { freezeBackend } from '../support/freeze.ts'
 import { honestRelay, lyingRelay } from '../support/lying-relay.ts'
 import { tokenWith } from '../support/publish.ts'
 import { serve } from '../support/service.ts'
@@ -181,11 +182,11 @@ const look = async (seed: number, relay?: Relay) => {
         select pid from pg_stat_activity
         where application_name = 'kairan listener' and datname = current_database()`
       const pids = rows.map(({ pid }) => pid).filter(() => random.chance(0.5))
-      for (const pid of pids) signal(pid, 'SIGSTOP')
       try {
+        await Promise.all(pids.map(pid => freezeBackend(db.sql, pid).catch(() => undefined)))
         await db.sql`select pg_sleep(${random.between(0.05, 1.5)})`
       } finally {
-        for (const pid of pids) signal(pid, 'SIGCONT')
+        for (const pid of pids) thaw(pid)
       }
       await db.sql`select pg_sleep(${random.between(0, 0.5)})`
     }
@@ -310,9 +311,9 @@ const collect = async (
   note()
 }
 
-const signal = (pid: number, name: NodeJS.Signals) => {
+const thaw = (pid: number) => {
   try {
-    process.kill(pid, name)
+    process.kill(pid, 'SIGCONT')
   } catch {
     // The service has given it up in the meantime.
   }
