@@ -17,8 +17,12 @@ test('a receiver that does not answer in time has failed; one that does not end 
     sent: false,
     reason: 'no answer within 0.2 s',
   })
+  // Its status has to come in time, so a machine that pauses gets more of it.
   hook.state.answer = (_, response) => response.writeHead(200).write('x')
-  expect(await post(hook.url, 2000)).toEqual({ sent: true })
+  const withinMs = [2000, 8000]
+  let outcome = await post(hook.url, withinMs[0])
+  if (!outcome.sent) outcome = await post(hook.url, withinMs[1])
+  expect(outcome).toEqual({ sent: true })
 })
 
 test('Retry-After is read as seconds and as a date, and has a limit', async () => {

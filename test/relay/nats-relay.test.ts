@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { readdirSync } from 'node:fs'
 import { parseNatsUrl } from '../../src/lib/nats-url.ts'
 import { createNatsRelay } from '../../src/relay/nats-relay.ts'
+import { again, expectWithin } from '../support/again.ts'
 import { eventually } from '../support/eventually.ts'
 import { certificates, nats } from '../support/nats.ts'
 
@@ -121,12 +122,13 @@ test('notices a frozen server, keeps little for it, leaves no socket open, and c
   await eventually(() => !two.isUp())
   const attempts = Date.now() + 5000
   await eventually(() => Date.now() > attempts)
-  expect(files()).toBeLessThanOrEqual(before)
+  // An attempt may be under way: those before it have left nothing.
+  await eventually(() => files() <= before)
   server.signal('SIGCONT')
   await up(one, two)
   await passes(one, two)
   expect(one.logged()).toContain('no answer within 2000 ms')
-}, 30_000)
+})
 
 test('a wrong password is reported once and never shown, and the right one is taken when it comes', async () => {
   const lines = (password: string) => [`authorization { user: kairan, password: "${password}" }`]
@@ -234,10 +236,12 @@ test('stops at once, wherever it is, and calls nobody afterwards', async () => {
   expect(one.isUp()).toBe(false)
   await expect(one.relay.send(new Uint8Array(1))).rejects.toThrow('down')
   server.signal('SIGSTOP')
-  const three = joined(server.url)
-  const begin = performance.now()
-  await three.stop()
-  expect(performance.now() - begin).toBeLessThan(1000)
+  await again(async () => {
+    const three = joined(server.url)
+    const begin = performance.now()
+    await three.stop()
+    expectWithin('it stopped', performance.now() - begin, 1000)
+  })
   server.signal('SIGCONT')
   expect(one.heard).toEqual([])
 })
