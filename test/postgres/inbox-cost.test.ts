@@ -28,12 +28,13 @@ test('goes along the log where that is less than to go along each channel', asyn
     const ask = `${page} ${unreadOnly}, false, 20)`
     // In a new session the catalogue is read, too.
     await sql.unsafe(ask)
-    const [row] = await sql.unsafe(`explain (analyze, buffers, timing off, format json) ${ask}`)
-    const plan = row?.['QUERY PLAN'][0].Plan
-    expect(
-      Number(plan['Shared Hit Blocks']) + Number(plan['Shared Read Blocks']),
-      name,
-    ).toBeLessThan(blocks)
+    const count = async () => {
+      const [row] = await sql.unsafe(`explain (analyze, buffers, timing off, format json) ${ask}`)
+      const plan = row?.['QUERY PLAN'][0].Plan
+      return Number(plan['Shared Hit Blocks']) + Number(plan['Shared Read Blocks'])
+    }
+    // A session whose caches were emptied meanwhile reads the catalogue once more.
+    expect(Math.min(await count(), await count(), await count()), name).toBeLessThan(blocks)
   }
 })
 

@@ -37,6 +37,10 @@ const wholeOfScheduled = ['newest of a channel', 'pending of a channel']
 const fill = async (sql: postgres.Sql) => {
   // A week, in the order of time. 1 of 1,000 failed, 1 of 100 is pending.
   await sql.unsafe(`
+    -- Nobody else counts the rows of what is pretended to be larger.
+    alter table kairan.numbered set (autovacuum_enabled = off);
+    alter table kairan.notifications set (autovacuum_enabled = off);
+    alter table kairan.scheduled set (autovacuum_enabled = off);
     create schema kairan_test;
     create function kairan_test.id_of(n int) returns uuid language sql immutable as $$
       select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;
@@ -90,6 +94,12 @@ const explain = async (sql: postgres.ReservedSql, query: string) => {
   return nodes(row?.['QUERY PLAN'][0].Plan)
 }
 
+/** The plan of three that read the least: a session whose caches were emptied reads the catalogue once more. */
+const least = async (sql: postgres.ReservedSql, query: string) => {
+  const plans = [await explain(sql, query), await explain(sql, query), await explain(sql, query)]
+  return plans.toSorted(([a], [b]) => blocksOf(a) - blocksOf(b))[0] ?? []
+}
+
 const blocksOf = (node: Node | undefined) =>
   Number(node?.['Shared Hit Blocks']) + Number(node?.['Shared Read Blocks'])
 
@@ -100,7 +110,7 @@ test(
     await fill(db.sql)
     const session = await db.sql.reserve()
     for (const [name, query] of Object.entries(questions)) {
-      const [root, ...below] = await explain(session, query)
+      const [root, ...below] = await least(session, query)
       const scanned = [root, ...below]
         .filter(node => node?.['Node Type'].includes('Seq Scan'))
         .map(node => node?.['Relation Name'])
