@@ -27,7 +27,14 @@ afterAll(async () => {
 })
 
 const until = (page: EnginePage, condition: string) =>
-  eventually(() => page.evaluate<boolean>(condition).catch(() => false))
+  eventually(() => page.evaluate<boolean>(condition).catch(() => false)).catch(async () => {
+    const shown = await page.evaluate<string>(shownText).catch(String)
+    throw new Error(`It is never true that ${condition}. The page shows: ${shown}`)
+  })
+
+/** What a page shows, and its bell. */
+const shownText = `[document.hidden, document.body.innerText,
+  document.querySelector('kairan-bell')?.shadowRoot.querySelector('#panel').innerText].join(' | ')`
 
 for (const name of engineNames) {
   test.concurrent(`the client, its inbox and its tabs work in ${name}`, async () => {

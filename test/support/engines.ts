@@ -53,8 +53,13 @@ const firefox = async (): Promise<Engine> => {
     executablePath,
     headless: true,
     timeout: startMs,
-    // Where a stream is cut before it has said how long to wait, Firefox waits for 5 s.
-    extraPrefsFirefox: { 'dom.server-events.default-reconnection-time': 1000 },
+    extraPrefsFirefox: {
+      // Where a stream is cut before it has said how long to wait, Firefox waits for 5 s.
+      'dom.server-events.default-reconnection-time': 1000,
+      // Several tests have a tab each, and only one of them is in front: the others are not slowed down.
+      'network.http.throttle.enable': false,
+      'dom.timeout.enable_budget_timer_throttling': false,
+    },
   })
   return {
     name: 'firefox',
