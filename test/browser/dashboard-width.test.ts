@@ -66,7 +66,8 @@ test.skipIf(withoutBrowser)(
       }
     }
   },
-  60_000,
+  // 27 pages, each looked at by axe-core: a busy machine needs most of a minute.
+  120_000,
 )
 
 /** As long as such a name may be, without a place to break a line. */
