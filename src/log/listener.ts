@@ -1,5 +1,6 @@
 import { backoffMs, createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
+import { afterListening } from '../lib/patient-timer.ts'
 import type { Report } from '../lib/report.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
@@ -189,11 +190,11 @@ const createProbe = () => {
 
 const within = async (ms: number, lost: Promise<never>, work: PromiseLike<unknown>) => {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms)
+  const end = afterListening(ms, () => late.reject(new Error(`no answer within ${ms} ms`)))
   try {
     await Promise.race([work, lost, late.promise])
   } finally {
-    clearTimeout(timer)
+    end()
   }
 }
 

@@ -1,4 +1,5 @@
 import postgres from 'postgres'
+import { afterListening } from '../lib/patient-timer.ts'
 import { createSemaphore } from '../lib/semaphore.ts'
 import { type ConnectOptions, connect, type Sql } from './connect.ts'
 
@@ -16,8 +17,6 @@ export type Database = {
 
 /** A server that is read-only makes it look for another one at most this often. */
 const readOnlyMs = 1000
-/** A timer that comes so much too late says that the event loop was blocked. */
-const busyMs = 250
 /** The part of the deadline that Postgres has for confirming that it has cancelled a statement. */
 const cancelShare = 1 / 6
 
@@ -74,23 +73,14 @@ export const createDatabase = (
     const statements = new Set<Cancellable>()
     const late = Promise.withResolvers<never>()
     const deadlineMs = options.deadlineMs * patience
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const wait = (ms: number, then: () => void) => {
-      const due = performance.now() + ms
-      timer = setTimeout(() => {
-        // This process itself was too busy to listen: the answer may be there already.
-        if (performance.now() - due > busyMs) wait(ms, then)
-        else then()
-      }, ms)
-    }
     const end = () => {
       late.reject(new Error(`Postgres did not answer within ${deadlineMs} ms`))
       giveUp(client)
     }
     const cancelMs = deadlineMs * cancelShare
-    wait(deadlineMs - cancelMs, () => {
+    let endWait = afterListening(deadlineMs - cancelMs, () => {
       cancelAll(statements)
-      wait(cancelMs, end)
+      endWait = afterListening(cancelMs, end)
     })
     try {
       const answer = await Promise.race([ask(tracked(client, statements)), late.promise])
@@ -100,7 +90,7 @@ export const createDatabase = (
       if (error instanceof postgres.PostgresError && error.code === readOnly) leaveReadOnly(client)
       throw error
     } finally {
-      clearTimeout(timer)
+      endWait()
     }
   }
 
