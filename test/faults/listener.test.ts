@@ -3,7 +3,7 @@ import { open, openReady } from '../support/client.ts'
 import { cluster } from '../support/cluster.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { freezeBackend } from '../support/freeze.ts'
+import { freezeBackends } from '../support/frozen.ts'
 import { proxyTo } from '../support/proxy.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -46,8 +46,8 @@ test('notices a frozen listener, delivers by polling meanwhile, and is ready aga
   await using service = await serve(db)
   await using client = await openReady(service.url, { token: await tokenFor('42') })
   const pid = await listenerPid(db)
-  await freezeBackend(db.sql, pid)
-  try {
+  {
+    using _ = await freezeBackends(db.sql, [pid])
     await db.sql`select kairan.publish('user-42', '{}')`
     await client.atLeast(1)
     await eventually(async () =>
@@ -56,8 +56,6 @@ test('notices a frozen listener, delivers by polling meanwhile, and is ready aga
     // It does not wait for the frozen one: it has another.
     await eventually(async () => ![undefined, pid].includes(await newestListener(db)))
     await eventually(async () => (await ready(service.url)).status === 200)
-  } finally {
-    process.kill(pid, 'SIGCONT')
   }
 })
 

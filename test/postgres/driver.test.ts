@@ -4,7 +4,7 @@ import postgres from 'postgres'
 import { createDatabase, type Database } from '../../src/postgres/database.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { freezeBackend } from '../support/freeze.ts'
+import { freezeBackends } from '../support/frozen.ts'
 import { proxyTo } from '../support/proxy.ts'
 
 const max = 5
@@ -135,14 +135,12 @@ test('gives up a server that does not answer, and works again when it does', asy
   await using db = await database()
   const pool = createDatabase(db.url, { max: 1, name: 'kairan frozen test', deadlineMs: 300 })
   const pid = await answered(() => pidOf(pool))
-  await freezeBackend(db.sql, pid)
-  try {
+  {
+    using _ = await freezeBackends(db.sql, [pid])
     await expect(pool.run(sql => sql`select 1`)).rejects.toThrow(
       'Postgres did not answer within 300 ms',
     )
     expect(await answered(() => pidOf(pool))).not.toBe(pid)
-  } finally {
-    process.kill(pid, 'SIGCONT')
   }
   await pool.stop()
 })

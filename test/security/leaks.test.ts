@@ -10,7 +10,7 @@ import { createRandom, type Random } from '../faults/random.ts'
 import { type Client, open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { freezeBackend } from '../support/freeze.ts'
+import { freezeBackends } from '../support/frozen.ts'
 import { honestRelay, lyingRelay } from '../support/lying-relay.ts'
 import { tokenWith } from '../support/publish.ts'
 import { serve } from '../support/service.ts'
@@ -182,11 +182,10 @@ const look = async (seed: number, relay?: Relay) => {
         select pid from pg_stat_activity
         where application_name = 'kairan listener' and datname = current_database()`
       const pids = rows.map(({ pid }) => pid).filter(() => random.chance(0.5))
-      try {
-        await Promise.all(pids.map(pid => freezeBackend(db.sql, pid).catch(() => undefined)))
+      {
+        // The service may have given one up in the meantime.
+        using _ = await freezeBackends(db.sql, pids).catch(() => null)
         await db.sql`select pg_sleep(${random.between(0.05, 1.5)})`
-      } finally {
-        for (const pid of pids) thaw(pid)
       }
       await db.sql`select pg_sleep(${random.between(0, 0.5)})`
     }
@@ -309,12 +308,4 @@ const collect = async (
     return client.ended || isEnough()
   }, 60_000)
   note()
-}
-
-const thaw = (pid: number) => {
-  try {
-    process.kill(pid, 'SIGCONT')
-  } catch {
-    // The service has given it up in the meantime.
-  }
 }
