@@ -174,7 +174,7 @@ test('pages that nobody reads hold a bounded memory, and only their user waits',
       socket.write(request)
       await eventually(() => statuses.length > answered)
       return statuses.includes('429')
-    })
+    }, 50_000)
     expect(statuses.length).toBeLessThan(40)
     expect((await ask(service.url, other, '/notifications?limit=100')).status).toBe(200)
   } finally {
