@@ -160,7 +160,7 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
 
   test('give way to the next start when the process that started them is killed', async () => {
     await using db = await database({ empty: true })
-    const env = { PORT: String(await freePort()), DRAIN_MS: '60000' }
+    const env = { PORT: String(await freePort()), DRAIN_MS: '3600000' }
     await using supervisor = supervise(db, env)
     await supervisor.url()
     await using streams = await openOnBoth(supervisor)
