@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { afterListening } from '../lib/patient-timer.ts'
 import { parseWebhookSecret } from '../lib/webhook-secret.ts'
 
 /** What is posted. `id` is the same each time, so that the receiver recognises what it has. */
@@ -33,7 +34,7 @@ export const createPost = (options: {
   return async ({ id, body }, signal) => {
     const controller = new AbortController()
     const abort = () => controller.abort()
-    const timer = setTimeout(abort, options.timeoutMs)
+    const end = afterListening(options.timeoutMs, abort)
     signal.addEventListener('abort', abort, { once: true })
     try {
       const response = await fetch(options.url, {
@@ -58,7 +59,7 @@ export const createPost = (options: {
         : `no connection: ${codeOf(error)}`
       return { sent: false, reason, retryAfterMs: null, isFinal: false }
     } finally {
-      clearTimeout(timer)
+      end()
       signal.removeEventListener('abort', abort)
     }
   }

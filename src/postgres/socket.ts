@@ -1,6 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { backoffMs } from '../lib/backoff.ts'
+import { afterListening } from '../lib/patient-timer.ts'
 import type { PostgresAddress, PostgresServer } from '../lib/postgres-url.ts'
 import { secure } from './tls.ts'
 
@@ -89,9 +90,8 @@ const dial = async (server: PostgresServer, { tls }: PostgresAddress, ms: number
   const socket =
     'socket' in server ? connectTcp(server.socket) : connectTcp(server.port, server.connectTo)
   const name = 'socket' in server ? server.socket : `${server.host}:${server.port}`
-  const late = setTimeout(
-    () => socket.destroy(new UnreachableError(`${name} did not answer within ${ms} ms`)),
-    ms,
+  const end = afterListening(ms, () =>
+    socket.destroy(new UnreachableError(`${name} did not answer within ${ms} ms`)),
   )
   try {
     await connected(socket)
@@ -102,7 +102,7 @@ const dial = async (server: PostgresServer, { tls }: PostgresAddress, ms: number
     socket.destroy()
     throw error
   } finally {
-    clearTimeout(late)
+    end()
   }
 }
 

@@ -3,6 +3,7 @@ import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { backoffMs, createPause } from '../lib/backoff.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { NatsAddress } from '../lib/nats-url.ts'
+import { afterListening } from '../lib/patient-timer.ts'
 import type { Report } from '../lib/report.ts'
 import { signIn } from './nats-session.ts'
 import type { Relay } from './relay.ts'
@@ -170,16 +171,15 @@ const createSession = (
     // No race with a promise that lives as long as the session: each would stay with it.
     const proof = Promise.withResolvers<void>()
     proofs.add(proof)
-    const timer = setTimeout(
-      () => proof.reject(new Error(`no answer within ${withinMs} ms`)),
-      withinMs,
+    const end = afterListening(withinMs, () =>
+      proof.reject(new Error(`no answer within ${withinMs} ms`)),
     )
     connection.flush().then(proof.resolve, proof.reject)
     try {
       await proof.promise
       confirmed = Math.max(confirmed, upTo)
     } finally {
-      clearTimeout(timer)
+      end()
       proofs.delete(proof)
     }
   }

@@ -9,6 +9,7 @@ import {
   type NatsConnection,
 } from '@nats-io/transport-node'
 import type { NatsAddress, NatsServer, NatsTls } from '../lib/nats-url.ts'
+import { afterListening } from '../lib/patient-timer.ts'
 
 /**
  * Signs in to one server. Rejects within twice `timeoutMs` when that can't be done. The caller owes `close`. The
@@ -40,9 +41,8 @@ export const signIn = async (
  */
 const greeted = async ({ host, port }: NatsServer, timeoutMs: number) => {
   const socket = createConnection({ host, port })
-  const late = setTimeout(
-    () => socket.destroy(new Error(`no answer within ${timeoutMs} ms`)),
-    timeoutMs,
+  const end = afterListening(timeoutMs, () =>
+    socket.destroy(new Error(`no answer within ${timeoutMs} ms`)),
   )
   try {
     const closed = once(socket, 'close').then(() => {
@@ -51,7 +51,7 @@ const greeted = async ({ host, port }: NatsServer, timeoutMs: number) => {
     closed.catch(() => undefined)
     await Promise.race([once(socket, 'data'), closed])
   } finally {
-    clearTimeout(late)
+    end()
     socket.destroy()
   }
 }
