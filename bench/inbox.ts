@@ -128,9 +128,9 @@ const measure = async (url: string, each: Case) => {
     if (n === 20) cpuMs = await cpuOfPostgres(postmaster)
     const begin = performance.now()
     await ask(url, each, n)
-    // The first requests make connections and plans. The pause keeps below the rate limit of changes.
+    // The first requests make connections and plans. The pause keeps below the rate limits of pages and of changes.
     if (n >= 20) times.push(performance.now() - begin)
-    if (each.post) await Bun.sleep(20)
+    await Bun.sleep(20)
   }
   const cpuEach = ((await cpuOfPostgres(postmaster)) - cpuMs) / requests
   const page: { unread: number; unreadIsLeast?: true; notifications?: unknown[] } = JSON.parse(
