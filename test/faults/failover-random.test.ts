@@ -18,7 +18,7 @@ const play = async () => {
   const done: string[] = []
   try {
     for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
-      await world.arrived(await world.publishOn(world.primary, random.integer(1, 5)))
+      await world.deliver(random.integer(1, 5))
       const name = random.pick(Object.keys(steps))
       done.push(name)
       await steps[name]?.(state)
@@ -72,7 +72,7 @@ const steps: Record<string, (state: State) => Promise<void>> = {
   },
   async 'a standby takes over'(state) {
     const { world, random } = state
-    await world.arrived(await world.publishOn(world.primary, random.integer(1, 5)))
+    await world.deliver(random.integer(1, 5))
     await world.primary.stop('fast')
     await takeOver(state)
   },
@@ -88,7 +88,7 @@ const steps: Record<string, (state: State) => Promise<void>> = {
   async 'the old primary goes on beside the new one'(state) {
     const { world, random, standby } = state
     const old = world.primary
-    await world.arrived(await world.publishOn(old, random.integer(1, 5)))
+    await world.deliver(random.integer(1, 5))
     await caughtUp(old, standby)
     await takeOver(state)
     world.lead(random.pick([old, standby]), 'kept')
@@ -99,7 +99,7 @@ const steps: Record<string, (state: State) => Promise<void>> = {
   async 'the database is put back'(state) {
     const { world, random } = state
     const dumped = await world.primary.dump()
-    await world.arrived(await world.publishOn(world.primary, random.integer(1, 5)))
+    await world.deliver(random.integer(1, 5))
     world.lead(null)
     await world.primary.restore(dumped)
     await world.publishOn(world.primary, random.integer(0, 12))

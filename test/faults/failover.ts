@@ -23,6 +23,11 @@ export type World = AsyncDisposable & {
   /** Waits until every reader has these. */
   arrived(ids: string[]): Promise<void>
   /**
+   * Commits this many on the primary until every reader has them: again where an instance notices only now that the log
+   * went back, and begins anew after them. That it says so with a gap is what `compare` checks.
+   */
+  deliver(count: number): Promise<void>
+  /**
    * Waits until everything is right again, and checks that it was within 5 s of `since`: ready, publishing,
    * and each reader has what is published from then on.
    */
@@ -77,6 +82,9 @@ export const createWorld = async (binaries: string): Promise<World> => {
     arrived: async ids => {
       await eventually(() => readers.every(reader => ids.every(reader.has)))
     },
+    deliver: async count => {
+      await eventually(async () => arrivedSoon(await world.publishOn(world.primary, count)))
+    },
     async isRight(since) {
       const within = async (what: string, url: string, check: () => Promise<boolean>) => {
         await eventually(check, 30_000).catch(async error => {
@@ -94,8 +102,7 @@ export const createWorld = async (binaries: string): Promise<World> => {
       )
     },
     async compare({ gap }) {
-      // An instance that has noticed only now that the log went back has begun anew after it: the next one is asked for.
-      await eventually(async () => arrivedSoon(await world.publishOn(world.primary, 1)))
+      await world.deliver(1)
       for (const [index, reader] of readers.entries()) {
         await compareOne(world.primary, reader, channelsOf[index] ?? [], gap)
       }

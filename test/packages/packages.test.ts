@@ -340,7 +340,9 @@ test('kairan start serves from the tarball', async () => {
     }
     void read()
     const url = await eventually(() => /"url":"([^"]+)".*Kairan is ready/.exec(text)?.[1])
-    for (const path of ['/readyz', '/dashboard', '/dashboard.js', '/client.js', '/openapi']) {
+    // A machine that pauses makes it unready for a moment.
+    await eventually(async () => (await fetch(`${url}/readyz`)).ok)
+    for (const path of ['/dashboard', '/dashboard.js', '/client.js', '/openapi']) {
       expect({ path, status: (await fetch(`${url}${path}`)).status }).toEqual({ path, status: 200 })
     }
     child.kill('SIGTERM')
