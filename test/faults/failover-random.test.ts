@@ -79,8 +79,9 @@ const steps: Record<string, (state: State) => Promise<void>> = {
   async 'a standby that lacks some takes over'(state) {
     const { world, random, standby } = state
     await standby.follow(false)
-    const lost = await world.publishOn(world.primary, random.integer(1, 5))
-    if (random.chance(0.7)) await world.arrived(lost)
+    const lost = random.integer(1, 5)
+    if (random.chance(0.7)) await world.deliver(lost)
+    else await world.publishOn(world.primary, lost)
     await world.primary.stop()
     state.losesSome = true
     await takeOver(state)
