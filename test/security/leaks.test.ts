@@ -7,6 +7,7 @@ import { expect, test } from 'bun:test'
 import type postgres from 'postgres'
 import type { Relay } from '../../src/relay/relay.ts'
 import { createRandom, type Random } from '../faults/random.ts'
+import { again, TooSlow } from '../support/again.ts'
 import { type Client, open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -32,11 +33,15 @@ const claims: Record<string, string[]> = { a: ['run-1'], b: ['run-*'] }
 
 const seed = Number(process.env.SEED) || Math.floor(Math.random() * 2 ** 31)
 
-test(`what a user may not read never reaches a stream (SEED=${seed})`, () => look(seed), 120_000)
+test(
+  `what a user may not read never reaches a stream (SEED=${seed})`,
+  () => again(() => look(seed)),
+  120_000,
+)
 
 test(`nor when the relay lies and two instances number (SEED=${seed})`, async () => {
   const relay = lyingRelay(honestRelay(2000), { random: createRandom(seed).next, share: 0.1 })
-  await look(seed, relay)
+  await again(() => look(seed, relay))
   for (const lie of ['drop', 'repeat', 'delay', 'corrupt', 'truncate', 'old'] as const) {
     expect(relay.lies.told[lie]).toBeGreaterThan(0)
   }
@@ -240,7 +245,11 @@ const look = async (seed: number, relay?: Relay) => {
   expect(receipts.filter(({ channel }) => channel.startsWith('run-')).length).toBeGreaterThan(20)
   expect([...roles.values()].flat().filter(({ isGiven }) => !isGiven).length).toBeGreaterThan(30)
   // By the relay and from the table: both ways were taken.
-  for (const from of ['relay', 'table']) expect(await receivedFrom(urls, from)).toBeGreaterThan(5)
+  for (const from of ['relay', 'table']) {
+    const count = await receivedFrom(urls, from)
+    // A machine that is slow at the wrong moment leaves one way unused: then it has to be seen again.
+    if (count <= 5) throw new TooSlow(`Only ${count} events came from the ${from}.`)
+  }
 }
 
 const silentTell = `
