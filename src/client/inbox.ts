@@ -151,7 +151,7 @@ export const createInbox = (client: InboxClient, options: InboxOptions = {}): In
     const item = { ...event, id, cursor, read: false }
     if (isWithdrawn(item)) return
     reach(cursor)
-    const there = state.items.find(isAmong([item]))
+    const there = state.items.find(isOneOf(id))
     if (there && distance(cursor, there.cursor) <= 0) return
     // One that is redelivered is at its new place only, and not in the archive.
     const others = state.items.filter(other => other !== there)
