@@ -1,4 +1,4 @@
-/** A bound in time was missed. It may be the machine that was slow, so `again` measures anew. */
+/** A bound in time was missed, or what was to be seen did not come in time. It may be the machine: `again` looks anew. */
 export class TooSlow extends Error {}
 
 /**
