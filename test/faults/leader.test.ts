@@ -6,6 +6,7 @@ import { expect, test } from 'bun:test'
 import { open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { metricOf } from '../support/metric.ts'
 import { isReady } from '../support/process.ts'
 import { tokenFor } from '../support/service.ts'
 import { type Instance, startInstance } from './instance.ts'
@@ -14,10 +15,8 @@ const runs = Number(process.env.RUNS ?? 1)
 const median = (times: number[]) =>
   Math.round(times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0)
 
-const isLeading = async ({ url }: Instance) => {
-  const response = await fetch(`${url}/metrics`).catch(() => null)
-  return /^kairan_leading 1$/m.test((await response?.text()) ?? '')
-}
+const isLeading = async (instance: Instance) =>
+  (await metricOf(instance, 'kairan_leading').catch(() => 0)) === 1
 
 const leaderOf = (instances: readonly Instance[]) =>
   eventually(async () => {

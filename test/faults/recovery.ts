@@ -7,6 +7,7 @@ import postgres from 'postgres'
 import { open } from '../support/client.ts'
 import { cluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { metricOf } from '../support/metric.ts'
 import { nats } from '../support/nats.ts'
 import { isReady } from '../support/process.ts'
 import { proxyTo } from '../support/proxy.ts'
@@ -43,23 +44,12 @@ const publish = async () => {
   }
 }
 
-const metric = async ({ url }: Instance, name: string) => {
-  const text = await (await fetch(`${url}/metrics`)).text()
-  return Number(
-    text
-      .split('\n')
-      .find(line => line.startsWith(`${name} `))
-      ?.split(' ')
-      .at(-1),
-  )
-}
-
 /** The instance that numbers, and the other one, when one of them does and messages arrive at both. */
 const roles = async () => {
   let leader = one
   await eventually(async () => {
-    const leads = await Promise.all([one, two].map(each => metric(each, 'kairan_leading')))
-    const up = await Promise.all([one, two].map(each => metric(each, 'kairan_relay_up')))
+    const leads = await Promise.all([one, two].map(each => metricOf(each, 'kairan_leading')))
+    const up = await Promise.all([one, two].map(each => metricOf(each, 'kairan_relay_up')))
     leader = leads[0] === 1 ? one : two
     return leads.reduce((sum, value) => sum + value, 0) === 1 && up.every(value => value === 1)
   }, 60_000)

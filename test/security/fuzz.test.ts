@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { open, openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { metricOf } from '../support/metric.ts'
 import { publisherToken } from '../support/publish.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -222,10 +223,7 @@ test(
     const said = (begin: string) =>
       service.logs.filter(({ sentence }) => sentence.startsWith(begin))
     expect(said('LISTEN')).toEqual([])
-    const refused = async () => {
-      const text = await (await fetch(`${service.url}/metrics`)).text()
-      return Number(/^kairan_live_events_total\{outcome="refused"\} (\d+)$/m.exec(text)?.[1])
-    }
+    const refused = () => metricOf(service, 'kairan_live_events_total{outcome="refused"}')
     const before = await refused()
     await db.sql`select pg_notify('kairan', '{')`
     await eventually(async () => (await refused()) > before)

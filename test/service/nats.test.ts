@@ -5,6 +5,7 @@ import { createRandom } from '../faults/random.ts'
 import { open } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { metricOf } from '../support/metric.ts'
 import { nats } from '../support/nats.ts'
 import { serve, type TestService, tokenFor } from '../support/service.ts'
 
@@ -14,7 +15,7 @@ const pair = async (db: { url: string }, relayUrl: string) => {
   const one = stack.use(await serve(db, { RELAY_URL: relayUrl }))
   const two = stack.use(await serve(db, { RELAY_URL: relayUrl }))
   await eventually(() => both([one, two], hasRelay))
-  const isFirst = (await metric(one, 'kairan_leading')) === 1
+  const isFirst = (await metricOf(one, 'kairan_leading')) === 1
   const owned = stack.move()
   const [leader, follower] = isFirst ? [one, two] : [two, one]
   return { leader, follower, [Symbol.asyncDispose]: () => owned.disposeAsync() }
@@ -23,13 +24,7 @@ const pair = async (db: { url: string }, relayUrl: string) => {
 const both = async (services: TestService[], check: (one: TestService) => Promise<boolean>) =>
   (await Promise.all(services.map(check))).every(Boolean)
 
-const hasRelay = async (one: TestService) => (await metric(one, 'kairan_relay_up')) === 1
-
-const metric = async ({ url }: TestService, name: string) => {
-  const text = await (await fetch(`${url}/metrics`)).text()
-  const line = text.split('\n').find(line => line.startsWith(`${name} `))
-  return Number(line?.split(' ').at(-1))
-}
+const hasRelay = async (one: TestService) => (await metricOf(one, 'kairan_relay_up')) === 1
 
 /** How many events have come over the relay. After a pause of seconds it may be the other one that numbers. */
 const receivedByRelay = async ({
@@ -37,11 +32,11 @@ const receivedByRelay = async ({
   follower,
 }: Record<'leader' | 'follower', TestService>) => {
   const name = 'kairan_events_received_total{from="relay"}'
-  return (await metric(leader, name)) + (await metric(follower, name))
+  return (await metricOf(leader, name)) + (await metricOf(follower, name))
 }
 
 const messages = (one: TestService, outcome: string) =>
-  metric(one, `kairan_relay_messages_total{outcome="${outcome}"}`)
+  metricOf(one, `kairan_relay_messages_total{outcome="${outcome}"}`)
 
 const readyz = async ({ url }: TestService) => {
   const response = await fetch(`${url}/readyz`)

@@ -3,6 +3,7 @@ import { openReady } from '../support/client.ts'
 import { type Collector, collector } from '../support/collector.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { metricOf } from '../support/metric.ts'
 import { publish } from '../support/publish.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
@@ -131,10 +132,7 @@ test('traces that can not be sent are counted, and said once', async () => {
   // Not one of those that OpenTelemetry tries again.
   otlp.status = 400
   await using service = await serve(db, { OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url })
-  const lost = async () => {
-    const text = await (await fetch(`${service.url}/metrics`)).text()
-    return Number(/^kairan_trace_spans_lost_total (\d+)/m.exec(text)?.[1])
-  }
+  const lost = () => metricOf(service, 'kairan_trace_spans_lost_total')
   const said = () =>
     service.logs.map(({ sentence }) => sentence).filter(text => /^Traces/.test(text))
   const trace = () =>
