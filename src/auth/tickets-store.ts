@@ -38,7 +38,8 @@ export const createTicketStore = (database: Database): TicketStore => ({
       runForClient(
         database,
         sql => sql<Grant[]>`
-          update kairan.tickets set ends_at = least(token_expires_at, ${after(sql, seconds)}), released_until = null
+          update kairan.tickets
+          set ends_at = least(token_expires_at, ${after(sql, seconds)}), released_until = '-infinity'
           where hash = decode(${hash}, 'hex') and proof = decode(${proof}, 'hex') and ends_at > now()
           returning ${grant(sql)}`,
       ),
@@ -49,10 +50,12 @@ export const createTicketStore = (database: Database): TicketStore => ({
       sql => sql`delete from kairan.tickets where proof = decode(${proof}, 'hex')`,
     )
   },
+  // It runs on its own: its browser may have returned with the proof meanwhile.
   async release(proof, seconds) {
     await database.run(
       sql => sql`
-        update kairan.tickets set released_until = ${after(sql, seconds)} where proof = decode(${proof}, 'hex')`,
+        update kairan.tickets set released_until = ${after(sql, seconds)}
+        where proof = decode(${proof}, 'hex') and released_until is null`,
     )
   },
   async extend(proof, { expiresAt, subscribes }, seconds) {

@@ -1,4 +1,7 @@
 import { expect, test } from 'bun:test'
+import { createTickets } from '../../src/auth/tickets.ts'
+import { createTicketStore } from '../../src/auth/tickets-store.ts'
+import { createDatabase } from '../../src/postgres/database.ts'
 import { open, openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -173,6 +176,22 @@ test('an EventSource whose stream was cut at once may come without a proof, once
   await db.sql`update kairan.tickets set released_until = now()`
   await using after = await open(service.url, { query: other, headers })
   expect(codeOf(after)).toEqual([401, 'ticket_invalid'])
+})
+
+test('a ticket whose proof was shown is not released by what comes late', async () => {
+  await using db = await database()
+  const pool = createDatabase(db.url, { max: 1, name: 'tickets test', deadlineMs: 10_000 })
+  const tickets = createTickets({ store: createTicketStore(pool), maxStreamAgeMs: 60_000 })
+  const expiresAt = Math.floor(Date.now() / 1000) + 60
+  const identity = { userId: '42', expiresAt, subscribes: [], publishes: [] }
+  const { ticket } = await tickets.issue(identity, null)
+  const { proof } = await tickets.redeem(ticket, null)
+  await tickets.redeem(ticket, proof)
+  await tickets.release(proof)
+  await expect(tickets.redeem(ticket, null)).rejects.toThrow('unknown, too old or spent')
+  // The proof is as good as before.
+  expect(await tickets.redeem(ticket, proof)).toMatchObject({ userId: '42', proof })
+  await pool.stop()
 })
 
 test('the first block that has data proves a ticket, also of a refusal', async () => {

@@ -20,7 +20,7 @@ comment on column kairan.tickets.token_expires_at is 'When the token ends for wh
 comment on column kairan.tickets.proof is
   'Null until the ticket is spent. Then SHA-256 of a secret that is sent on the stream alone, as a part of its ids: a browser that reconnects sends it back in Last-Event-ID.';
 comment on column kairan.tickets.released_until is
-  'Until when it can be spent once more: its stream was cut before its browser can have known the proof.';
+  'Until when it can be spent once more: its stream was cut before its browser can have known the proof. -infinity once somebody has shown the proof: then it never can.';
 comment on column kairan.tickets.ends_at is 'Until when it can be spent; once it is, until when its stream can return.';
 
 create index tickets_ends_at on kairan.tickets (ends_at);
