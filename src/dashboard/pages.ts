@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import { get } from './api.ts'
 
 /**
@@ -16,13 +16,15 @@ export const usePages = <Row>(
   const state = useSignal<'asking' | 'idle'>('asking')
   const error = useSignal<string | null>(null)
   const key = JSON.stringify(filter)
-  const asked = useSignal({ key, number: 0 })
+  // What was begun with another filter loads with this one when it is done.
+  const newest = useRef({ filter, number: 0 })
+  newest.current.filter = filter
 
   const load = async (before: string | null, limit = firstRows) => {
-    const number = asked.peek().number + 1
-    asked.value = { key, number }
+    const { filter } = newest.current
+    const number = ++newest.current.number
     // An answer is for the newest question only: the filter may have changed while it was on its way.
-    const isOld = () => asked.peek().number !== number
+    const isOld = () => newest.current.number !== number
     state.value = 'asking'
     try {
       const answer = await get<{ next: string | null }>(path, {

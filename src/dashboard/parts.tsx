@@ -142,10 +142,13 @@ export const Complaint = ({ error }: { error: string | null }) =>
 /** Runs long work in steps. It can be stopped between two steps. */
 export const Progress = ({
   name,
+  of = '',
   step,
   ask,
 }: {
   name: string
+  /** What the steps are done to. When it changes, a question that was asked before is not shown any more. */
+  of?: string
   /** What is asked before it starts, and what the button to start says; null when there is nothing to do. */
   ask?(): Promise<{ question: string; start: string } | null>
   /** Does the step that begins at `next`. The answer says where the following step begins. */
@@ -156,7 +159,9 @@ export const Progress = ({
     isRunning: false,
     said: '',
   })
-  const asked = useSignal<{ question: string; start: string } | null>(null)
+  const asked = useSignal<{ of: string; question: string; start: string } | null>(null)
+  const newest = useRef(of)
+  newest.current = of
   const stopped = useRef(false)
   useEffect(
     () => () => {
@@ -171,10 +176,12 @@ export const Progress = ({
   }
   const prepare = async () => {
     try {
-      asked.value = (await ask?.()) ?? null
-      say(asked.value ? '' : 'Nothing to do')
+      const found = await ask?.()
+      if (newest.current !== of) return
+      asked.value = found ? { of, ...found } : null
+      say(found ? '' : 'Nothing to do')
     } catch (error) {
-      say(error instanceof Error ? error.message : 'Failed')
+      if (newest.current === of) say(error instanceof Error ? error.message : 'Failed')
     }
   }
   const run = async () => {
@@ -215,7 +222,7 @@ export const Progress = ({
             Stop
           </button>
         </>
-      ) : asked.value ? (
+      ) : asked.value?.of === of ? (
         <div class="question">
           <span role="alert">{asked.value.question}</span>
           <button type="button" class="danger" onClick={run}>

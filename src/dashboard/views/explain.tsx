@@ -1,6 +1,5 @@
-import { useSignal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
 import type { Explanation } from '../../admin/explain.ts'
+import { useAnswer } from '../answer.ts'
 import { get } from '../api.ts'
 import { count } from '../format.ts'
 import { notificationLink } from '../links.ts'
@@ -11,22 +10,11 @@ export const Explain = () => {
   const { query } = route.value
   const notification = query.get('notification') ?? ''
   const user = query.get('user') ?? ''
-  const found = useSignal<(Explanation & { followUp: string | null }) | null>(null)
-  const error = useSignal<string | null>(null)
-
-  useEffect(() => {
-    found.value = null
-    error.value = null
-    if (!notification || !user) return
-    get<Explanation & { followUp: string | null }>('explain', { notification, user }).then(
-      answer => {
-        found.value = answer
-      },
-      thrown => {
-        error.value = thrown instanceof Error ? thrown.message : 'It failed.'
-      },
-    )
-  }, [notification, user])
+  const { answer, error } = useAnswer(JSON.stringify([notification, user]), () =>
+    notification && user
+      ? get<Explanation & { followUp: string | null }>('explain', { notification, user })
+      : null,
+  )
 
   const ask = (event: SubmitEvent) => {
     event.preventDefault()
@@ -39,7 +27,6 @@ export const Explain = () => {
     location.hash = `explain?${new URLSearchParams(asked)}`
   }
 
-  const answer = found.value
   return (
     <div class="narrow">
       <form class="card" onSubmit={ask}>
@@ -52,7 +39,7 @@ export const Explain = () => {
         </Field>
         <button type="submit">Explain</button>
       </form>
-      <Complaint error={error.value} />
+      <Complaint error={error} />
       {answer && (
         <section class="card" role="status">
           <Badge status={answer.outcome} />

@@ -1,6 +1,5 @@
-import { useSignal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
 import type { DeliveryRow, Matching, NotificationDetail, Step } from '../../admin/admin.ts'
+import { useAnswer } from '../answer.ts'
 import { get, post } from '../api.ts'
 import { bytes, count, time } from '../format.ts'
 import { explainLink } from '../links.ts'
@@ -75,6 +74,7 @@ export const Notifications = () => {
         </button>
         <Progress
           name="Redeliver all of these"
+          of={JSON.stringify(filter)}
           ask={() => askFirst(inUtc(filter))}
           step={before =>
             post<Step>('redeliver', { ...inUtc(filter), before: before ?? '', limit: 100 })
@@ -157,28 +157,19 @@ const askFirst = async (filter: Record<string, string>) => {
 }
 
 const Detail = ({ id, close }: { id: string; close(): void }) => {
-  const found = useSignal<NotificationDetail | null>(null)
-  const error = useSignal<string | null>(null)
-  const load = async () => {
-    try {
-      found.value = await get<NotificationDetail>(`notifications/${encodeURIComponent(id)}`)
-      error.value = null
-    } catch (thrown) {
-      error.value = thrown instanceof Error ? thrown.message : 'It failed.'
-    }
-  }
-  useEffect(() => {
-    void load()
-  }, [id])
+  const {
+    answer: notification,
+    error,
+    reload,
+  } = useAnswer(id, () => get<NotificationDetail>(`notifications/${encodeURIComponent(id)}`))
   const redeliver = async (channel?: string) => {
     await post('redeliver', { notification: id, ...(channel ? { channel } : {}) })
-    await load()
+    await reload()
   }
   const withdraw = async () => {
     await post('withdraw', { notification: id })
-    await load()
+    await reload()
   }
-  const notification = found.value
   return (
     <section class="card detail" aria-label="Notification">
       <header>
@@ -188,7 +179,7 @@ const Detail = ({ id, close }: { id: string; close(): void }) => {
           Close
         </button>
       </header>
-      <Complaint error={error.value} />
+      <Complaint error={error} />
       {notification && (
         <>
           <dl>

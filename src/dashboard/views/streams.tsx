@@ -33,6 +33,7 @@ export const Streams = () => {
         </button>
         {user && (
           <Careful
+            key={user}
             act={async () => {
               await post('disconnect', { userId: user })
               await list.reload()

@@ -1,6 +1,5 @@
-import { useSignal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
 import type { InstanceProblem, Step, SystemFacts } from '../../admin/admin.ts'
+import { useAnswer } from '../answer.ts'
 import { get, post } from '../api.ts'
 import { ago, bytes, short, since, time } from '../format.ts'
 import { Complaint, Progress, Tile } from '../parts.tsx'
@@ -13,21 +12,8 @@ type System = SystemFacts & {
 }
 
 export const System = () => {
-  const found = useSignal<System | null>(null)
-  const error = useSignal<string | null>(null)
-  const load = async () => {
-    try {
-      found.value = await get<System>('system')
-      error.value = null
-    } catch (thrown) {
-      error.value = thrown instanceof Error ? thrown.message : 'It failed.'
-    }
-  }
-  useEffect(() => {
-    void load()
-  }, [])
-  const system = found.value
-  if (!system) return <Complaint error={error.value} />
+  const { answer: system, error } = useAnswer('system', () => get<System>('system'))
+  if (!system) return <Complaint error={error} />
   return (
     <>
       <div class="tiles">
