@@ -55,13 +55,13 @@ export const controlFrame = (
 }
 
 /** The first bytes of a stream: they make proxies and browsers take it as open. */
-export const openingFrame = (retryMs: number, isReconnect: boolean) =>
-  Buffer.concat([retryFrame(retryMs, isReconnect), encode('event: ping\ndata: connected\n\n')])
+export const openingFrame = (retryMs: number, mayHaveRest: boolean) =>
+  Buffer.concat([retryFrame(retryMs, mayHaveRest), encode('event: ping\ndata: connected\n\n')])
 
 /** The last words of a stream whose client should come back after `afterMs`. */
-export const reconnectFrame = (reason: string, afterMs: number, id?: string, isReconnect = false) =>
+export const reconnectFrame = (reason: string, afterMs: number, id?: string, mayHaveRest = false) =>
   Buffer.concat([
-    retryFrame(afterMs, isReconnect),
+    retryFrame(afterMs, mayHaveRest),
     controlFrame({ type: 'reconnect', reason, afterMs: Math.round(afterMs) }, id),
   ])
 
@@ -77,8 +77,8 @@ export const replacedFrame = (afterMs: number) =>
  * rest of it. As that has no data of its own, it is no event anywhere; with the name of a ping, the rest that WebKit
  * had becomes a ping, rather than a broken event or one that comes twice.
  */
-const retryFrame = (ms: number, isReconnect = false) =>
-  encode(`retry: ${Math.round(ms)}\n${isReconnect ? 'event: ping\n' : ''}\n`)
+const retryFrame = (ms: number, mayHaveRest = false) =>
+  encode(`retry: ${Math.round(ms)}\n${mayHaveRest ? 'event: ping\n' : ''}\n`)
 
 /** A comment that keeps proxies and timers quiet. */
 export const heartbeatFrame = new TextEncoder().encode(':\n\n')

@@ -11,8 +11,8 @@ export type Wish = {
   cursor: Cursor | null
   /** Whether the cursor is one that a stream carried, not one of the inbox. */
   isReturning: boolean
-  /** Whether a browser reconnects: it sends Last-Event-ID by itself. */
-  isReconnect: boolean
+  /** Whether it may be a browser that reconnects, with the rest of a broken event. */
+  mayHaveRest: boolean
   /** The channels of `?channels=`. */
   asked: readonly string[] | undefined
   /** The channels of `?also=`. */
@@ -48,7 +48,7 @@ export const readWish = (request: Request): Wish => {
   return {
     cursor: cursor ? readLastEventId(cursor) : null,
     isReturning: Boolean(cursor && isOfStream(cursor)),
-    isReconnect: request.headers.has('last-event-id'),
+    mayHaveRest: request.headers.has('last-event-id') || isWebKit(request),
     asked: channels.length === 0 ? undefined : parseChannels(channels),
     also: namesIn(query.getAll('also')),
     ticket: givenOf(query, 'ticket'),
@@ -56,6 +56,10 @@ export const readWish = (request: Request): Wish => {
     exposed: inUrl.proof,
   }
 }
+
+/** Only WebKit has such a rest, and it may be back before it knows an id that it could send. */
+const isWebKit = (request: Request) =>
+  /AppleWebKit\/(?!.*\bChrom(e|ium)\/)/.test(request.headers.get('user-agent') ?? '')
 
 /** The first value of a member that is not empty, if any is not. */
 const givenOf = (query: URLSearchParams, name: string) => {

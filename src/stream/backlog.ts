@@ -29,8 +29,8 @@ export type BacklogParts = {
 
 /** Where a stream begins: at the cursor of a client that returns, or with what is pending on a channel. */
 export type Beginning = ({ cursor: Cursor } | { pendingOn: string | null }) & {
-  /** Whether a browser reconnects. */
-  isReconnect: boolean
+  /** Whether it may be a browser that reconnects, with the rest of a broken event. */
+  mayHaveRest: boolean
   /** What `ready` says of the channels that it asked for besides; null when it asked for none. */
   also?: Also | null
 }

@@ -64,7 +64,7 @@ export const streamRoute = (options: {
           ...caller,
           cursor: wish.cursor,
           isReturning: wish.isReturning,
-          isReconnect: wish.isReconnect,
+          mayHaveRest: wish.mayHaveRest,
           askedAt,
           address,
           signal: request.signal,
@@ -97,10 +97,10 @@ const respond = (frames: AsyncGenerator<Uint8Array, void>, userId: string) =>
  * says when to return, and ends.
  */
 const soften = (reason: string, retryMs: number, wish: Wish, proof: string | null) => {
-  const { cursor, isReconnect } = wish
+  const { cursor, mayHaveRest } = wish
   const id = proof === null ? undefined : proofId(cursor, proof)
-  const body = reconnectFrame(reason, jitter(retryMs), id, isReconnect)
-  // At once, so that a client which is cut off then can return; who reconnects has an id.
-  const first = proof === null || isReconnect ? [] : [proofFrame(cursor, proof)]
+  const body = reconnectFrame(reason, jitter(retryMs), id, mayHaveRest)
+  // At once, so that a client which is cut off then can return. Who reconnects has an id, and WebKit takes none here.
+  const first = proof === null || mayHaveRest ? [] : [proofFrame(cursor, proof)]
   return new Response(Buffer.concat([...first, body]), { headers })
 }

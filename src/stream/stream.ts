@@ -22,7 +22,7 @@ export async function* stream(
 ): AsyncGenerator<Uint8Array, void> {
   const { hub, writeBytes } = parts
   try {
-    yield openingFrame(jitter(parts.retryMs), beginning.isReconnect)
+    yield openingFrame(jitter(parts.retryMs), beginning.mayHaveRest)
     // Not `yield*`: a generator keeps what it delegated to, half a KiB, for as long as it lives.
     let missed: Missed | null = begin(subscription, beginning, parts)
     while (missed || !subscription.closed) {

@@ -28,8 +28,8 @@ export type StreamRequest = Omit<ConnectionFacts, 'endsAt'> & {
   cursor: Cursor | null
   /** Whether a stream has carried this cursor: then its client has what came before. */
   isReturning: boolean
-  /** Whether a browser reconnects. */
-  isReconnect: boolean
+  /** Whether it may be a browser that reconnects, with the rest of a broken event. */
+  mayHaveRest: boolean
   /** When the request arrived, by `performance.now()`: a disconnect since then ends its stream, too. */
   askedAt: number
   /** Aborts when the client leaves. */
@@ -241,7 +241,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
   }
 
   return {
-    async open({ cursor, isReturning, isReconnect, askedAt, signal, ...facts }) {
+    async open({ cursor, isReturning, mayHaveRest, askedAt, signal, ...facts }) {
       const { userId } = facts
       const { channels, also, mutes } = await access.choose(facts, facts.asked, facts.also ?? [])
       // Nobody would read its frames, and so nothing would end it.
@@ -260,7 +260,7 @@ export const createStreams = (options: StreamsOptions): Streams => {
       const own = channelOf(userId)
       const pendingOn = channels.includes(own) ? own : null
       const start = cursor ? { cursor } : { pendingOn }
-      return stream(subscription, { ...start, isReconnect, also }, parts)
+      return stream(subscription, { ...start, mayHaveRest, also }, parts)
     },
     reauthorize: userId => access.reauthorize(userId === undefined ? null : [userId]),
     extend,

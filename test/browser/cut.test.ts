@@ -144,7 +144,8 @@ const cutAt = async (
   // What was pending may have been given to the stream that was cut: who had no id of it can't ask for it again.
   const isNew = ({ states }: Heard) => !kind.isRefused && states[0] === 'error'
   const isWhole = (it: Heard) =>
-    `${it.n}` === (isShared ? '2,3' : '1,2,3') || (isNew(it) && `${it.n}` === '2,3')
+    !it.states.includes('broken') &&
+    (`${it.n}` === (isShared ? '2,3' : '1,2,3') || (isNew(it) && `${it.n}` === '2,3'))
   await eventually(() => all(isWhole), 15_000).catch(() => null)
   const wrong = (await heard()).flatMap((it, index) =>
     isWhole(it) ? [] : [{ bytes: sources[index]?.bytes, ...it }],
@@ -163,7 +164,7 @@ const open = (urls: string[]) => `void (() => {
     const parse = data => { try { return JSON.parse(data) } catch { return { payload: { n: data } } } }
     source.onmessage = ({ data }) => source.n.push(parse(data).payload.n)
     source.onerror = () => source.states.push('error')
-    source.addEventListener('control', ({ data }) => source.states.push(JSON.parse(data).type))
+    source.addEventListener('control', ({ data }) => source.states.push(parse(data).type ?? 'broken'))
     return source
   })
   window.heard = () => sources.map(({ n, states, readyState }) => ({ n, states, readyState }))

@@ -54,6 +54,26 @@ test('the first block to a browser that reconnects takes up what WebKit has left
   for (const { text } of [back, refused]) expect(text).toMatch(/^retry: \d+\nevent: ping\n\n/)
 })
 
+test('WebKit gets it always: it may be back before it has any id', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const webKit = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko)'
+  const userAgents: [name: string, isWebKit: boolean][] = [
+    [`${webKit} Version/17.4 Safari/605.1.15`, true],
+    [`${webKit} CriOS/131.0 Mobile/15E148 Safari/604.1`, true],
+    ['Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36', false],
+    ['Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0', false],
+  ]
+  for (const [userAgent, isWebKit] of userAgents) {
+    await using client = await openReady(service.url, {
+      token: await tokenFor('42'),
+      headers: { 'user-agent': userAgent },
+    })
+    expect([userAgent, client.text.includes('event: ping\n\n')]).toEqual([userAgent, isWebKit])
+    expect(client.text).toContain('event: ping\ndata: connected\n\n')
+  }
+})
+
 test('refuses a request without a token before any stream begins', async () => {
   await using db = await database()
   await using service = await serve(db)

@@ -35,7 +35,7 @@ test('the streams of a user read the log in turns, before nobody else, and not f
     const subscription = hub.subscribe(facts(userId), [`user-${userId}`], 5)
     const frames = stream(
       subscription,
-      { isReconnect: true, cursor: { epoch: 'e', seq: 5 } },
+      { mayHaveRest: true, cursor: { epoch: 'e', seq: 5 } },
       parts,
     )
     let text = ''

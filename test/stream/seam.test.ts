@@ -82,7 +82,7 @@ test('backlog and live meet without a gap and without a repetition, in any inter
       const subscription = hub.subscribe(facts('1'), ['user-1'], start)
       const frames = stream(
         subscription,
-        { isReconnect: false, cursor: { epoch: 'e', seq: start } },
+        { mayHaveRest: false, cursor: { epoch: 'e', seq: start } },
         {
           hub,
           log,

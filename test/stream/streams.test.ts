@@ -81,7 +81,7 @@ const setUp = () => {
       cursor: seq === null ? null : { epoch: 'e', seq },
       askedAt: performance.now(),
       isReturning: seq !== null,
-      isReconnect: false,
+      mayHaveRest: false,
       signal,
       address: null,
       proof,
