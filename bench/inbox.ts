@@ -40,8 +40,8 @@ const fill = async (sql: Sql) => {
       case when n / ${every} % 10 = 3 then now() - interval '1 hour' end
     from generate_series(1, ${head}) n;
     alter table kairan.notifications enable trigger user;
-    insert into kairan.numbered (notification_id, channel, type, seq, status, recipients, created_at)
-    select id, channels[1], type, ('x' || right(id::text, 12))::bit(48)::bigint, 'd', 1, now()
+    insert into kairan.numbered (notification_id, channel, type, seq, status, recipients, created_at, expires_at)
+    select id, channels[1], type, ('x' || right(id::text, 12))::bit(48)::bigint, 'd', 1, now(), expires_at
     from kairan.notifications;
   `)
   // All of it has been numbered.

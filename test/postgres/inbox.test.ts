@@ -18,7 +18,7 @@ type Step =
   | { do: 'seen'; pick: number }
   | { do: 'archive'; picks: number[]; archived: boolean }
   | { do: 'mute'; types: string[]; channels: string[] }
-  | { do: 'expire' | 'withdraw' | 'delete' | 'redeliver' | 'retain'; pick: number }
+  | { do: 'expire' | 'withdraw' | 'delete' | 'redeliver' | 'settle' | 'retain'; pick: number }
 
 const pick = fc.nat(1000)
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -69,6 +69,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         'withdraw' as const,
         'delete' as const,
         'redeliver' as const,
+        'settle' as const,
         'retain' as const,
       ),
       pick,
@@ -178,7 +179,10 @@ const naive = (db: TestDatabase) => {
           await sql`update kairan.notifications set expires_at = now() where id = ${id}`
         if (step.do === 'withdraw') await sql`select kairan.withdraw(${id}::uuid)`
         if (step.do === 'delete') await sql`delete from kairan.notifications where id = ${id}`
-        if (step.do === 'redeliver') await sql`select kairan.redeliver(${id}::uuid)`
+        // On one of its channels, or on all.
+        const channel = step.pick % 2 === 0 ? null : (at(step.pick)?.channel ?? null)
+        if (step.do === 'redeliver') await sql`select kairan.redeliver(${id}::uuid, ${channel})`
+        if (step.do === 'settle') await sql`select kairan.settle()`
       }
       await sql`select kairan.number()`
       await load()

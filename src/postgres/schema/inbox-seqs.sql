@@ -3,14 +3,14 @@
 -- Of a thousand channels, a page of each would be a thousand pages for one. So a few of each are read. Where a channel
 -- has more, what the others have below the last one that was read of it may come after those: it is left for later.
 create function kairan.inbox_candidates(channels text[], lows bigint[], below bigint, bottom bigint, most int, each int)
-  returns table (seq bigint, notification_id uuid, more boolean) language sql stable as $$
+  returns table (seq bigint, notification_id uuid, type text, expires_at timestamptz, several boolean, more boolean) language sql stable as $$
   with found as materialized (
-    select d.seq, d.notification_id, d.place
+    select d.*
     from unnest(channels, lows) c (name, low)
     cross join lateral (
-      select d.seq, d.notification_id, row_number() over () as place
+      select d.*, row_number() over () as place
       from (
-        select d.seq, d.notification_id from kairan.numbered d
+        select d.seq, d.notification_id, d.type, d.expires_at, d.several from kairan.numbered d
         -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
         -- all, and walks along the whole log. Both ends are in the index's own order, so each ends the scan.
         where (d.channel, d.seq) < (c.name, below) and (d.channel, d.seq) >= (c.name, greatest(c.low + 1, bottom))
@@ -21,7 +21,7 @@ create function kairan.inbox_candidates(channels text[], lows bigint[], below bi
   horizon as materialized (
     select greatest(max(f.seq) filter (where f.place = each), bottom) as seq from found f
   )
-  select f.seq, f.notification_id, h.seq > bottom
+  select f.seq, f.notification_id, f.type, f.expires_at, f.several, h.seq > bottom
   from horizon h join found f on f.seq >= h.seq
   order by f.seq desc limit most
 $$;
@@ -29,15 +29,15 @@ comment on function kairan.inbox_candidates(text[], bigint[], bigint, bigint, in
   'The newest deliveries of these channels, of each above its low, from `bottom` to below `below`, at most `most`, and about `each` of a channel. `more` says that there may be others below the last.';
 
 create function kairan.inbox_candidates_of(channels text[], lows bigint[], types text[], below bigint, bottom bigint, most int, each int)
-  returns table (seq bigint, notification_id uuid, more boolean) language sql stable as $$
+  returns table (seq bigint, notification_id uuid, type text, expires_at timestamptz, several boolean, more boolean) language sql stable as $$
   with found as materialized (
-    select d.seq, d.notification_id, d.place
+    select d.*
     from unnest(channels, lows) c (name, low)
     cross join (select distinct t from unnest(types) t) t (name)
     cross join lateral (
-      select d.seq, d.notification_id, row_number() over () as place
+      select d.*, row_number() over () as place
       from (
-        select d.seq, d.notification_id from kairan.numbered d
+        select d.seq, d.notification_id, d.type, d.expires_at, d.several from kairan.numbered d
         where (d.channel, d.type, d.seq) < (c.name, t.name, below)
           and (d.channel, d.type, d.seq) >= (c.name, t.name, greatest(c.low + 1, bottom)) and d.type is not null
         order by d.channel desc, d.type desc, d.seq desc limit each
@@ -47,7 +47,7 @@ create function kairan.inbox_candidates_of(channels text[], lows bigint[], types
   horizon as materialized (
     select greatest(max(f.seq) filter (where f.place = each), bottom) as seq from found f
   )
-  select f.seq, f.notification_id, h.seq > bottom
+  select f.seq, f.notification_id, f.type, f.expires_at, f.several, h.seq > bottom
   from horizon h join found f on f.seq >= h.seq
   order by f.seq desc limit most
 $$;
@@ -58,7 +58,7 @@ comment on function kairan.inbox_candidates_of(text[], bigint[], text[], bigint,
 -- 10 µs. So where the user's channels have a good part of the log, or what is looked for is a few positions here and
 -- there, this is the faster way.
 create function kairan.inbox_walk(channels text[], above bigint[], types text[], lows bigint[], highs bigint[], most int)
-  returns table (seq bigint, notification_id uuid) language plpgsql stable
+  returns table (seq bigint, notification_id uuid, type text, expires_at timestamptz, several boolean) language plpgsql stable
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
@@ -70,7 +70,7 @@ create function kairan.inbox_walk(channels text[], above bigint[], types text[],
 as $$
 begin
   return query
-  select d.seq, d.notification_id
+  select d.seq, d.notification_id, d.type, d.expires_at, d.several
   from unnest(lows, highs) s (low, high)
   cross join lateral (select * from kairan.numbered d where d.seq >= s.low and d.seq < s.high offset 0) d
   join unnest(channels, above) c (name, low) on c.name = d.channel and d.seq > c.low
@@ -134,6 +134,7 @@ declare
   is_more boolean;
   all_inside int := 0;
   looked_at int := 0;
+  is_settled constant boolean := not exists (select from kairan.unsettled) and not exists (select from kairan.redeliveries);
 begin
   select array_agg(s.low), array_agg(s.high), lower(spans), upper(spans) into lows, highs, bottom, below
   from (select lower(s) as low, upper(s) as high from unnest(spans) s order by low desc) s;
@@ -186,38 +187,44 @@ begin
       each := least(size, factor * ceil(share + 3 * sqrt(share) + 3));
     end if;
 
-    select array_agg(c.seq order by c.seq desc) filter (where n.fits), min(c.seq), count(*) filter (where c.inside), count(*), min(n.expires_at), bool_or(c.more)
+    select array_agg(c.seq order by c.seq desc) filter (where c.fits), min(c.seq), count(*) filter (where c.inside), count(*),
+        min(c.expires_at) filter (where c.fits and isfinite(c.expires_at)), bool_or(c.more)
       into fitting, lowest, inside, candidates, soonest, is_more
     from (
-      select c.seq, c.notification_id, c.more, walks or spans @> c.seq as inside
+      select c.seq, c.more, c.inside, e.expires_at,
+        c.inside and (e.expires_at is null or e.expires_at > now()) and n.is_repeated is not true
+          and (muted is null or not coalesce(c.type, '') like any(muted)) as fits
       from (
-        select w.seq, w.notification_id, false as more
-        from kairan.inbox_walk(channels, above, types, walk_lows, walk_highs, size) w
-        where walks
-        union all
-        select a.seq, a.notification_id, a.more from kairan.inbox_candidates(channels, above, below, bottom, size, each) a
-        where not walks and types is null
-        union all
-        select t.seq, t.notification_id, t.more from kairan.inbox_candidates_of(channels, above, types, below, bottom, size, each) t
-        where not walks and types is not null
+        select c.*, walks or spans @> c.seq as inside,
+          c.several or not is_settled and (
+            exists (select from kairan.unsettled u where u.notification_id = c.notification_id)
+            or exists (select from kairan.redeliveries r where r.notification_id = c.notification_id)
+          ) as is_doubtful
+        from (
+          select w.*, false as more
+          from kairan.inbox_walk(channels, above, types, walk_lows, walk_highs, size) w
+          where walks
+          union all
+          select a.* from kairan.inbox_candidates(channels, above, below, bottom, size, each) a
+          where not walks and types is null
+          union all
+          select t.* from kairan.inbox_candidates_of(channels, above, types, below, bottom, size, each) t
+          where not walks and types is not null
+        ) c
+        offset 0
       ) c
-      offset 0
-    ) c
-    left join lateral (
-      select true as fits, case when isfinite(n.expires_at) then n.expires_at end as expires_at
-      from kairan.notifications n
-      where c.inside and n.id = c.notification_id
-        and (n.expires_at is null or n.expires_at > now())
-        and (types is null or n.type = any(types))
-        and (muted is null or not coalesce(n.type, '') like any(muted))
-        -- On several of the channels it is there once, as the first of its deliveries.
-        and (cardinality(n.channels) = 1 or not exists (
+      left join lateral (
+        select n.expires_at, cardinality(n.channels) > 1 and exists (
+          -- On several of the channels it is there once, as the first of its deliveries.
           select from kairan.numbered s
           where s.notification_id = n.id and s.seq < c.seq and s.seq > inbox_seqs.floor
             and s.seq > inbox_seqs.shown_above[array_position(inbox_seqs.channels, s.channel)]
-        ))
-      limit 1
-    ) n on true;
+        ) as is_repeated
+        from kairan.notifications n where c.inside and c.is_doubtful and n.id = c.notification_id
+        limit 1
+      ) n on true
+      cross join lateral (select case when c.is_doubtful then n.expires_at else c.expires_at end as expires_at) e
+    ) c;
 
     seqs := seqs || coalesce(fitting, '{}');
     inbox_seqs.expires_at := least(inbox_seqs.expires_at, soonest);

@@ -220,8 +220,9 @@ begin
   ),
   -- In the order of places, and of the channels in each.
   made as (
-    insert into kairan.numbered (seq, notification_id, channel, type, created_at, status, error)
-    select f.seq_before + generate_series(1, cardinality(f.names)), f.id, unnest(f.names), f.type, f.created_at,
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several, status, error)
+    select f.seq_before + generate_series(1, cardinality(f.names)), f.id, unnest(f.names), f.type, f.created_at, f.expires_at,
+      case when cardinality(f.names) > 1 then true end,
       case when f.expires_at = '-infinity' then 'f' else 'p' end::"char", case when f.expires_at = '-infinity' then 'withdrawn' end
     from fresh f where f.fits and exists (select from batch)
   ),
@@ -421,8 +422,9 @@ begin
     group by 1, 2
   ),
   made as (
-    insert into kairan.numbered (seq, notification_id, channel, type, created_at)
-    select last.head + row_number() over (order by a.place), n.id, a.channel, n.type, n.created_at
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several)
+    select last.head + row_number() over (order by a.place), n.id, a.channel, n.type, n.created_at, n.expires_at,
+      case when cardinality(n.channels) > 1 then true end
     from again a join kairan.notifications n on n.id = a.notification_id
     returning 1
   )
@@ -502,8 +504,9 @@ begin
     from (select max(place) as reached from looked) l
     where exists (select from batch) and l.reached > s.since_place
   )
-  insert into kairan.numbered (seq, notification_id, channel, type, created_at)
-  select p.seq, p.id, p.channel, p.type, p.created_at from placed p where exists (select from batch);
+  insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several)
+  select p.seq, p.id, p.channel, p.type, p.created_at, p.expires_at, case when count(*) over (partition by p.id) > 1 then true end
+  from placed p where exists (select from batch);
 end $$;
 comment on function kairan.adopt(bigint, int) is
   'Numbers what came from another cluster and has no delivery yet, looking at the next `most` notifications.';

@@ -65,12 +65,7 @@ create function kairan.prune_batches() returns int language plpgsql as $$
 declare
   removed int;
 begin
-  delete from kairan.redeliveries r
-  using (
-    select min(pg_snapshot_xmin(coalesce(b.done, '1:1:'))::text::bigint) as below
-    from (select * from kairan.batches b order by b.n desc limit 1) b
-  ) last
-  where r.xid < last.below::text::xid8;
+  perform kairan.settle();
   -- An instance that was frozen recognises its log by them.
   delete from kairan.batches b
   where b.n in (
@@ -82,7 +77,7 @@ begin
   return removed;
 end $$;
 comment on function kairan.prune_batches() is
-  'Removes redeliveries that have been numbered, and up to 10000 batches that are older than ten minutes. Returns how many batches.';
+  'Removes up to 10000 batches that are older than ten minutes, and what kairan.settle does. Returns how many batches.';
 
 create function kairan.expire_after(
   since timestamptz,

@@ -72,7 +72,10 @@ create table kairan.numbered (
   status "char" not null default 'p',
   channel text not null,
   type text,
-  error text
+  error text,
+  -- Null takes no room in a row.
+  expires_at timestamptz,
+  several boolean
 ) with (
   -- Each row is updated once, and no index has what changes: with room on its page the new version needs no
   -- entry in any index (HOT), 1.2 µs instead of 7.3.
@@ -92,6 +95,8 @@ comment on column kairan.numbered.status is
 comment on column kairan.numbered.channel is 'The channel.';
 comment on column kairan.numbered.type is 'The notification''s type, so that an index can find it on a channel.';
 comment on column kairan.numbered.error is 'Why it failed.';
+comment on column kairan.numbered.expires_at is 'As in kairan.notifications, or that is in kairan.unsettled: so the inbox counts without a look there.';
+comment on column kairan.numbered.several is 'True where the notification has other deliveries. Null where it has none, or is in kairan.redeliveries.';
 
 create index numbered_notification on kairan.numbered (notification_id);
 comment on index kairan.numbered_notification is 'Finds the deliveries of a notification.';
@@ -119,6 +124,17 @@ create index redeliveries_place on kairan.redeliveries (place);
 comment on index kairan.redeliveries_place is 'Finds what was asked for since kairan.number looked last.';
 create index redeliveries_notification on kairan.redeliveries (notification_id);
 comment on index kairan.redeliveries_notification is 'Finds whether a notification is to be delivered again.';
+
+create table kairan.unsettled (
+  notification_id uuid not null,
+  xid xid8 not null default pg_current_xact_id()
+);
+comment on table kairan.unsettled is
+  'Notifications that were changed before all of their deliveries were numbered: those may have what it was before, until kairan.settle.';
+comment on column kairan.unsettled.notification_id is 'The notification.';
+comment on column kairan.unsettled.xid is 'The transaction that changed it: when the log has seen that, nothing older is numbered any more.';
+create index unsettled_notification on kairan.unsettled (notification_id);
+comment on index kairan.unsettled_notification is 'Finds whether a notification is among them.';
 
 create table kairan.log_state (
   one boolean primary key default true check (one),

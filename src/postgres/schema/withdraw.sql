@@ -1,6 +1,54 @@
 -- Withdrawing: a notification that is not to be shown any more. Its expires_at becomes -infinity, so whatever passes
 -- over expired notifications (numbering, replays, inbox, counts) passes over it, in the same snapshot.
 
+create function kairan.pass_on_expiry() returns trigger language plpgsql as $$
+declare
+  reached int;
+begin
+  update kairan.numbered d set expires_at = new.expires_at
+  from (select d.seq from kairan.numbered d where d.notification_id = new.id order by d.seq for update) found
+  where d.seq = found.seq;
+  get diagnostics reached = row_count;
+  if reached < cardinality(new.channels) then
+    insert into kairan.unsettled (notification_id) values (new.id);
+  end if;
+  return null;
+end $$;
+comment on function kairan.pass_on_expiry() is
+  'Trigger: the deliveries of a notification expire when it does. Those that are being numbered meanwhile do so after kairan.settle.';
+
+create trigger pass_on_expiry after update of expires_at on kairan.notifications
+  for each row when (old.expires_at is distinct from new.expires_at) execute function kairan.pass_on_expiry();
+comment on trigger pass_on_expiry on kairan.notifications is 'Tells the deliveries when they expire.';
+
+create function kairan.settle() returns void language plpgsql as $$
+declare
+  -- What is below has been seen by the last batch, and so by every later one; what begins later is of another cluster.
+  below constant xid8 := (
+    select pg_snapshot_xmin(coalesce(b.done, '1:1:')) from kairan.batches b order by b.n desc limit 1
+  );
+  ids uuid[];
+begin
+  with again as (
+    delete from kairan.redeliveries r where r.xid < below returning r.notification_id
+  ),
+  changed as (
+    delete from kairan.unsettled u
+    where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
+    returning u.notification_id
+  )
+  select array_agg(s.notification_id) into ids from (table again union table changed) s;
+  -- A statement of its own: who changed one of them before it was locked has committed, who does later waits.
+  perform from kairan.numbered d where d.notification_id = any(ids) order by d.seq for update;
+  update kairan.numbered d
+  set expires_at = n.expires_at, several = nullif(cardinality(n.channels) > 1, false)
+  from kairan.notifications n
+  where n.id = any(ids) and d.notification_id = n.id
+    and (d.expires_at, d.several) is distinct from (n.expires_at, nullif(cardinality(n.channels) > 1, false));
+end $$;
+comment on function kairan.settle() is
+  'Forgets what was delivered again and has been numbered, and what has changed meanwhile, when their deliveries know it.';
+
 create function kairan.withdraw(notification_id uuid) returns boolean language plpgsql as $$
 #variable_conflict use_column
 declare
