@@ -1,8 +1,8 @@
 /**
  * Runs the tests on a real Postgres: that of TEST_DATABASE_URL, or one that it starts and removes. Files run side by
- * side, in one lane more than there are cores; files that measure run alone afterwards. The arguments go to `bun test`:
- * parts of the paths of test files, and its options. With `--watch` they run again at each change, until Ctrl-C.
- * The last line is "N passed, N failed".
+ * side, in one lane more than there are cores; files that measure run afterwards, two side by side or alone. The
+ * arguments go to `bun test`: parts of the paths of test files, and its options. With `--watch` they run again at each
+ * change, until Ctrl-C. The last line is "N passed, N failed".
  */
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -11,11 +11,15 @@ import { parseArgs } from 'node:util'
 import { startEmbedded } from '../src/dev/postgres/embedded.ts'
 import { createTemplate } from './support/template.ts'
 
-/** They measure how long something takes, or depend on it: tests beside them would slow it down. */
-const measuring = [
+/** They bound seconds, and wait for most of their time, with less than a core: two of them leave the other's be. */
+const waiting = [
   'test/browser/cut.test.ts',
   'test/faults/failover-random.test.ts',
   'test/faults/failover.test.ts',
+]
+
+/** They measure how long something takes, or depend on it: tests beside them would slow it down. */
+const measuring = [
   'test/faults/outage.test.ts',
   'test/service/many-changes.test.ts',
   'test/service/pooler.test.ts',
@@ -102,13 +106,9 @@ type Counts = { passed: number; failed: number; skipped: number }
 
 const runAll = async (files: string[], options: string[], env: Environment): Promise<Counts> => {
   const run = (group: string[], more: string[] = []) => runFiles(group, [...more, ...options], env)
-  const measure = (group: string[]) =>
-    // How long these take orders nothing: they run one after the other.
-    runFiles(
-      group,
-      options.filter(option => option !== '--update-timings'),
-      env,
-    )
+  // How long these take orders nothing: few run at a time.
+  const measure = (group: string[], more: string[] = []) =>
+    runFiles(group, [...more, ...options.filter(option => option !== '--update-timings')], env)
   if (files.length === 1 || options.includes('--watch')) return run(files)
   const sum: Counts = { passed: 0, failed: 0, skipped: 0 }
   const add = ({ passed, failed, skipped }: Counts) => {
@@ -117,8 +117,10 @@ const runAll = async (files: string[], options: string[], env: Environment): Pro
     sum.skipped += skipped
   }
   const alone = files.filter(file => measuring.includes(file))
-  const others = files.filter(file => !measuring.includes(file))
+  const calm = files.filter(file => waiting.includes(file))
+  const others = files.filter(file => !alone.includes(file) && !calm.includes(file))
   if (others.length > 0) add(await run(others, [lanes, timings]))
+  if (calm.length > 0 && !stopped) add(await measure(calm, ['--parallel=2', timings]))
   if (alone.length > 0 && !stopped) add(await measure(alone))
   return sum
 }
