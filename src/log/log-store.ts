@@ -73,7 +73,7 @@ export const advance = async (sql: Sql, known: Known): Promise<Advance> => {
   const { after } = known
   const [first, ...rows] = await number(sql, known)
   if (!first || first.seq !== null) throw new Error('kairan.number gave no answer')
-  const { prev, oldest, n, at, ...found }: State = JSON.parse(first.state)
+  const { prev, oldest, n, at, ...found } = first.state
   const state = { ...found, batch: { n, at }, oldestTransaction: BigInt(oldest), now: null }
   const { head, more } = state
   if (after === null) return { ...state, events: [], expired: [], end: head }
@@ -170,14 +170,9 @@ type State = {
 
 /** The state comes once, before the events: a column of a row costs the driver more time than anything else here. */
 const number = (sql: Sql, { seen, batch, awakeMs, owner }: Known) => sql<
-  ({ state: string; seq: null } | (EventRow & { state: null }))[]
+  ({ state: State; seq: null } | (EventRow & { state: null }))[]
 >`
-  select case when seq is null then json_build_object(
-      'epoch', epoch, 'floor', floor, 'prev', prev, 'head', head, 'assigned', assigned, 'more', more,
-      'changed', changed, 'n', n, 'at', at::text, 'isOther', is_other, 'awake', awake,
-      'backend', pg_backend_pid(), 'oldest', oldest::text
-    )::text end as state,
-    seq, channel, id, type, created_at, expires_at, expired, payload, metadata, traceparent
+  select state, seq, channel, id, type, created_at, expires_at, expired, payload, metadata, traceparent
   from kairan.number(
     ${turnRows}, ${batchBytes}, ${seen}::text::pg_snapshot,
     ${batch?.n ?? null}::bigint, ${batch?.at ?? null}::text::timestamptz,

@@ -7,9 +7,10 @@ type Sql = postgres.Sql | postgres.TransactionSql
  * it.
  */
 export const sequence = async (sql: Sql, batch = 1000) => {
-  const [row] = await sql`select assigned, head::int from kairan.number(${batch})`
+  const [row] = await sql`select state from kairan.number(${batch}) limit 1`
   if (!row) throw new Error('kairan.number gave no answer')
-  return { assigned: row.assigned, head: row.assigned === null ? null : row.head }
+  const { assigned, head } = row.state
+  return { assigned, head: assigned === null ? null : head }
 }
 
 /** Puts the log to `head`, as if everything that is committed had been numbered. */

@@ -18,6 +18,33 @@ comment on function kairan.this_home() is
 insert into kairan.log_state (cluster) values (kairan.this_cluster());
 insert into kairan.batches (n, head, done, done_place, place) values (1, 0, pg_current_snapshot(), 0, 0);
 
+create view kairan.publications as
+  select n.place, n.xid, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
+  from kairan.notifications n
+  union all
+  -- What is delivered again waits for its follow-up, or has had it.
+  select r.place, r.xid, r.channels, n.id, n.type, n.created_at, n.expires_at, null, n.bytes, n.payload, n.traceparent
+  from kairan.redeliveries r join kairan.notifications n on n.id = r.notification_id;
+comment on view kairan.publications is
+  'What gets a position in the log: notifications, and those which are delivered again.';
+
+create type kairan.placed as (
+  seq_before bigint,
+  bytes_before bigint,
+  id uuid,
+  channels text[],
+  type text,
+  created_at timestamptz,
+  expires_at timestamptz,
+  follow_up_after interval,
+  bytes int,
+  payload text,
+  metadata text,
+  traceparent text
+);
+comment on type kairan.placed is
+  'A notification that kairan.number gives its positions: those after seq_before, one for each channel. bytes_before is the size of the payloads before it in the same piece.';
+
 create function kairan.number(
   most int default 4000,
   max_bytes bigint default 4194304,
@@ -27,18 +54,7 @@ create function kairan.number(
   awake_ms int default 0,
   owner int default 0
 ) returns table (
-  epoch text,
-  floor bigint,
-  prev bigint,
-  head bigint,
-  assigned int,
-  more boolean,
-  changed boolean,
-  n bigint,
-  at timestamptz,
-  is_other boolean,
-  oldest xid8,
-  awake boolean,
+  state json,
   seq bigint,
   channel text,
   id uuid,
@@ -62,19 +78,26 @@ create function kairan.number(
 as $$
 #variable_conflict use_column
 declare
-  state record;
-  last record;
+  log record;
   place_now bigint;
   clock bigint;
   until bigint;
   is_awake boolean := false;
+  is_other boolean := false;
   target pg_snapshot;
   target_place bigint;
   low bigint;
   next_xid xid8;
-  ended xid8[];
-  is_due boolean;
+  ended xid8[] := '{}';
   taken int := most + 1;
+  looked int;
+  fresh kairan.placed[];
+  rows bigint;
+  reached bigint;
+  follows boolean;
+  is_due boolean;
+  is_more boolean := false;
+  batch kairan.batches;
 begin
   -- Otherwise the snapshots below would be older than the last batch.
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -97,181 +120,202 @@ begin
     end if;
   end if;
 
-  if (
-    -- What kairan.this_home says, without a call.
-    select s.server_started <> pg_postmaster_start_time() or s.home is distinct from (
-      select d.oid || '/' || 'kairan.log_state'::regclass::oid from pg_database d where d.datname = current_database()
-    )
+  -- Once more after kairan.follow_server, but not for ever: it may leave the rest to the next call.
+  for attempt in 1..2 loop
+    select s.epoch, s.floor, s.since_place, b.*, pg_current_snapshot() as now,
+      s.server_started <> pg_postmaster_start_time() or s.home is distinct from (
+        -- What kairan.this_home says, without a call.
+        select d.oid || '/' || 'kairan.log_state'::regclass::oid from pg_database d where d.datname = current_database()
+      ) as is_elsewhere,
+      exists (select from kairan.redeliveries r where r.place > greatest(b.done_place, b.reached)) as redelivers,
+      seen is not null and exists (
+        select from kairan.user_changes u
+        where u.xid >= pg_snapshot_xmin(seen) and not pg_visible_in_snapshot(u.xid, seen)
+      ) as changed
+    into log
     from kairan.log_state s
-  ) then
+    cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b;
+    exit when attempt = 2 or not log.is_elsewhere;
     perform kairan.follow_server(place_now);
-  end if;
-  select s.epoch, s.floor, s.since_place, b.*, pg_current_snapshot() as now into state
-  from kairan.log_state s
-  cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b;
-  if state.done is null then
+  end loop;
+  if log.done is null then
     perform kairan.adopt(place_now);
+  end if;
+  if (known_n, known_at) <> (log.n, log.at) then
+    is_other := not exists (select from kairan.batches o where o.n = known_n and o.at = known_at)
+      -- One that has been removed says nothing.
+      and known_n >= (select o.n from kairan.batches o order by o.n limit 1);
   end if;
 
   -- The next piece of a large difference, or the difference between `done` and now.
-  target := coalesce(state.target, state.now);
+  target := coalesce(log.target, log.now);
   -- The last batch is in that snapshot, so what is beyond it has a higher id than the transaction that wrote it.
-  target_place := case when state.target is null then state.place else state.target_place end;
-  low := greatest(state.done_place, state.reached);
-  next_xid := pg_snapshot_xmax(state.done);
-  -- Transactions that were open in `done` and are not in `target`.
-  ended := array(
-    select x from pg_snapshot_xip(state.done) x where pg_visible_in_snapshot(x, target)
-  );
-  -- To be saved although there is nothing new: a piece was the last one, or transactions that have ended since
-  -- would be looked for again each time. Those are harmless for a while.
-  is_due := state.done is not null and (
-    state.target is not null
-    or state.at < clock_timestamp() - interval '5 seconds' and next_xid <> pg_snapshot_xmax(target)
-    or state.place - state.done_place > 20000
-  );
-
+  target_place := case when log.target is null then log.place else log.target_place end;
+  low := greatest(log.done_place, log.reached);
+  next_xid := pg_snapshot_xmax(log.done);
+  if pg_snapshot_xmin(log.done) <> next_xid then
+    -- Transactions that were open in `done` and are not in `target`.
+    ended := array(
+      select x from pg_snapshot_xip(log.done) x where pg_visible_in_snapshot(x, target)
+    );
+  end if;
   -- Of many with hundreds of channels each, a piece takes a few: to look at all of them for each piece takes a time that
   -- grows with the square of how many there are.
-  if state.target is not null then
-    select least(most + 1, greatest(16, 4 * most / avg(n.channels)))::int into taken
+  if log.target is not null then
+    select coalesce(least(taken, greatest(16, 4 * most / avg(n.channels)))::int, taken) into taken
     from (
       select cardinality(n.channels) as channels from kairan.notifications n where n.place > low order by n.place limit 20
     ) n;
-    taken := coalesce(taken, most + 1);
   end if;
 
-  return query
-  with
-  -- Committed in `target` and not in `done`. What had begun in `done` is looked for by its transaction, the rest
-  -- by place: all of that is beyond done_place. A payload goes through as few steps as possible: each costs a copy.
-  fresh as materialized (
-    select f.*, sum(cardinality(f.names)) over earlier as up_to, sum(cardinality(f.names) * f.bytes) over earlier as bytes_up_to,
-      state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before,
-      sum(cardinality(f.names)) over earlier - cardinality(f.names) < most as fits
+  -- What is committed in `target` and not in `done`, in the order of places. What had begun in `done` is looked for by
+  -- its transaction, the rest by place: all of that is beyond done_place. Usually there is only the rest: a plan for all
+  -- of it takes longer to set up than to number a few rows.
+  if cardinality(ended) = 0 and not log.redelivers and low >= log.since_place then
+    select
+      array_agg(
+        row(
+          log.head + f.up_to - cardinality(f.channels), f.bytes_before, f.id, f.channels, f.type, f.created_at, f.expires_at,
+          f.follow_up_after, f.bytes,
+          -- What is not returned is not written out: it may be much more than fits into the memory.
+          case
+            when f.bytes_before >= max_bytes then null
+            when f.payload ? 'metadata' then (f.payload - 'metadata')::text
+            else f.payload::text
+          end,
+          case
+            when f.bytes_before < max_bytes and jsonb_typeof(f.payload -> 'metadata') = 'object'
+              then ((f.payload -> 'metadata') - 'deliveryChannel')::text
+          end,
+          f.traceparent
+        )::kairan.placed
+      ) filter (where f.fits),
+      max(f.up_to) filter (where f.fits), max(f.place) filter (where f.fits), bool_or(f.follow_up_after is not null), count(*)
+    into fresh, rows, reached, follows, looked
     from (
-      (
-        select n.place, n.channels as names, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes,
-          n.follow_up_after
+      select n.*, sum(cardinality(n.channels)) over earlier as up_to,
+        sum(cardinality(n.channels)) over earlier - cardinality(n.channels) < most as fits,
+        sum(cardinality(n.channels) * n.bytes) over earlier - cardinality(n.channels) * n.bytes as bytes_before
+      from (
+        select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
         from kairan.notifications n
         where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
-          and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
         order by n.place limit taken
-      )
-      union all
-      (
-        select n.* from unnest(ended) e (xid)
-        cross join lateral (
-          select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes,
-            n.follow_up_after
-          from kairan.notifications n
-          -- As rows: for "n.xid = …" the planner may walk along all places, as those are the order that is wanted.
-          where (n.xid, n.place) > (e.xid, coalesce(state.reached, -1)) and n.xid <= e.xid
-            and (n.place > state.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
-          order by n.xid, n.place limit taken
-        ) n
-      )
-      union all
-      (
-        -- What is delivered again waits for its follow-up, or has had it.
-        select r.place, r.channels, n.id, n.type, n.created_at, n.expires_at, n.payload, n.traceparent, n.bytes, null
-        from (
-          (
-            select r.place, r.channels, r.notification_id from kairan.redeliveries r
-            where r.place > low and r.xid >= next_xid and pg_visible_in_snapshot(r.xid, target)
-            -- Those whose notification is gone do not count.
-            order by r.place limit most + 1
-          )
-          union all
-          (
-            select r.* from unnest(ended) e (xid) cross join lateral (
-              select r.place, r.channels, r.notification_id from kairan.redeliveries r
-              where r.xid = e.xid and r.place > coalesce(state.reached, -1) offset 0
-            ) r
-          )
-        ) r
-        join kairan.notifications n on n.id = r.notification_id
-      )
-      order by place limit taken
-    ) f
-    window earlier as (order by f.place rows unbounded preceding)
-  ),
-  counted as materialized (
-    select coalesce(max(f.up_to) filter (where f.fits), 0) as rows,
-      max(f.place) filter (where f.fits) as reached,
-      bool_or(not f.fits) or count(*) = taken as more
-    from fresh f
-  ),
-  held as materialized (
-    select c.rows, c.reached, c.more from kairan.locks l cross join counted c
-    where l.name = 'numbering' and (c.rows > 0 or is_due)
-    for update of l skip locked
-  ),
-  -- The key keeps a second one out that has the same batch for the last.
-  batch as (
+      ) n
+      window earlier as (order by n.place rows unbounded preceding)
+    ) f;
+  else
+    select
+      array_agg(
+        row(
+          log.head + f.up_to - cardinality(f.channels), f.bytes_before, f.id, f.channels, f.type, f.created_at, f.expires_at,
+          f.follow_up_after, f.bytes,
+          -- What is not returned is not written out: it may be much more than fits into the memory.
+          case
+            when f.bytes_before >= max_bytes then null
+            when f.payload ? 'metadata' then (f.payload - 'metadata')::text
+            else f.payload::text
+          end,
+          case
+            when f.bytes_before < max_bytes and jsonb_typeof(f.payload -> 'metadata') = 'object'
+              then ((f.payload -> 'metadata') - 'deliveryChannel')::text
+          end,
+          f.traceparent
+        )::kairan.placed
+      ) filter (where f.fits),
+      max(f.up_to) filter (where f.fits), max(f.place) filter (where f.fits), bool_or(f.follow_up_after is not null), count(*)
+    into fresh, rows, reached, follows, looked
+    from (
+      select n.*, sum(cardinality(n.channels)) over earlier as up_to,
+        sum(cardinality(n.channels)) over earlier - cardinality(n.channels) < most as fits,
+        sum(cardinality(n.channels) * n.bytes) over earlier - cardinality(n.channels) * n.bytes as bytes_before
+      from (
+        (
+          select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
+          from kairan.publications n
+          where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
+            and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
+          order by n.place limit taken
+        )
+        union all
+        (
+          select n.* from unnest(ended) e (xid)
+          cross join lateral (
+            select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
+            from kairan.publications n
+            -- As rows: for "n.xid = …" the planner may walk along all places, as those are the order that is wanted.
+            where (n.xid, n.place) > (e.xid, coalesce(log.reached, -1)) and n.xid <= e.xid
+              and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
+            order by n.xid, n.place limit taken
+          ) n
+        )
+        order by place limit taken
+      ) n
+      window earlier as (order by n.place rows unbounded preceding)
+    ) f;
+  end if;
+
+  -- To be saved although there is nothing new: a piece was the last one, or transactions that have ended since
+  -- would be looked for again each time. Those are harmless for a while.
+  is_due := log.done is not null and (
+    log.target is not null
+    or log.at < clock_timestamp() - interval '5 seconds' and next_xid <> pg_snapshot_xmax(target)
+    or log.place - log.done_place > 20000
+  );
+  if fresh is not null or is_due then
+    is_more := looked = taken or looked > coalesce(cardinality(fresh), 0);
+    -- One at a time; and the key keeps out a second one that has the same batch for the last.
+    with held as (select from kairan.locks l where l.name = 'numbering' for update skip locked)
     insert into kairan.batches (n, head, done, done_place, target, target_place, reached, place)
-    select state.n + 1, state.head + h.rows,
-      case when h.more then state.done else target end, case when h.more then state.done_place else target_place end,
-      case when h.more then target end, case when h.more then target_place end, case when h.more then h.reached end,
-      coalesce(place_now, state.place)
-    from held h
+    select log.n + 1, log.head + coalesce(rows, 0),
+      case when is_more then log.done else target end, case when is_more then log.done_place else target_place end,
+      case when is_more then target end, case when is_more then target_place end, case when is_more then reached end,
+      coalesce(place_now, log.place)
+    from held
     on conflict do nothing
-    returning n, head, at
-  ),
+    returning * into batch;
+  end if;
+
+  state := json_build_object(
+    'epoch', log.epoch, 'floor', log.floor, 'prev', log.head, 'head', coalesce(batch.head, log.head),
+    'assigned', case when batch.n is not null then coalesce(rows, 0) when fresh is null then 0 end,
+    'more', batch.n is not null and is_more or log.done is null,
+    'changed', log.changed, 'n', coalesce(batch.n, log.n), 'at', coalesce(batch.at, log.at)::text,
+    'isOther', is_other, 'awake', is_awake, 'backend', pg_backend_pid(), 'oldest', pg_snapshot_xmin(target)::text
+  );
+  return next;
+  if batch.n is null or fresh is null then
+    return;
+  end if;
+
   -- In the order of places, and of the channels in each.
-  made as (
-    insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several, status, error)
-    select f.seq_before + generate_series(1, cardinality(f.names)), f.id, unnest(f.names), f.type, f.created_at, f.expires_at,
-      case when cardinality(f.names) > 1 then true end,
-      case when f.expires_at = '-infinity' then 'f' else 'p' end::"char", case when f.expires_at = '-infinity' then 'withdrawn' end
-    from fresh f where f.fits and exists (select from batch)
-  ),
-  waiting as (
+  insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several, status, error)
+  select f.seq_before + generate_series(1, cardinality(f.channels)), f.id, unnest(f.channels), f.type, f.created_at,
+    f.expires_at, case when cardinality(f.channels) > 1 then true end,
+    case when f.expires_at = '-infinity' then 'f' else 'p' end::"char", case when f.expires_at = '-infinity' then 'withdrawn' end
+  from unnest(fresh) f;
+  if follows then
     insert into kairan.follow_up_due (notification_id, user_id, seq, due_at)
     select f.id, substr(c.name, 6), f.seq_before + c.n, clock_timestamp() + f.follow_up_after
-    from fresh f cross join unnest(f.names) with ordinality c (name, n)
+    from unnest(fresh) f cross join unnest(f.channels) with ordinality c (name, n)
     where f.follow_up_after is not null and f.expires_at is distinct from '-infinity' and c.name like 'user-%'
-      and f.fits and exists (select from batch)
-    on conflict do nothing
-  )
+    on conflict do nothing;
+  end if;
+  return query
   -- The state in the first row only: to send it with each costs the reader more than the event.
-  select state.epoch, state.floor, state.head, coalesce(b.head, state.head),
-    case when b.n is not null then c.rows::int when c.rows = 0 then 0 end,
-    coalesce(c.more, false) and b.n is not null or state.done is null,
-    seen is not null and exists (
-      select from kairan.user_changes u
-      where u.xid >= pg_snapshot_xmin(seen) and not pg_visible_in_snapshot(u.xid, seen)
-    ),
-    coalesce(b.n, state.n), coalesce(b.at, state.at),
-    case
-      when known_n is null or exists (select from kairan.batches o where o.n = known_n and o.at = known_at) then false
-      -- One that has been removed says nothing.
-      else known_n >= (select o.n from kairan.batches o order by o.n limit 1)
-    end,
-    pg_snapshot_xmin(target), is_awake,
-    null::bigint, null, null::uuid, null, null, null::float8, null::boolean, null, null, null
-  from counted c
-  left join batch b on true
-  union all
-  select null, null, null, null, null, null, null, null, null, null, null, null,
-    e.seq, e.channel, e.id, e.type,
+  select null::json, e.seq, e.channel, e.id, e.type,
     to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
     (extract(epoch from e.expires_at) * 1000)::float8, coalesce(e.expires_at <= now(), false),
-    case when e.payload ? 'metadata' then (e.payload - 'metadata')::text else e.payload::text end,
-    case when jsonb_typeof(e.payload -> 'metadata') = 'object'
-      then ((e.payload -> 'metadata') - 'deliveryChannel')::text
-    end,
-    e.traceparent
+    e.payload, e.metadata, e.traceparent
   from (
-    select f.seq_before + generate_series(1, cardinality(f.names)) as seq, unnest(f.names) as channel,
-      f.id, f.type, f.created_at, f.expires_at, f.payload, f.traceparent,
-      f.bytes_up_to - f.bytes * cardinality(f.names) + f.bytes * (generate_series(1, cardinality(f.names)) - 1) as bytes_before
-    from fresh f where f.fits and exists (select from batch)
+    select f.*, f.seq_before + generate_series(1, cardinality(f.channels)) as seq, unnest(f.channels) as channel,
+      f.bytes_before + f.bytes * (generate_series(1, cardinality(f.channels)) - 1) as bytes_until
+    from unnest(fresh) f
   ) e
-  where e.bytes_before < max_bytes;
+  where e.bytes_until < max_bytes;
 end $$;
 comment on function kairan.number(int, bigint, pg_snapshot, bigint, timestamptz, int, int) is
-  'Numbers about `most` committed deliveries. The first row says what is known of the log and has no seq; the others are the deliveries, in order, as far as their payloads have less than `max_bytes`, and have nothing but. Any instance may call it at any time, as a statement of its own at READ COMMITTED; assigned is null when another one is at it. The log went from prev to head. `changed`: something was told of users after the snapshot `seen`. `is_other`: the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false.';
+  'Numbers about `most` committed deliveries. The first row has nothing but the state of the log; the others are the deliveries, in order, as far as their payloads have less than `max_bytes`. Any instance may call it at any time, as a statement of its own at READ COMMITTED. In the state: the log went from prev to head; assigned is how many were numbered, null when another one did it at the same time; more, whether there may be more; changed, whether something was told of users after the snapshot `seen`; isOther, whether the batch known_n, known_at is not in this log any more. With awake_ms publishers need not ring for so long, unless another owner (0 to 999) said so before: then awake is false.';
 
 create function kairan.unnumbered()
   returns table (notification_id uuid, channel text, created_at timestamptz, place bigint) language sql stable rows 10
@@ -292,36 +336,26 @@ as $$
     select x from state s cross join lateral pg_snapshot_xip(s.done) x
     where pg_visible_in_snapshot(x, pg_current_snapshot()) or x = pg_current_xact_id_if_assigned()
   )
-  select f.id, c.name, n.created_at, f.place
+  select f.id, c.name, f.created_at, f.place
   -- Each look is for a row of `state` or of `begun`, along an index: as a join, it may be the other way round, and walk
   -- along all notifications, if the planner takes their transactions for few. "offset 0" keeps it from that.
   from (
-    select n.* from state s cross join lateral (
-      select n.id, n.channels, n.xid, n.place from kairan.notifications n
-      where n.place > s.done_place and n.xid >= pg_snapshot_xmax(s.done) offset 0
-    ) n
+    select p.* from state s cross join lateral (
+      select p.id, p.channels, p.xid, p.place, p.created_at from kairan.publications p
+      where p.place > s.done_place and p.xid >= pg_snapshot_xmax(s.done) offset 0
+    ) p
     union all
-    select n.* from begun b cross join lateral (
-      select n.id, n.channels, n.xid, n.place from kairan.notifications n where n.xid = b.x offset 0
-    ) n
-    union all
-    select r.* from state s cross join lateral (
-      select r.notification_id, r.channels, r.xid, r.place from kairan.redeliveries r
-      where r.place > s.done_place and r.xid >= pg_snapshot_xmax(s.done) offset 0
-    ) r
-    union all
-    select r.* from begun b cross join lateral (
-      select r.notification_id, r.channels, r.xid, r.place from kairan.redeliveries r where r.xid = b.x offset 0
-    ) r
+    select p.* from begun b cross join lateral (
+      select p.id, p.channels, p.xid, p.place, p.created_at from kairan.publications p where p.xid = b.x offset 0
+    ) p
     union all
     -- What came from another cluster: see kairan.adopt.
     select n.* from state s cross join lateral (
-      select n.id, n.channels, n.xid, n.place from kairan.notifications n
+      select n.id, n.channels, n.xid, n.place, n.created_at from kairan.notifications n
       where s.done is null and n.place > s.reached offset 0
     ) n
   ) f
   cross join state s
-  join kairan.notifications n on n.id = f.id
   cross join lateral unnest(f.channels) with ordinality c (name, o)
   where (s.done is null or s.target is null or f.place > s.reached or not pg_visible_in_snapshot(f.xid, s.target))
     and (f.place > s.since_place
