@@ -6,7 +6,8 @@ declare
   reached int;
 begin
   update kairan.numbered d set expires_at = new.expires_at
-  from (select d.seq from kairan.numbered d where d.notification_id = new.id order by d.seq for update) found
+  -- Nobody who locks a delivery holds up who changes the notification.
+  from (select d.seq from kairan.numbered d where d.notification_id = new.id for update skip locked) found
   where d.seq = found.seq;
   get diagnostics reached = row_count;
   if reached < cardinality(new.channels) then
@@ -15,7 +16,7 @@ begin
   return null;
 end $$;
 comment on function kairan.pass_on_expiry() is
-  'Trigger: the deliveries of a notification expire when it does. Those that are being numbered meanwhile do so after kairan.settle.';
+  'Trigger: the deliveries of a notification expire when it does. Those that are being numbered or are locked meanwhile do so after kairan.settle.';
 
 create trigger pass_on_expiry after update of expires_at on kairan.notifications
   for each row when (old.expires_at is distinct from new.expires_at) execute function kairan.pass_on_expiry();
@@ -27,24 +28,32 @@ declare
   below constant xid8 := (
     select pg_snapshot_xmin(coalesce(b.done, '1:1:')) from kairan.batches b order by b.n desc limit 1
   );
-  ids uuid[];
+  ids constant uuid[] := array(
+    select r.notification_id from kairan.redeliveries r where r.xid < below
+    union
+    select u.notification_id from kairan.unsettled u where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
+    limit 10000
+  );
+  -- Who changed one of these before it was locked has committed, who does later waits.
+  locked constant bigint[] := array(
+    select d.seq from kairan.numbered d where d.notification_id = any(ids) for update skip locked
+  );
 begin
-  with again as (
-    delete from kairan.redeliveries r where r.xid < below returning r.notification_id
-  ),
-  changed as (
-    delete from kairan.unsettled u
-    where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
-    returning u.notification_id
-  )
-  select array_agg(s.notification_id) into ids from (table again union table changed) s;
-  -- A statement of its own: who changed one of them before it was locked has committed, who does later waits.
-  perform from kairan.numbered d where d.notification_id = any(ids) order by d.seq for update;
   update kairan.numbered d
   set expires_at = n.expires_at, several = nullif(cardinality(n.channels) > 1, false)
   from kairan.notifications n
-  where n.id = any(ids) and d.notification_id = n.id
+  where d.seq = any(locked) and n.id = d.notification_id
     and (d.expires_at, d.several) is distinct from (n.expires_at, nullif(cardinality(n.channels) > 1, false));
+  -- Those that somebody else has locked are for the next time.
+  with settled as materialized (
+    select i.id from unnest(ids) i (id)
+    where not exists (select from kairan.numbered d where d.notification_id = i.id and d.seq <> all(locked))
+  ),
+  again as (
+    delete from kairan.redeliveries r using settled s where r.notification_id = s.id and r.xid < below
+  )
+  delete from kairan.unsettled u using settled s
+  where u.notification_id = s.id and (u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot()));
 end $$;
 comment on function kairan.settle() is
   'Forgets what was delivered again and has been numbered, and what has changed meanwhile, when their deliveries know it.';
