@@ -4,12 +4,12 @@ import { copyWith, type Edit } from '../support/planted.ts'
 export const mistakes: Record<string, Edit[]> = {
   'naive cursor': [
     {
-      from: 'state.head + sum(cardinality(f.names)) over earlier - cardinality(f.names) as seq_before',
-      to: 'f.place * 1000 as seq_before',
+      from: 'log.head + f.up_to - cardinality(f.channels), f.bytes_before',
+      to: 'f.place * 1000, f.bytes_before',
     },
     {
-      from: 'select state.n + 1, state.head + h.rows,',
-      to: 'select state.n + 1, greatest(state.head, h.reached * 1000 + 999),',
+      from: 'select log.n + 1, log.head + coalesce(rows, 0),',
+      to: 'select log.n + 1, greatest(log.head, reached * 1000 + 999),',
     },
   ],
   'no catch-up after an outage': [

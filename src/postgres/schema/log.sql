@@ -28,6 +28,47 @@ create view kairan.publications as
 comment on view kairan.publications is
   'What gets a position in the log: notifications, and those which are delivered again.';
 
+create function kairan.late(
+  ended xid8[],
+  next_xid xid8,
+  target pg_snapshot,
+  low bigint,
+  reached bigint,
+  since_place bigint,
+  most int
+) returns table (
+  place bigint,
+  channels text[],
+  id uuid,
+  type text,
+  created_at timestamptz,
+  expires_at timestamptz,
+  follow_up_after interval,
+  bytes int,
+  payload jsonb,
+  traceparent text
+) language plpgsql rows 10 as $$
+#variable_conflict use_column
+begin
+  return query
+  select p.place, p.channels, p.id, p.type, p.created_at, p.expires_at, p.follow_up_after, p.bytes, p.payload, p.traceparent
+  from unnest(ended) e (xid)
+  cross join lateral (
+    select * from kairan.publications p
+    -- As rows: for "p.xid = …" the planner may walk along all places, as those are the order that is wanted.
+    where (p.xid, p.place) > (e.xid, coalesce(late.reached, -1)) and p.xid <= e.xid
+      and (p.place > since_place or (select d.seq from kairan.numbered d where d.notification_id = p.id limit 1) is null)
+    order by p.xid, p.place limit most
+  ) p;
+  return query
+  select r.place, r.channels, n.id, n.type, n.created_at, n.expires_at, null::interval, n.bytes, n.payload, n.traceparent
+  from kairan.redeliveries r join kairan.notifications n on n.id = r.notification_id
+  where r.place > low and r.xid >= next_xid and pg_visible_in_snapshot(r.xid, target)
+  order by r.place limit most;
+end $$;
+comment on function kairan.late(xid8[], xid8, pg_snapshot, bigint, bigint, bigint, int) is
+  'What kairan.number seldom finds: what was published by transactions that had begun in its last snapshot and have ended since, and what is delivered again. A function of its own, because to set up a plan takes longer than to number a few rows.';
+
 create type kairan.placed as (
   seq_before bigint,
   bytes_before bigint,
@@ -168,92 +209,46 @@ begin
     ) n;
   end if;
 
-  -- What is committed in `target` and not in `done`, in the order of places. What had begun in `done` is looked for by
-  -- its transaction, the rest by place: all of that is beyond done_place. Usually there is only the rest: a plan for all
-  -- of it takes longer to set up than to number a few rows.
-  if cardinality(ended) = 0 and not log.redelivers and low >= log.since_place then
-    select
-      array_agg(
-        row(
-          log.head + f.up_to - cardinality(f.channels), f.bytes_before, f.id, f.channels, f.type, f.created_at, f.expires_at,
-          f.follow_up_after, f.bytes,
-          -- What is not returned is not written out: it may be much more than fits into the memory.
-          case
-            when f.bytes_before >= max_bytes then null
-            when f.payload ? 'metadata' then (f.payload - 'metadata')::text
-            else f.payload::text
-          end,
-          case
-            when f.bytes_before < max_bytes and jsonb_typeof(f.payload -> 'metadata') = 'object'
-              then ((f.payload -> 'metadata') - 'deliveryChannel')::text
-          end,
-          f.traceparent
-        )::kairan.placed
-      ) filter (where f.fits),
-      max(f.up_to) filter (where f.fits), max(f.place) filter (where f.fits), bool_or(f.follow_up_after is not null), count(*)
-    into fresh, rows, reached, follows, looked
+  -- What is committed in `target` and not in `done`, in the order of places.
+  select
+    array_agg(
+      row(
+        log.head + f.up_to - cardinality(f.channels), f.bytes_before, f.id, f.channels, f.type, f.created_at, f.expires_at,
+        f.follow_up_after, f.bytes,
+        -- What is not returned is not written out: it may be much more than fits into the memory.
+        case
+          when f.bytes_before >= max_bytes then null
+          when f.payload ? 'metadata' then (f.payload - 'metadata')::text
+          else f.payload::text
+        end,
+        case
+          when f.bytes_before < max_bytes and jsonb_typeof(f.payload -> 'metadata') = 'object'
+            then ((f.payload -> 'metadata') - 'deliveryChannel')::text
+        end,
+        f.traceparent
+      )::kairan.placed
+    ) filter (where f.fits),
+    max(f.up_to) filter (where f.fits), max(f.place) filter (where f.fits), bool_or(f.follow_up_after is not null), count(*)
+  into fresh, rows, reached, follows, looked
+  from (
+    select n.*, sum(cardinality(n.channels)) over earlier as up_to,
+      sum(cardinality(n.channels)) over earlier - cardinality(n.channels) < most as fits,
+      sum(cardinality(n.channels) * n.bytes) over earlier - cardinality(n.channels) * n.bytes as bytes_before
     from (
-      select n.*, sum(cardinality(n.channels)) over earlier as up_to,
-        sum(cardinality(n.channels)) over earlier - cardinality(n.channels) < most as fits,
-        sum(cardinality(n.channels) * n.bytes) over earlier - cardinality(n.channels) * n.bytes as bytes_before
-      from (
+      (
         select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
         from kairan.notifications n
         where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
+          and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
         order by n.place limit taken
-      ) n
-      window earlier as (order by n.place rows unbounded preceding)
-    ) f;
-  else
-    select
-      array_agg(
-        row(
-          log.head + f.up_to - cardinality(f.channels), f.bytes_before, f.id, f.channels, f.type, f.created_at, f.expires_at,
-          f.follow_up_after, f.bytes,
-          -- What is not returned is not written out: it may be much more than fits into the memory.
-          case
-            when f.bytes_before >= max_bytes then null
-            when f.payload ? 'metadata' then (f.payload - 'metadata')::text
-            else f.payload::text
-          end,
-          case
-            when f.bytes_before < max_bytes and jsonb_typeof(f.payload -> 'metadata') = 'object'
-              then ((f.payload -> 'metadata') - 'deliveryChannel')::text
-          end,
-          f.traceparent
-        )::kairan.placed
-      ) filter (where f.fits),
-      max(f.up_to) filter (where f.fits), max(f.place) filter (where f.fits), bool_or(f.follow_up_after is not null), count(*)
-    into fresh, rows, reached, follows, looked
-    from (
-      select n.*, sum(cardinality(n.channels)) over earlier as up_to,
-        sum(cardinality(n.channels)) over earlier - cardinality(n.channels) < most as fits,
-        sum(cardinality(n.channels) * n.bytes) over earlier - cardinality(n.channels) * n.bytes as bytes_before
-      from (
-        (
-          select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
-          from kairan.publications n
-          where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
-            and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
-          order by n.place limit taken
-        )
-        union all
-        (
-          select n.* from unnest(ended) e (xid)
-          cross join lateral (
-            select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
-            from kairan.publications n
-            -- As rows: for "n.xid = …" the planner may walk along all places, as those are the order that is wanted.
-            where (n.xid, n.place) > (e.xid, coalesce(log.reached, -1)) and n.xid <= e.xid
-              and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
-            order by n.xid, n.place limit taken
-          ) n
-        )
-        order by place limit taken
-      ) n
-      window earlier as (order by n.place rows unbounded preceding)
-    ) f;
-  end if;
+      )
+      union all
+      select * from kairan.late(ended, next_xid, target, low, log.reached, log.since_place, taken)
+      where cardinality(ended) > 0 or log.redelivers
+      order by place limit taken
+    ) n
+    window earlier as (order by n.place rows unbounded preceding)
+  ) f;
 
   -- To be saved although there is nothing new: a piece was the last one, or transactions that have ended since
   -- would be looked for again each time. Those are harmless for a while.
