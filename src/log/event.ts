@@ -20,6 +20,8 @@ export type Event = {
   metadata: string | null
   /** The trace that it belongs to, as its row says: see traces.ts. */
   traceparent?: string | null
+  /** Its bytes, from when a stream first needs them: see the hub. */
+  frame?: Frame | null
 }
 
 /** An event as bytes on the wire. Encoded once, and shared by every stream that carries it. */

@@ -59,7 +59,6 @@ export const createHub = (options: {
   const open = new Set<Subscription>()
   const users = new Members<Subscription>()
   const muters = createMuters<Subscription>()
-  let frames = new WeakMap<Event, Frame>()
   let epoch = ''
   let head = 0
   let recent = emptyRecent(0)
@@ -76,12 +75,10 @@ export const createHub = (options: {
     for (const channel of subscription.channels) members.remove(channel, subscription)
   }
 
+  /** Kept in the event itself: a WeakMap of thousands is walked by each collection of garbage. */
   const frame = (event: Event) => {
-    const known = frames.get(event)
-    if (known) return known
-    const made = frameOf(event, epoch)
-    frames.set(event, made)
-    return made
+    event.frame ??= frameOf(event, epoch)
+    return event.frame
   }
 
   const push = (event: Event) => {
@@ -119,7 +116,6 @@ export const createHub = (options: {
       head = newHead
       recent = emptyRecent(before.start)
       recent.add(before.events, newHead)
-      frames = new WeakMap()
     },
     subscribe(facts, names, position) {
       const { queueBytes } = options
