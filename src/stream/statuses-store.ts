@@ -2,6 +2,7 @@ import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Withdrawal } from '../log/withdrawal.ts'
 import { type Batch, createBatch, type Save } from '../postgres/batch.ts'
+import type { Sql } from '../postgres/connect.ts'
 import type { Database } from '../postgres/database.ts'
 import { textArray } from '../postgres/text-array.ts'
 
@@ -25,38 +26,21 @@ export const createStatusStore = (database: Database): StatusStore => ({
 
 /**
  * A row that somebody else has locked is left for later: one transaction that stays open must not stop the
- * statuses of everybody. So no two instances can wait for each other either. The update finds the locked rows by
- * their place in the table, without the index. A row that another transaction has changed since the statement
- * began is then not found: it is left for later, too.
+ * statuses of everybody. So no two instances wait for each other either.
  */
 const markDelivered: Save<Delivered> = async (sql, rows) => {
   const recipients = new Map<number, number>()
   for (const row of rows) {
     recipients.set(row.seq, (recipients.get(row.seq) ?? 0) + row.recipients)
   }
-  const [written] = await sql<{ count: number; seqs: string | null }[]>`
-    with free as (
-      select d.ctid as at, h.recipients
-      from unnest(
-        ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::int[]
-      ) as h (seq, recipients)
-      join kairan.numbered d on d.seq = h.seq
-      where d.status <> 'f'
-      for update of d skip locked
-    ),
-    done as (
-      update kairan.numbered d
-      set status = 'd',
-        recipients = d.recipients + f.recipients,
-        delivered_at = coalesce(d.delivered_at, now())
-      from free f where d.ctid = f.at
-      returning d.seq
-    )
-    select count(*), case when count(*) < ${recipients.size}::int then json_agg(seq)::text end as seqs
-    from done`
-  if (written?.count === recipients.size) return []
-  const done = new Set<number>(JSON.parse(written?.seqs ?? '[]'))
-  const left = rows.filter(({ seq }) => !done.has(seq))
+  // Usually the first one marks all.
+  for (const mark of [markUntouched, markUnlocked]) {
+    const [marked] = await mark(sql, recipients)
+    if (marked?.count === recipients.size) return []
+    const seqs: number[] = JSON.parse(marked?.seqs ?? '[]')
+    for (const seq of seqs) recipients.delete(seq)
+  }
+  const left = rows.filter(({ seq }) => recipients.has(seq))
   // Those that have been removed, or have failed, need not wait.
   const locked = await sql<{ seq: number }[]>`
     select d.seq
@@ -66,6 +50,54 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
   const later = new Set(locked.map(({ seq }) => seq))
   return left.filter(({ seq }) => later.has(seq))
 }
+
+/** How many were marked; which ones, if not all. */
+type Marked = { count: number; seqs: string | null }[]
+
+/**
+ * Marks rows that nobody has ever locked or changed: their xmax is 0. To lock them first, as `markUnlocked` does, takes
+ * half as much CPU again and a WAL record of 54 bytes for each. A row is checked right before it is updated; if somebody
+ * locks it in the microsecond between, this waits, at most for the deadline, and next time finds it locked.
+ */
+const markUntouched = (sql: Sql, recipients: Map<number, number>) => sql<Marked>`
+  with done as (
+    update kairan.numbered d
+    set status = 'd',
+      recipients = d.recipients + h.recipients,
+      delivered_at = coalesce(d.delivered_at, now())
+    from unnest(
+      ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::int[]
+    ) as h (seq, recipients)
+    where d.seq = h.seq and d.status <> 'f' and d.xmax = 0
+    returning d.seq
+  )
+  select count(*), case when count(*) < ${recipients.size}::int then json_agg(seq)::text end as seqs
+  from done`
+
+/**
+ * Marks rows that nobody has locked now. The update finds them by their place in the table, without the index. A row
+ * that another transaction has changed since the statement began is then not found: it is left for later, too.
+ */
+const markUnlocked = (sql: Sql, recipients: Map<number, number>) => sql<Marked>`
+  with free as (
+    select d.ctid as at, h.recipients
+    from unnest(
+      ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::int[]
+    ) as h (seq, recipients)
+    join kairan.numbered d on d.seq = h.seq
+    where d.status <> 'f'
+    for update of d skip locked
+  ),
+  done as (
+    update kairan.numbered d
+    set status = 'd',
+      recipients = d.recipients + f.recipients,
+      delivered_at = coalesce(d.delivered_at, now())
+    from free f where d.ctid = f.at
+    returning d.seq
+  )
+  select count(*), case when count(*) < ${recipients.size}::int then json_agg(seq)::text end as seqs
+  from done`
 
 /** Numbers as the text of an array: the driver has no array parameters, and JSON takes three times as long to read. */
 const arrayOf = (numbers: Iterable<number>) => `{${[...numbers].join(',')}}`

@@ -1,0 +1,41 @@
+import { expect, test } from 'bun:test'
+import { createDatabase } from '../../src/postgres/database.ts'
+import { createStatusStore } from '../../src/stream/statuses-store.ts'
+import { database } from '../support/database.ts'
+
+test('a status locks no row that nobody else has touched, and is a version without index entries', async () => {
+  await using db = await database()
+  await db.sql`create extension pg_walinspect`
+  await db.sql`
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at)
+    select n, gen_random_uuid(), 'user-' || n % 7, 'order.shipped', now() from generate_series(1, 100) n`
+  // Somebody locked this one once, so it is not taken for one that is free.
+  await db.sql`select from kairan.numbered where seq = 50 for update`
+  const client = createDatabase(db.url, { max: 1, name: 'test', direct: true, deadlineMs: 10_000 })
+  const store = createStatusStore(client)
+  for (let seq = 1; seq <= 100; seq++) store.delivered.add({ seq, recipients: 1 })
+  const position = async () =>
+    String((await db.sql`select pg_current_wal_insert_lsn()::text as lsn`)[0]?.lsn)
+
+  const from = await position()
+  expect(await store.delivered.write()).toBe(0)
+  const to = await position()
+  await client.stop()
+  // What is read has to be on disk.
+  await db.sql`checkpoint`
+
+  const records = await db.sql<{ kind: string; count: number }[]>`
+    select record_type as kind, count(*)::int as count
+    from pg_get_wal_records_info(${from}::text::pg_lsn, ${to}::text::pg_lsn)
+    where xid = (
+      select xmin::text::xid from kairan.numbered where seq = 1
+    ) or xid = (select xmin::text::xid from kairan.numbered where seq = 50)
+    group by 1`
+  const countOf = (kind: string) => records.find(record => record.kind === kind)?.count ?? 0
+  expect(countOf('HOT_UPDATE')).toBe(100)
+  expect(countOf('LOCK')).toBe(1)
+  expect(records.filter(({ kind }) => kind.startsWith('INSERT'))).toEqual([])
+  expect(await db.sql`select distinct status, recipients from kairan.numbered`).toMatchObject([
+    { status: 'd', recipients: 1 },
+  ])
+})
