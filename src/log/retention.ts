@@ -9,7 +9,10 @@ export type Retention = { start(): void; stop(): Promise<void> }
 
 /** Each time after so many runs it looks for rows that were locked when it removed the others. */
 const fromStart = 60
-/** After each step that removes deliveries it rests so many times as long as the step took, and at most a second. */
+/**
+ * After each step that removes deliveries it rests so many times as long as the step took, and at most a second: unless
+ * more is published meanwhile than it removes.
+ */
 const restShare = 2
 const maxRestMs = 1000
 
@@ -33,8 +36,11 @@ export const createRetention = (options: {
   let runs = 0
   const pause = createPause()
 
+  /** Also in the midst of much work: whoever is to do it instead goes on. */
+  const isOver = () => isStopped || !options.isNeeded()
+
   const run = async () => {
-    if (!options.isNeeded()) return
+    if (isOver()) return
     await expire()
     while (await step(sql => sql`select kairan.prune_tickets() as n`));
     while (await step(sql => sql`select kairan.prune_user_changes() as n`));
@@ -45,7 +51,8 @@ export const createRetention = (options: {
     while (await step(sql => sql`select kairan.prune_leases() as n`));
     // One step of the floor, then what lies below it. First what an instance that died has left.
     if (runs++ % fromStart === 0) pruned = 0
-    do await prune()
+    const pace = createPace()
+    do await prune(pace)
     while (
       (await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null
     )
@@ -58,24 +65,26 @@ export const createRetention = (options: {
   const pauseMs = () => options.everyMs * (0.5 + Math.random())
 
   /** From where it came the last time: what was removed is in the way while somebody holds a snapshot. */
-  const prune = async () => {
-    while (!isStopped) {
+  const prune = async (pace: Pace) => {
+    while (!isOver()) {
       const begin = performance.now()
       const [step] = await database.run(
-        sql => sql<{ removed: number; reached: number | null }[]>`
-          select removed, reached from kairan.prune(${pruned})`,
+        sql => sql<{ removed: number; reached: number | null; head: number }[]>`
+          select p.removed, p.reached, l.head from kairan.prune(${pruned}) p cross join kairan.log l`,
       )
       if (!step?.removed) return
       pruned = step.reached ?? pruned
+      const isBehind = pace.step(step.removed, step.head)
       // Where much is old at once, publishers get the rest of the CPU and of the disk.
-      if (!isStopped) await pause.wait(Math.min((performance.now() - begin) * restShare, maxRestMs))
+      const tookMs = performance.now() - begin
+      if (!isBehind && !isOver()) await pause.wait(Math.min(tookMs * restShare, maxRestMs))
     }
   }
 
   /** Begins the next time where it found the first delivery that somebody has locked. */
   const expire = async () => {
     let again: string | null = null
-    while (!isStopped) {
+    while (!isOver()) {
       const [step] = await database.run(
         sql => sql<{ reached: string | null; again: string | null }[]>`
           select reached::text, again::text
@@ -88,9 +97,9 @@ export const createRetention = (options: {
     expiredUntil = again ?? expiredUntil
   }
 
-  /** What one small step says it did; null once it is stopped, or when there was nothing to do. */
+  /** What one small step says it did; null once it is over, or when there was nothing to do. */
   const step = async (ask: (sql: Sql) => PromiseLike<{ n: number | null }[]>) => {
-    if (isStopped) return null
+    if (isOver()) return null
     const [row] = await database.run(ask)
     return row?.n ?? null
   }
@@ -116,6 +125,22 @@ export const createRetention = (options: {
       isStopped = true
       pause.end()
       await loop.stop()
+    },
+  }
+}
+
+type Pace = ReturnType<typeof createPace>
+
+/** Compares what one run removes with what is published while it lasts. */
+export const createPace = () => {
+  let removed = 0
+  let first: number | null = null
+  return {
+    /** Says after a step, when the log has come to `head`, whether more was published than removed. */
+    step(more: number, head: number) {
+      removed += more
+      first ??= head
+      return head - first > removed
     },
   }
 }

@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { createPace, createRetention } from '../../src/log/retention.ts'
+import { createDatabase } from '../../src/postgres/database.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { serve } from '../support/service.ts'
@@ -37,4 +39,46 @@ test('what was locked when it expired fails later', async () => {
   await holder
   await eventually(async () => (await statuses())[0]?.[1] === 'failed')
   expect((await statuses())[0]).toEqual(['user-1', 'failed', 'expired'])
+})
+
+test('an instance that is not to remove what is old any more stops in the midst of it', async () => {
+  await using db = await database()
+  const rows = 30_000
+  await db.sql`
+    insert into kairan.numbered (seq, notification_id, channel, created_at)
+    select n, gen_random_uuid(), 'user-1', now() - interval '8 days' from generate_series(1, ${rows}::int) n`
+  const client = createDatabase(db.url, { max: 1, name: 'test', direct: true, deadlineMs: 10_000 })
+  const left = async () => (await db.sql`select from kairan.numbered`).length
+  let askedInVain = 0
+  let neededFor = 20
+  const retention = createRetention({
+    database: client,
+    keepMs: 7 * 86_400_000,
+    everyMs: 1,
+    isNeeded() {
+      if (neededFor-- > 0) return true
+      askedInVain++
+      return false
+    },
+    report: { error: console.error, warn: console.error, info: () => undefined },
+  })
+  retention.start()
+  // By then that run has ended, and others have begun in vain.
+  await eventually(() => askedInVain > 20)
+  const remaining = await left()
+  expect(remaining).toBeLessThan(rows)
+  expect(remaining).toBeGreaterThan(0)
+  neededFor = Number.POSITIVE_INFINITY
+  await eventually(async () => (await left()) === 0)
+  await retention.stop()
+  await client.stop()
+})
+
+test('retention rests only while it removes at least as much as is published', () => {
+  const pace = createPace()
+  expect(pace.step(2500, 10_000)).toBe(false)
+  expect(pace.step(2500, 15_000)).toBe(false)
+  expect(pace.step(2500, 18_000)).toBe(true)
+  expect(pace.step(2500, 20_001)).toBe(true)
+  expect(pace.step(2500, 20_100)).toBe(false)
 })
