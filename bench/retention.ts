@@ -1,66 +1,61 @@
 /**
  * What does it cost the publishers when much of the log gets too old at once? 8 writers publish, one row each, and the
- * service delivers, while LOG_ROWS (1,000,000) old deliveries are removed; before and after that, the same without.
+ * service delivers, while LOG_ROWS (1,000,000) old deliveries are removed. In turns: BLOCK_SECONDS (10) with retention,
+ * then half as long without, so that both have the same machine, autovacuum included. Before that and after it, too.
  */
 import { createRetention } from '../src/log/retention.ts'
 import { connect } from '../src/postgres/connect.ts'
 import { createDatabase } from '../src/postgres/database.ts'
 import { migrate } from '../src/postgres/migrate.ts'
+import { fillPast } from './support/past.ts'
 import { findPgbench } from './support/pgbench.ts'
 import { usageOf } from './support/readers.ts'
+import { countsOfLog, sizesOfLog, vacuumsIn } from './support/relations.ts'
 import { benchService, ownDatabase } from './support/server.ts'
 import { median, printTable } from './support/table.ts'
 
 const rows = Number(process.env.LOG_ROWS ?? 1_000_000)
+const seconds = Number(process.env.BLOCK_SECONDS ?? 10)
 const writers = 8
-const seconds = 5
+const dayMs = 86_400_000
 
 const found = await findPgbench()
 if (!found) process.exit(0)
 const pgbench = found
 
-await using database = await ownDatabase({ shared_buffers: '512MB' })
+await using database = await ownDatabase({
+  shared_buffers: '512MB',
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  log_autovacuum_min_duration: '0',
+})
 await migrate(database.url)
 const sql = connect(database.url, { max: 2, name: 'bench', direct: true })
-
-console.log(`Filling: ${rows.toLocaleString('en')} deliveries of last week`)
-await sql.unsafe(`
-  alter table kairan.notifications disable trigger user;
-  insert into kairan.notifications (id, channels, payload, bytes, type, created_at)
-  select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, array['user-' || n % 1000],
-    '{"text": "${'x'.repeat(186)}"}', 200, 'order.shipped', now() - interval '8 days' + n * interval '1 ms'
-  from generate_series(1, ${rows}) n;
-  alter table kairan.notifications enable trigger user`)
-await sql.unsafe(`
-  insert into kairan.numbered (seq, notification_id, channel, type, status, recipients, created_at, delivered_at)
-  select ('x' || right(id::text, 12))::bit(48)::bigint, id, channels[1], type, 'd', 1, created_at, created_at
-  from kairan.notifications`)
-await sql.unsafe(`
-  insert into kairan.batches (n, head, done, done_place, place)
-  select n + 1, ${rows}, pg_current_snapshot(), pg_sequence_last_value('kairan.notifications_place_seq'),
-    pg_sequence_last_value('kairan.notifications_place_seq')
-  from kairan.batches order by n desc limit 1`)
-await sql.unsafe('vacuum analyze kairan.notifications')
-await sql.unsafe('vacuum analyze kairan.numbered')
-await sql.unsafe('checkpoint')
+await fillPast(sql, {
+  rows,
+  users: 1000,
+  until: new Date(Date.now() - 8 * dayMs),
+  overMs: dayMs,
+})
+const sizesBefore = await sizesOfLog(sql)
 await using _service = await benchService(database.url, { RETENTION: '365d' })
 
 const script = `
   \\set user random(0, 999)
   insert into kairan.notifications (channels, payload, type)
   values (array['user-' || :user], '{"text": "${'x'.repeat(186)}"}', 'order.shipped');`
-const publish = async () =>
-  (await pgbench(script, { url: database.url, writers, seconds })).perSecond
+const publish = async (forSeconds = seconds) =>
+  (await pgbench(script, { url: database.url, writers, seconds: Math.ceil(forSeconds) })).perSecond
 
 const left = async () => {
   const [row] = await sql<{ left: boolean }[]>`
     select exists (select from kairan.numbered where seq <= ${rows}) as left`
   return row?.left === true
 }
-
-const alone: number[] = []
-const beside: number[] = []
-for (let i = 0; i < 4; i++) alone.push(await publish())
+const removed = async () => {
+  const [row] = await sql<{ floor: number }[]>`select floor::float8 from kairan.log_state`
+  return Math.min(row?.floor ?? 0, rows)
+}
 
 const remover = createDatabase(database.url, {
   max: 1,
@@ -69,35 +64,83 @@ const remover = createDatabase(database.url, {
   deadlineMs: 30_000,
 })
 const [backend] = await remover.run(sql => sql<{ pid: number }[]>`select pg_backend_pid() as pid`)
+let isOn = false
 const retention = createRetention({
   database: remover,
-  keepMs: 7 * 86_400_000,
+  keepMs: 7 * dayMs,
   everyMs: 100,
-  isNeeded: () => true,
+  isNeeded: () => isOn,
   report: { error: console.error, warn: console.error, info: console.log },
 })
-const begin = performance.now()
-let endMs = 0
+
+const before: number[] = []
+const beside: number[] = []
+const between: number[] = []
+const after: number[] = []
+for (let i = 0; i < 3; i++) before.push(await publish())
 retention.start()
+let onMs = 0
+let gone = 0
 while (await left()) {
+  isOn = true
+  const begin = performance.now()
   beside.push(await publish())
-  endMs = performance.now() - begin
+  isOn = false
+  onMs += performance.now() - begin
+  between.push(await publish(seconds / 2))
+  const upTo = await removed()
+  console.log(
+    `${(onMs / 1000).toFixed(0)} s of retention: ${upTo.toLocaleString('en')} removed, ` +
+      `${Math.round(((upTo - gone) * 1000) / (onMs / beside.length)).toLocaleString('en')}/s; ` +
+      `commits/s ${beside.at(-1)?.toFixed(0)} beside, ${between.at(-1)?.toFixed(0)} without`,
+  )
+  gone = upTo
 }
 const { cpuMs } = await usageOf([backend?.pid ?? 0])
 await retention.stop()
-for (let i = 0; i < 4; i++) alone.push(await publish())
+for (let i = 0; i < 3; i++) after.push(await publish())
 
-const perSecond = (values: number[]) => Math.round(median(values)).toLocaleString('en')
+const ratios = beside.map((rate, block) => rate / (between[block] ?? Number.NaN))
+const row = (name: string, values: number[], ratio: number) => [
+  name,
+  Math.round(median(values)).toLocaleString('en'),
+  ratio.toFixed(2),
+]
 printTable(
   [`${writers} writers`, 'commits/s', 'ratio'],
   [
-    ['alone', perSecond(alone), '1.00'],
-    ['beside retention', perSecond(beside), (median(beside) / median(alone)).toFixed(2)],
+    row('before', before, median(before) / median(between)),
+    row('beside retention', beside, median(ratios)),
+    row('in turn with it, without', between, 1),
+    row('after', after, median(after) / median(between)),
   ],
 )
 console.log(
-  `${rows.toLocaleString('en')} deliveries removed within ${(endMs / 1000).toFixed(0)} s, ` +
+  `${rows.toLocaleString('en')} deliveries removed in ${(onMs / 1000).toFixed(0)} s of retention, ` +
+    `${Math.round((rows * 1000) / onMs).toLocaleString('en')}/s, ` +
     `${((cpuMs * 1000) / rows).toFixed(1)} µs of the backend for each`,
+)
+const sizesAfter = await sizesOfLog(sql)
+printTable(
+  ['MiB', 'before', 'after'],
+  [...sizesAfter].map(([name, mib]) => [
+    name,
+    (sizesBefore.get(name) ?? 0).toFixed(0),
+    mib.toFixed(0),
+  ]),
+)
+const vacuums = await vacuumsIn(database.log)
+printTable(
+  ['', 'rows', 'dead rows', 'scans', 'autovacuums', 'their CPU s', 'the longest s'],
+  (await countsOfLog(sql)).map(({ name, ...counts }) => {
+    const own = vacuums.filter(({ table }) => table === name)
+    return [
+      name,
+      ...[counts.live, counts.dead, counts.scans, own.length].map(n => n.toLocaleString('en')),
+      own.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0).toFixed(1),
+      Math.max(0, ...own.map(run => run.seconds)).toFixed(0),
+    ]
+  }),
 )
 await remover.stop()
 await sql.end()
