@@ -48,7 +48,7 @@ export const keepConnection = (options: {
   let isStopped = false
   let attempt = new AbortController()
   let endWait: (() => void) | null = null
-  let retryMs = 500 + Math.random() * 1000
+  let retryMs = Math.random() * 1000 + 500
   let failures = 0
   let refusals = 0
   let isStale = false

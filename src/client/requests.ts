@@ -31,20 +31,22 @@ export const createRequests = (
   /** The stream's last token. */
   const ofStream = { refreshes: 0 }
 
-  const askAuth = async (refresh: boolean) =>
+  const askAuth = async (refresh: boolean, isUrgent?: boolean) =>
     Promise.race([
       auth?.(refresh),
-      new Promise<never>((_, reject) => setTimeout(reject, maxAuthMs, new Error('auth is late'))),
+      new Promise<never>((_, reject) =>
+        setTimeout(reject, isUrgent ? maxAnswerMs : maxAuthMs, new Error('auth stalled')),
+      ),
     ])
 
   /** A token. Of those whose token was refused, the first asks for a new one, and all get it. */
   const tokenOf = async (last: { refreshes: number }, isRefused: boolean, isUrgent?: boolean) => {
     if (isRefused && last.refreshes >= refreshes) {
       refreshes++
-      fresh = askAuth(true)
+      fresh = askAuth(true, isUrgent)
       fresh.catch(() => refreshes--)
     }
-    known = await (isRefused ? fresh : (isUrgent && known) || askAuth(false))
+    known = await (isRefused ? fresh : (isUrgent && known) || askAuth(false, isUrgent))
     last.refreshes = refreshes
     return known
   }
@@ -89,12 +91,12 @@ export const createRequests = (
       )
     let response = await send(false)
     if (response.status === 401 && auth) response = await send(true)
-    if (response.ok) return response.json()
-    throw await requestError(response)
+    if (!response.ok) throw await requestError(response)
+    return response.json()
   }
 
   return {
-    request,
     ask,
+    request,
   }
 }

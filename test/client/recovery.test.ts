@@ -48,8 +48,14 @@ test('an event whose type is a star comes once', async () => {
   expect(heard).toEqual(['*', 'a'])
 })
 
-test('an auth() that throws once, or never answers once, keeps nothing from coming', async () => {
+test('an auth() that throws once, or never answers once, keeps nothing from coming, nor a slow one a mark', async () => {
   await using service = serveScript()
+  // As in a tab in the background, whose timers and requests are slowed down.
+  const slow = createNotifications({
+    url: service.url,
+    auth: () => Bun.sleep(10_500).then(() => 'late'),
+  })
+  const marked = slow.markRead(['a'])
   let asked = 0
   using it = connect({
     url: service.url,
@@ -63,6 +69,8 @@ test('an auth() that throws once, or never answers once, keeps nothing from comi
   service.streams[0]?.say(ready)
   await eventually(() => it.client.status === 'open')
   expect(asked).toBe(3)
+  expect(await marked).toBe(3)
+  expect(service.requests.at(-1)?.headers.get('authorization')).toBe('Bearer late')
 }, 30_000)
 
 test('five requests with a token that has ended ask for one new token', async () => {
