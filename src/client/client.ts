@@ -105,22 +105,28 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
   })
 
   const counter = createCounter({
-    ask: async () => connection && state.status === 'open' && list({ limit: 1 }),
+    ask: () => connection && state.status === 'open' && list({ limit: 1 }).catch(() => null),
     onChange(counts) {
       change(state.status, state.reason, counts)
     },
   })
 
   /** Learns the count of an answer that this tab has asked for just now. */
-  const counted = <Answer extends Count>(answer: Promise<Answer>) => {
+  const counted = async <Answer extends Count>(answer: Promise<Answer>) => {
     const asked = counter.revision()
     const turn = ++turns
-    return answer.then(count => {
-      counter.learn(count, asked, turn)
-      if (connection) tell()
-      else tabs.post({ count })
-      return count
-    })
+    // This is sent after all that has begun by then: it tells that, too.
+    await null
+    counter.stop()
+    answer.then(
+      count => {
+        counter.learn(count, asked, turn)
+        if (connection) tell()
+        else tabs.post({ count })
+      },
+      () => counter.recountSoon(2000),
+    )
+    return answer
   }
 
   /** Throws when the answers are another user's: nothing here is meant for them. */
@@ -160,7 +166,7 @@ export const createClient = <P extends Payloads<P> = AnyPayloads>(
         isWished = false
         await send(`/stream/${streamId}/channels`, { also: all() }).catch(() => {
           isWished = true
-          return new Promise(resolve => setTimeout(resolve, 2000 * Math.random()))
+          return new Promise(resolve => setTimeout(resolve, Math.random() * 2000))
         })
       }
     })

@@ -32,7 +32,7 @@ const spreadMs = 2000
  */
 export const createCounter = (options: {
   /** Asks the service for a Count, and has it learnt; does nothing where another tab does. */
-  ask(): Promise<unknown>
+  ask(): unknown
   onChange(counts: Counts): void
 }) => {
   let base: Count | null = null
@@ -47,8 +47,8 @@ export const createCounter = (options: {
   /** Which request the newest Count answers. */
   let learntTurn = 0
   let timer: ReturnType<typeof setTimeout> | undefined
-  /** When it asks next; 0 when it has nothing to ask. */
-  let dueAt = 0
+  /** When it asks next. */
+  let dueAt = Infinity
 
   const revision = () => base?.revision ?? 0
 
@@ -56,12 +56,12 @@ export const createCounter = (options: {
   const recount = (ms = 0) => {
     const at = Date.now() + ms
     // What is due in over three weeks can't be waited for, nor what has no date.
-    if (!base || (dueAt && at >= dueAt) || !(ms <= 2e9)) return
+    if (!base || at >= dueAt || !(ms <= 2e9)) return
     dueAt = at
     clearTimeout(timer)
     timer = setTimeout(() => {
-      dueAt = 0
-      options.ask().catch(() => recountSoon(spreadMs))
+      dueAt = Infinity
+      options.ask()
     }, ms)
   }
 
@@ -137,6 +137,10 @@ export const createCounter = (options: {
       const isAhead = cursor !== null && distance(cursor, base.cursor) > 0
       return { ...base, ...counts(base), ...(isAhead && { cursor }) }
     },
-    stop: () => clearTimeout(timer),
+    /** Whoever asks for a Count now need not ask again. */
+    stop() {
+      dueAt = Infinity
+      clearTimeout(timer)
+    },
   }
 }

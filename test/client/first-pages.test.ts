@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
+import { createInbox } from '../../src/client/inbox.ts'
 import { createNotifications } from '../../src/client/index.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { serveFront } from '../support/front.ts'
 import { serve, tokenFor } from '../support/service.ts'
 import { serveSlowFront } from '../support/slow-front.ts'
 
@@ -57,3 +59,37 @@ test('any number of first pages in any order loses no event, and repeats none', 
     client.close()
   }
 })
+
+test('when a stream begins, an inbox asks once for its page and the counts', async () => {
+  await using db = await database()
+  await using service = await serve(db, { RETRY_MS: '50' })
+  await using front = serveFront(() => service.url)
+  const client = createNotifications({ url: front.url, auth: () => tokenFor('42') })
+  const inbox = createInbox(client)
+  const leave = inbox.subscribe(() => undefined)
+  /** Waits until an event has come, and what was asked for at the stream's begin is answered. */
+  const settled = async (n: number) => {
+    await eventually(() => inbox.state.isLive && inbox.state.status === 'ready')
+    await db.sql`select kairan.publish('user-42', '{}')`
+    await eventually(() => inbox.state.items.length === n && inbox.state.unread === n)
+    return front.passed.splice(0).filter(asked => !asked.includes('/stream'))
+  }
+  const page = 'GET /notifications?limit=20'
+  // The first page does not wait for the stream.
+  expect(await settled(1)).toEqual([page, page])
+  // A count of its own comes where no inbox is open.
+  const cut = async () => {
+    front.answerWith(502)
+    await eventually(() => !inbox.state.isLive)
+    front.answerWith(null)
+  }
+  await cut()
+  // With what is shown already.
+  expect(await settled(2)).toEqual(['GET /notifications?limit=21'])
+  leave()
+  await cut()
+  await eventually(() => client.status === 'open' && front.passed.some(isCount))
+  client.close()
+})
+
+const isCount = (asked: string) => asked === 'GET /notifications?limit=1'

@@ -6,8 +6,11 @@ export const serveFront = (upstream: () => string) => {
   let answer: { status: number; type: string } | null = null
   let cut = Promise.withResolvers<null>()
 
+  const passed: string[] = []
+
   const pass = async (request: Request) => {
     const { pathname, search } = new URL(request.url)
+    passed.push(`${request.method} ${pathname}${search}`)
     const abort = new AbortController()
     request.signal.addEventListener('abort', () => abort.abort())
     const { method, headers, body } = request
@@ -36,6 +39,8 @@ export const serveFront = (upstream: () => string) => {
   })
   return {
     url: `http://127.0.0.1:${server.port}`,
+    /** The requests that were passed on. */
+    passed,
     /** Answers every request like this, and ends the open streams; null makes it a proxy again. */
     answerWith(status: number | null, type = 'text/html') {
       answer = status === null ? null : { status, type }
