@@ -42,7 +42,7 @@ for (const name of Object.keys(mistakes)) {
       // What a fault meets is up to the machine: it may be nothing that the mistake shows in.
       let missed = 0
       for (let seed = 5; seed < 8 && missed === 0; seed++) {
-        const options = { source: source.path, report: quiet, settleMs: 15_000 }
+        const options = { source: source.path, report: quiet, settleMs: 15_000, untilMissed: true }
         missed = (await chaos({ seconds: 12, seed, ...options })).missed
       }
       expect(missed).toBeGreaterThan(0)

@@ -6,9 +6,10 @@ import { isReady } from '../support/process.ts'
 import { faults, natsFaults, type World } from './faults.ts'
 import { startInstance } from './instance.ts'
 import { type Liar, startLiar, startNotifyLiar } from './liar.ts'
+import { compare, createLookout, waitForAll } from './oracle.ts'
 import { createPublisher } from './publisher.ts'
 import { createRandom } from './random.ts'
-import { createReader, type Reader } from './reader.ts'
+import { createReader } from './reader.ts'
 
 export type Outcome = {
   published: number
@@ -42,6 +43,8 @@ export const chaos = async (options: {
   report(line: string): void
   /** How long a reader may need to get the rest, once everything is mended. */
   settleMs?: number
+  /** Whether to end as soon as a reader has missed something: of the outcome, `missed` alone is right then. */
+  untilMissed?: boolean
   /** What carries batches; `nats` is restarted, frozen and lied on. Postgres by default. */
   relay?: 'postgres' | 'nats'
 }): Promise<Outcome> => {
@@ -84,12 +87,15 @@ export const chaos = async (options: {
     server ? startLiar(server.url, seeded()) : startNotifyLiar(cluster.url, seeded()),
   )
   const committed = () => publishers.reduce((sum, { counts }) => sum + counts.committed, 0)
-  const done = await breakThings({ cluster, instances, random, nats: server }, options, committed)
+  await using lookout = createLookout(cluster.url, readers)
+  const isOver = options.untilMissed ? lookout.hasMissed : async () => false
+  const world = { cluster, instances, random, nats: server }
+  const done = await breakThings(world, options, committed, isOver)
   for (const publisher of publishers) publisher.stop()
   await Promise.all(publishing)
   for (const reader of readers) reader.rest()
 
-  const rows = await waitForAll(cluster.url, readers, options.settleMs ?? 60_000)
+  const rows = await waitForAll(cluster.url, readers, options)
   for (const reader of readers) reader.stop()
   await Promise.all(reading)
   return {
@@ -104,19 +110,20 @@ export const chaos = async (options: {
 }
 
 /**
- * Picks one fault after the other until the time is over, four kinds have been, and enough was committed that could have
- * been lost. Returns how many there were of each.
+ * Picks one fault after the other until it is over, or else the time is, four kinds have been, and enough was committed
+ * that could have been lost. Returns how many there were of each.
  */
 const breakThings = async (
   world: World,
   { seconds, report }: { seconds: number; report(line: string): void },
   committed: () => number,
+  isOver: () => Promise<boolean>,
 ) => {
   const done: Record<string, number> = {}
   const known = world.nats ? { ...faults, ...natsFaults } : faults
   const start = Date.now()
   const isEnough = () => Object.keys(done).length > 3 && committed() > seconds * 40
-  while (Date.now() < start + seconds * 1000 || !isEnough()) {
+  while (!(await isOver()) && (Date.now() < start + seconds * 1000 || !isEnough())) {
     await Bun.sleep(world.random.between(200, 1500))
     const name = world.random.pick(Object.keys(known))
     report(`${((Date.now() - start) / 1000).toFixed(1)} s: ${name}`)
@@ -128,46 +135,6 @@ const breakThings = async (
     }
   }
   return done
-}
-
-type Row = { seq: number; id: string; channel: string }
-
-/** Waits until everything is numbered and every reader is at the end of what is for it; not for ever. */
-const waitForAll = async (url: string, readers: Reader[], settleMs: number): Promise<Row[]> => {
-  const sql = postgres(url, { max: 1, onnotice: () => undefined })
-  const read = () => sql<Row[]>`
-    select seq::float8 as seq, notification_id as id, channel from kairan.deliveries order by seq nulls last`
-  try {
-    await eventually(async () => (await read()).every(({ seq }) => seq !== null), 60_000)
-    const rows = await read()
-    // Worked out once: asked again and again, it would take a core from the services.
-    const goals = readers.map(reader => ({ reader, last: rowsFor(rows, reader).at(-1)?.seq ?? 0 }))
-    const isDone = ({ reader, last }: (typeof goals)[number]) =>
-      (reader.seen.at(-1)?.seq ?? 0) >= last
-    await eventually(() => goals.every(isDone), settleMs).catch(() => undefined)
-    return [...rows]
-  } finally {
-    await sql.end({ timeout: 1 })
-  }
-}
-
-const rowsFor = (rows: Row[], { user }: Reader) =>
-  rows.filter(({ channel }) => channel === `user-${user}` || channel === 'all-users')
-
-const compare = (rows: Row[], readers: Reader[]) => {
-  const known = new Map(rows.map(({ seq, id }) => [seq, id]))
-  const result = { missed: 0, duplicated: 0, outOfOrder: 0, ghosts: 0, gaps: 0 }
-  for (const reader of readers) {
-    const seqs = new Set(reader.seen.map(({ seq }) => seq))
-    result.missed += rowsFor(rows, reader).filter(({ seq }) => !seqs.has(seq)).length
-    result.duplicated += reader.seen.length - seqs.size
-    result.outOfOrder += reader.seen.filter(
-      ({ seq }, index) => seq < (reader.seen[index - 1]?.seq ?? 0),
-    ).length
-    result.ghosts += reader.seen.filter(({ seq, id }) => known.get(seq) !== id).length
-    result.gaps += reader.gaps.length
-  }
-  return result
 }
 
 const epochOf = async (url: string) => {
