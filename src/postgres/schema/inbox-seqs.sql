@@ -1,63 +1,9 @@
 -- Finds the newest positions of the log that an inbox shows: along each channel, or along the log itself.
 
--- Of a thousand channels, a page of each would be a thousand pages for one. So a few of each are read. Where a channel
--- has more, what the others have below the last one that was read of it may come after those: it is left for later.
-create function kairan.inbox_candidates(channels text[], lows bigint[], below bigint, bottom bigint, most int, each int)
-  returns table (seq bigint, notification_id uuid, type text, expires_at timestamptz, several boolean, more boolean) language sql stable as $$
-  with found as materialized (
-    select d.*
-    from unnest(channels, lows) c (name, low)
-    cross join lateral (
-      select d.*, row_number() over () as place
-      from (
-        select d.seq, d.notification_id, d.type, d.expires_at, d.several from kairan.numbered d
-        -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
-        -- all, and walks along the whole log. Both ends are in the index's own order, so each ends the scan.
-        where (d.channel, d.seq) < (c.name, below) and (d.channel, d.seq) >= (c.name, greatest(c.low + 1, bottom))
-        order by d.channel desc, d.seq desc limit each
-      ) d
-    ) d
-  ),
-  horizon as materialized (
-    select greatest(max(f.seq) filter (where f.place = each), bottom) as seq from found f
-  )
-  select f.seq, f.notification_id, f.type, f.expires_at, f.several, h.seq > bottom
-  from horizon h join found f on f.seq >= h.seq
-  order by f.seq desc limit most
-$$;
-comment on function kairan.inbox_candidates(text[], bigint[], bigint, bigint, int, int) is
-  'The newest deliveries of these channels, of each above its low, from `bottom` to below `below`, at most `most`, and about `each` of a channel. `more` says that there may be others below the last.';
-
-create function kairan.inbox_candidates_of(channels text[], lows bigint[], types text[], below bigint, bottom bigint, most int, each int)
-  returns table (seq bigint, notification_id uuid, type text, expires_at timestamptz, several boolean, more boolean) language sql stable as $$
-  with found as materialized (
-    select d.*
-    from unnest(channels, lows) c (name, low)
-    cross join (select distinct t from unnest(types) t) t (name)
-    cross join lateral (
-      select d.*, row_number() over () as place
-      from (
-        select d.seq, d.notification_id, d.type, d.expires_at, d.several from kairan.numbered d
-        where (d.channel, d.type, d.seq) < (c.name, t.name, below)
-          and (d.channel, d.type, d.seq) >= (c.name, t.name, greatest(c.low + 1, bottom)) and d.type is not null
-        order by d.channel desc, d.type desc, d.seq desc limit each
-      ) d
-    ) d
-  ),
-  horizon as materialized (
-    select greatest(max(f.seq) filter (where f.place = each), bottom) as seq from found f
-  )
-  select f.seq, f.notification_id, f.type, f.expires_at, f.several, h.seq > bottom
-  from horizon h join found f on f.seq >= h.seq
-  order by f.seq desc limit most
-$$;
-comment on function kairan.inbox_candidates_of(text[], bigint[], text[], bigint, bigint, int, int) is
-  'The same as kairan.inbox_candidates of these types.';
-
 -- A hash of the channels is made once, and each position of the log costs 0.25 µs. Finding where a channel ends costs
 -- 10 µs. So where the user's channels have a good part of the log, or what is looked for is a few positions here and
 -- there, this is the faster way.
-create function kairan.inbox_walk(channels text[], above bigint[], types text[], lows bigint[], highs bigint[], most int)
+create function kairan.inbox_walk(channels text[], above bigint[], types text[], lows bigint[], highs bigint[])
   returns table (seq bigint, notification_id uuid, type text, expires_at timestamptz, several boolean) language plpgsql stable
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
@@ -71,16 +17,118 @@ as $$
 begin
   return query
   select d.seq, d.notification_id, d.type, d.expires_at, d.several
-  from unnest(lows, highs) s (low, high)
-  cross join lateral (select * from kairan.numbered d where d.seq >= s.low and d.seq < s.high offset 0) d
+  from (
+    select d.* from unnest(lows, highs) s (low, high)
+    cross join lateral (select * from kairan.numbered d where d.seq >= s.low and d.seq < s.high offset 0) d
+    -- Else each range would be joined on its own.
+    offset 0
+  ) d
   join unnest(channels, above) c (name, low) on c.name = d.channel and d.seq > c.low
-  where types is null or d.type = any(types)
-  order by d.seq desc limit most;
+  where types is null or d.type = any(types);
 end $$;
-comment on function kairan.inbox_walk(text[], bigint[], text[], bigint[], bigint[], int) is
-  'The newest deliveries of these channels in these ranges of the log, of each channel above its low, at most `most`.';
+comment on function kairan.inbox_walk(text[], bigint[], text[], bigint[], bigint[]) is
+  'The deliveries of these channels in these ranges of the log, of each channel above its low.';
 
--- The settings of a connection that goes through a pooler are not the service's: these functions bring their own.
+create function kairan.inbox_step(
+  channels text[],
+  above bigint[],
+  shown_above bigint[],
+  types text[],
+  muted text[],
+  spans int8multirange,
+  floor bigint,
+  below bigint,
+  bottom bigint,
+  most int[],
+  walk_lows bigint[],
+  walk_highs bigint[],
+  out seqs bigint[],
+  out looked_at int,
+  out outside int,
+  out inside int,
+  out reached bigint,
+  out densities float8[],
+  out expires_at timestamptz
+) language plpgsql stable as $$
+#variable_conflict use_column
+declare
+  walks constant boolean := walk_lows is not null;
+  some_changed constant boolean := exists (select from kairan.unsettled);
+  some_again constant boolean := exists (select from kairan.redeliveries);
+begin
+  with source as materialized (
+    select c.n, c.n > 0 and f.found = most[c.n] as is_full, f.*
+    from (
+      select (c.n - 1) * coalesce(cardinality(types), 1) + coalesce(t.n, 1) as n, c.name, c.low, t.name as type
+      from unnest(channels, above) with ordinality c (name, low, n)
+      left join unnest(types) with ordinality t (name, n) on true
+      where not walks
+      union all
+      select 0, null, null, null where walks
+    ) c
+    cross join lateral (
+      select count(*)::int as found, min(d.seq) as lowest, array_agg(d.seq) filter (where d.inside) as inside,
+        array_agg(d.seq) filter (where d.fits) as seqs, min(d.until) filter (where d.fits and isfinite(d.until)) as until
+      from (
+        select d.seq, d.inside, d.until,
+          d.inside and (d.until is null or d.until > now())
+            and (muted is null or not coalesce(d.type, '') like any(muted))
+            -- On several of the channels it is there once, as the first of its deliveries.
+            and not (d.is_perhaps_repeated and exists (
+              select from kairan.numbered s
+              where s.notification_id = d.notification_id and s.seq < d.seq and s.seq > inbox_step.floor
+                and s.seq > inbox_step.shown_above[array_position(inbox_step.channels, s.channel)]
+            )) as fits
+        from (
+          select d.seq, d.notification_id, d.type, walks or spans @> d.seq as inside,
+            d.several is true or some_again and exists (
+              select from kairan.redeliveries r where r.notification_id = d.notification_id
+            ) as is_perhaps_repeated,
+            case when some_changed and exists (select from kairan.unsettled u where u.notification_id = d.notification_id)
+              then (select n.expires_at from kairan.notifications n where n.id = d.notification_id)
+              else d.expires_at
+            end as until
+          from (
+            select w.* from kairan.inbox_walk(channels, above, types, walk_lows, walk_highs) w where walks
+            union all
+            (
+              select d.seq, d.notification_id, d.type, d.expires_at, d.several from kairan.numbered d
+              -- As rows: where one channel has most of the log, the planner takes "channel = …" for no condition at
+              -- all, and walks along the whole log. Both ends are in the index's own order, so each ends the scan.
+              where not walks and types is null
+                and (d.channel, d.seq) < (c.name, below) and (d.channel, d.seq) >= (c.name, greatest(c.low + 1, bottom))
+              order by d.channel desc, d.seq desc limit most[c.n]
+            )
+            union all
+            (
+              select d.seq, d.notification_id, d.type, d.expires_at, d.several from kairan.numbered d
+              where not walks and types is not null and d.type is not null
+                and (d.channel, d.type, d.seq) < (c.name, c.type, below)
+                and (d.channel, d.type, d.seq) >= (c.name, c.type, greatest(c.low + 1, bottom))
+              order by d.channel desc, d.type desc, d.seq desc limit most[c.n]
+            )
+          ) d
+          offset 0
+        ) d
+      ) d
+    ) f
+  ),
+  -- Where a channel has more, what the others have below the last one that was read of it may come after those.
+  horizon as materialized (
+    select coalesce(max(s.lowest) filter (where s.is_full), bottom) as seq from source s
+  )
+  select array(select q from source s cross join unnest(s.seqs) q where q >= h.seq order by q desc),
+      sum(s.found), sum(s.found - coalesce(cardinality(s.inside), 0)),
+      (select count(*) from source s cross join unnest(s.inside) q where q >= h.seq),
+      h.seq, array_agg(s.found / (below - case when s.is_full then s.lowest else bottom end)::float8 order by s.n), min(s.until)
+    into seqs, looked_at, outside, inside, reached, densities, expires_at
+  from horizon h cross join source s
+  group by h.seq;
+end $$;
+comment on function kairan.inbox_step(text[], bigint[], bigint[], text[], text[], int8multirange, bigint, bigint, bigint, int[], bigint[], bigint[]) is
+  'What these channels show in `spans`, of each above its low, from `reached` to below `below`, newest first. Along the log it takes all in the ranges that it walks; along the channels, `most` of each, or of each channel and type. It looks at so many deliveries, some of them `outside` of the spans, and so many `inside` from `reached` on; that is `bottom` if there is no more. `densities` are how many deliveries each has in a position.';
+
+-- The settings of a connection that goes through a pooler are not the service's: this function brings its own.
 create function kairan.inbox_seqs(
   channels text[],
   above bigint[],
@@ -100,167 +148,143 @@ create function kairan.inbox_seqs(
   set enable_bitmapscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  -- Of a type, else, the planner may sort all that a channel has.
+  set enable_sort = off
+  set enable_incremental_sort = off
   set jit = off
 as $$
 declare
-  -- The spans, newest first, the one that it has come to, and the position below which it goes on.
+  shares constant int := greatest(1, cardinality(channels) * coalesce(cardinality(types), 1));
+  bottom constant bigint := lower(spans);
+  -- The newest of the spans that are left, and what it costs to walk along them up to each; the one to look at.
+  piece constant int := 2048;
   lows bigint[];
   highs bigint[];
+  costs float8[];
   span int := 1;
-  below bigint;
-  bottom bigint;
+  last int;
+  -- It has come to here.
+  below bigint := upper(spans);
   wanted int;
   size int;
-  each int;
-  -- Of a channel alone a whole step; of many a few more than their share.
-  shares constant int := greatest(1, cardinality(channels) * coalesce(cardinality(types), 1));
-  share float8;
-  factor int := 1;
-  -- Whether it goes along the log next, to which span, and over how many positions.
-  walks boolean;
-  may_walk boolean := true;
-  last int;
-  width bigint;
-  longest constant int := 8 * shares + 256;
-  stride int := least(longest, greatest(256, 2 * most));
+  -- How much of the log each channel has, or each type on it; and how many to read of each.
+  densities float8[] := array_fill(1.0::float8, array[shares]);
+  each int[];
+  -- What the rest costs either way, in microseconds: about 6 to find where a channel ends, and 3 a span.
+  along_cost float8;
+  walk_cost float8;
+  spent float8;
+  budget float8;
   walk_lows bigint[];
   walk_highs bigint[];
-  -- What a step found: deliveries, those of them that are in the spans, and of these the ones that are shown.
-  candidates int := 0;
-  inside int := 0;
-  fitting bigint[];
-  lowest bigint;
-  soonest timestamptz;
-  is_more boolean;
+  step record;
   all_inside int := 0;
   looked_at int := 0;
-  is_settled constant boolean := not exists (select from kairan.unsettled) and not exists (select from kairan.redeliveries);
+  is_first boolean := true;
+  is_leaping boolean := false;
 begin
-  select array_agg(s.low), array_agg(s.high), lower(spans), upper(spans) into lows, highs, bottom, below
-  from (select lower(s) as low, upper(s) as high from unnest(spans) s order by low desc) s;
   seqs := '{}';
-
-  while span <= cardinality(lows) loop
-    if lows[span] >= below then
+  if types is not null then
+    types := array(select distinct t from unnest(types) t);
+  end if;
+  if '%' = any(muted) then
+    return;
+  end if;
+  while below > bottom loop
+    while span <= cardinality(lows) and lows[span] >= below loop
       span := span + 1;
-      continue;
+    end loop;
+    wanted := most - cardinality(seqs);
+    if lows is null or span > cardinality(lows) then
+      select array_agg(s.low), array_agg(s.high), array_agg(s.cost) into lows, highs, costs
+      from (
+        select s.low, s.high, sum(3 + 0.25 * (s.high - s.low)) over (order by s.low desc) as cost
+        from (
+          select lower(s) as low, least(upper(s), below) as high from unnest(spans) s
+          where lower(s) < below order by low desc limit piece
+        ) s
+      ) s;
+      span := 1;
+      last := cardinality(lows);
+      if along_cost is null then
+        -- What is not in the spans is read in vain.
+        along_cost := 6 * shares + 0.8 * wanted * (highs[1] - lows[last]) / (4 * (costs[last] - 3 * last));
+        -- Worth a try?
+        walk_cost := case when shares > 32 or last >= 8 then 0 else costs[last] end;
+        budget := greatest(100, least(1000, along_cost / 8));
+      end if;
     end if;
     -- What lies between two spans is leapt over.
     below := least(below, highs[span]);
-    wanted := most - cardinality(seqs);
-    -- As many more as did not fit until now.
-    size := least(1024, wanted + case
-      when all_inside > cardinality(seqs)
-        then wanted::bigint * (all_inside - cardinality(seqs)) / greatest(cardinality(seqs), 1) + wanted / 8 + 8
-      else 0
-    end);
 
-    walks := false;
-    if may_walk then
-      last := span;
-      width := below - lows[span];
-      while last < cardinality(lows) and last - span < 255 and width + highs[last + 1] - lows[last + 1] <= stride loop
-        last := last + 1;
-        width := width + highs[last] - lows[last];
-      end loop;
-      walks := shares > 32 or last - span >= 7 or (last = cardinality(lows) and width <= stride);
-    end if;
-    if walks then
+    if walk_cost <= along_cost then
+      last := greatest(span, width_bucket(costs[span] - 0.25 * (below - lows[span]) - 3 + budget, costs));
       walk_lows := lows[span:last];
       walk_highs := highs[span:last];
       walk_highs[1] := below;
-      if width > stride then
-        width := stride;
-        walk_lows[1] := below - stride;
+      if last = span then
+        walk_lows[1] := greatest(walk_lows[1], below - (budget * 4)::bigint);
       end if;
+      size := 0;
     else
-      if types is not null then
-        size := least(size, 256);
-      end if;
+      walk_lows := null;
+      -- As many more as did not fit until now.
+      size := least(1024, wanted + case when all_inside > cardinality(seqs)
+        then wanted::bigint * (all_inside - cardinality(seqs)) / greatest(cardinality(seqs), 1) + wanted / 8 + 8
+        else 0 end);
       -- Small steps where most of it is passed over, so that the next leap is not far.
-      if inside * 2 < candidates then
-        size := least(size, 8);
+      if is_leaping then
+        size := least(size, 64);
       end if;
-      -- A step is not smaller than what is read for it anyway.
+      -- First of all it finds out how much each channel has. A step is not smaller than what is read for it anyway.
+      if is_first then
+        size := least(size, greatest(128, 16 * shares));
+        is_first := false;
+      end if;
       size := greatest(size, least(shares / 2, 1024));
-      share := size::float8 / shares;
-      each := least(size, factor * ceil(share + 3 * sqrt(share) + 3));
+      -- Of each its share and, as that varies, a few more.
+      each := array(
+        select case when d > 0 then least(size, ceil(size * d / t.total + 3 * sqrt(size * d / t.total) + 3))::int else 0 end
+        from unnest(densities) with ordinality d (d, n)
+        cross join (select sum(d) as total from unnest(densities) d) t
+        order by n
+      );
     end if;
 
-    select array_agg(c.seq order by c.seq desc) filter (where c.fits), min(c.seq), count(*) filter (where c.inside), count(*),
-        min(c.expires_at) filter (where c.fits and isfinite(c.expires_at)), bool_or(c.more)
-      into fitting, lowest, inside, candidates, soonest, is_more
-    from (
-      select c.seq, c.more, c.inside, e.expires_at,
-        c.inside and (e.expires_at is null or e.expires_at > now()) and n.is_repeated is not true
-          and (muted is null or not coalesce(c.type, '') like any(muted)) as fits
-      from (
-        select c.*, walks or spans @> c.seq as inside,
-          c.several or not is_settled and (
-            exists (select from kairan.unsettled u where u.notification_id = c.notification_id)
-            or exists (select from kairan.redeliveries r where r.notification_id = c.notification_id)
-          ) as is_doubtful
-        from (
-          select w.*, false as more
-          from kairan.inbox_walk(channels, above, types, walk_lows, walk_highs, size) w
-          where walks
-          union all
-          select a.* from kairan.inbox_candidates(channels, above, below, bottom, size, each) a
-          where not walks and types is null
-          union all
-          select t.* from kairan.inbox_candidates_of(channels, above, types, below, bottom, size, each) t
-          where not walks and types is not null
-        ) c
-        offset 0
-      ) c
-      left join lateral (
-        select n.expires_at, cardinality(n.channels) > 1 and exists (
-          -- On several of the channels it is there once, as the first of its deliveries.
-          select from kairan.numbered s
-          where s.notification_id = n.id and s.seq < c.seq and s.seq > inbox_seqs.floor
-            and s.seq > inbox_seqs.shown_above[array_position(inbox_seqs.channels, s.channel)]
-        ) as is_repeated
-        from kairan.notifications n where c.inside and c.is_doubtful and n.id = c.notification_id
-        limit 1
-      ) n on true
-      cross join lateral (select case when c.is_doubtful then n.expires_at else c.expires_at end as expires_at) e
-    ) c;
-
-    seqs := seqs || coalesce(fitting, '{}');
-    inbox_seqs.expires_at := least(inbox_seqs.expires_at, soonest);
+    step := kairan.inbox_step(
+      channels, above, shown_above, types, muted, spans, floor, below,
+      case when walk_lows is null then bottom else walk_lows[cardinality(walk_lows)] end,
+      each, walk_lows, walk_highs
+    );
+    seqs := seqs || step.seqs;
+    inbox_seqs.expires_at := least(inbox_seqs.expires_at, step.expires_at);
     if cardinality(seqs) >= most then
       seqs := seqs[1:most];
       reached := seqs[most];
       return;
     end if;
-    all_inside := all_inside + inside;
-    if candidates = size then
-      below := lowest;
-      may_walk := true;
-    elsif walks then
-      below := walk_lows[cardinality(walk_lows)];
-      if last - span >= 7 then
-        -- Where nothing was in a few long spans, the channels know how far it is to the next.
-        may_walk := candidates > 0 or last - span = 255;
-      else
-        -- What the rest costs, in positions: a channel's end is 40 of them, and each delivery along it 12.
-        wanted := most - cardinality(seqs);
-        may_walk := wanted::bigint * width < (40 * shares + 12 * wanted)::bigint * coalesce(cardinality(fitting), 0);
-      end if;
-      stride := least(stride * 2, longest);
+    all_inside := all_inside + step.inside;
+    looked_at := looked_at + case when types is null then step.inside else step.looked_at end;
+
+    -- What the rest costs if it is like this step.
+    spent := case when walk_lows is null then 6 * shares + 0.8 * step.looked_at
+      else 3 + 0.25 * (below - walk_lows[1]) + costs[last] - costs[span] + 0.5 * step.looked_at end;
+    spent := spent * least(
+      (wanted - cardinality(step.seqs)) / nullif(cardinality(step.seqs), 0)::float8,
+      (step.reached - bottom) / (below - step.reached)::float8
+    );
+    if walk_lows is null then
+      along_cost := spent;
+      walk_cost := walk_cost * 0.75;
+      densities := step.densities;
+      is_leaping := step.outside * 2 > step.looked_at;
     else
-      if is_more is not true then
-        return; -- That was all.
-      end if;
-      -- One of the channels has most of it.
-      if candidates < size / 2 then
-        factor := least(factor * 4, 1024);
-      end if;
-      below := lowest;
-      may_walk := true;
+      walk_cost := spent;
+      along_cost := along_cost * 0.75;
+      budget := least(4000, budget * 4);
     end if;
-    looked_at := looked_at + case when types is null then inside else candidates end;
-    if looked_at >= patience then
+    below := step.reached;
+    if looked_at >= patience and below > bottom then
       reached := below;
       return;
     end if;
