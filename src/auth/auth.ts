@@ -3,7 +3,6 @@ import type { JWTVerifyGetKey } from 'jose'
 import { KairanError } from '../lib/errors.ts'
 import type { Identity } from './identity.ts'
 import { createOriginGuard, type OriginGuard } from './origins.ts'
-import { rememberTokens } from './token-cache.ts'
 import { createTokenCheck } from './tokens.ts'
 
 export type { Identity } from './identity.ts'
@@ -34,7 +33,7 @@ export const createAuth = (options: {
 }): Auth => {
   const { issuer, audience, keys = null, guard = createOriginGuard([]) } = options
   const [secret] = options.secrets
-  const check = rememberTokens(createTokenCheck({ ...options, keys }))
+  const check = createTokenCheck({ ...options, keys })
 
   /** The user of a token; null when it is refused, with the reason in `refusals`. */
   const tryToken = async (token: string, refusals: KairanError[]) => {
@@ -106,10 +105,13 @@ const rank = ({ code }: KairanError) =>
  * The tokens of an Authorization header. Staging sites and proxies put their own into it, of this scheme or another,
  * and what they add must not hide the cookie.
  */
-const bearersOf = (header: string) =>
-  [...header.matchAll(/(?:^|,\s*)Bearer +([\w.~+/=-]+)\s*(?=,|$)/gi)].flatMap(
+const bearersOf = (header: string): string[] => {
+  const [, only] = /^Bearer ([\w.~+/=-]+)$/i.exec(header) ?? []
+  if (only !== undefined) return [only]
+  return [...header.matchAll(/(?:^|,\s*)Bearer +([\w.~+/=-]+)\s*(?=,|$)/gi)].flatMap(
     ([, token]) => token ?? [],
   )
+}
 
 /**
  * The values of a cookie. A browser sends the same name twice when it was set for two paths or domains, and any of

@@ -62,9 +62,9 @@ export const requireScope = ({ publishes }: Identity) => {
   throw new KairanError('scope_missing', `Publishing needs a token with the scope ${publishScope}.`)
 }
 
-const publishable = (claims: Record<string, unknown>) => {
-  const scopes = [claims.scope, claims.scp].flatMap(words)
-  if (!scopes.includes(publishScope)) return []
+const publishable = (claims: Record<string, unknown>): readonly string[] => {
+  const isPublisher = [...words(claims.scope), ...words(claims.scp)].includes(publishScope)
+  if (!isPublisher) return none
   const channels = claims[channelsClaim]
   return channels === undefined ? ['*'] : namesOf(channels)
 }
@@ -79,5 +79,5 @@ const namesOf = (claim: unknown): readonly string[] => {
 const none: readonly string[] = []
 
 /** Reads scopes: separated by spaces (RFC 8693), or as a list, which some identity providers send. */
-const words = (scope: unknown): unknown[] =>
-  typeof scope === 'string' ? scope.split(' ') : Array.isArray(scope) ? scope : []
+const words = (scope: unknown): readonly unknown[] =>
+  typeof scope === 'string' ? scope.split(' ') : Array.isArray(scope) ? scope : none

@@ -6,8 +6,10 @@ import {
   jwtVerify,
 } from 'jose'
 import { KairanError } from '../lib/errors.ts'
+import { createHmacCheck } from './hmac.ts'
 import { type Identity, readIdentity, tokenExpired } from './identity.ts'
 import type { RemoteKeys } from './jwks.ts'
+import { rememberTokens } from './token-cache.ts'
 
 /** How far the signer's clock may be ahead of this one, in seconds. Applies to nbf only. */
 const clockTolerance = 5
@@ -24,12 +26,15 @@ export type TokenRules = {
   keys: (JWTVerifyGetKey & Partial<RemoteKeys>) | null
 }
 
+/** Throws, or rejects. */
+export type TokenCheck = (token: string) => Identity | Promise<Identity>
+
 /**
  * Verifies a token and reads its claims. The algorithm alone decides which keys may have signed it, and no key is used
  * with two algorithms. That refuses `none`, and a public key that is used as an HMAC secret. Throws `token_invalid`,
  * `token_expired` or `auth_unavailable`.
  */
-export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise<Identity>) => {
+export const createTokenCheck = (rules: TokenRules): TokenCheck => {
   // Imported once: jose would import the bytes of a secret again for each token.
   const secrets = Promise.all(rules.secrets.map(importSecret))
   const algorithms = [
@@ -61,13 +66,24 @@ export const createTokenCheck = (rules: TokenRules): ((token: string) => Promise
     }
   }
 
-  return async token => {
+  const checkHmac = createHmacCheck(rules.secrets, claims)
+  const checkByJose = rememberTokens(async token => {
     try {
       const { payload } = await payloadOf(token)
       return readIdentity(payload)
     } catch (error) {
       throw toRefusal(error, algorithms)
     }
+  })
+
+  return token => {
+    try {
+      const payload = checkHmac(token)
+      if (payload) return readIdentity(payload)
+    } catch (error) {
+      throw toRefusal(error, algorithms)
+    }
+    return checkByJose(token)
   }
 }
 
