@@ -2,13 +2,15 @@
 export type BatchLookup<Answer> = (key: string) => Promise<Answer>
 
 /**
- * Combines lookups: `ask` runs once at a time, with at most `most` keys. Keys that arrive while it runs are asked
- * for together in the next call. A single key does not wait; thousands of keys share a few calls. If `ask` rejects,
- * the lookups of its keys reject with the same error.
+ * Combines lookups: `ask` runs once at a time, with at most `most` keys. Keys that arrive in the same turn of the event
+ * loop, or while it runs, are asked for together in the next call. So a single key hardly waits, and thousands of keys
+ * share a few calls. If `ask` rejects, the lookups of its keys reject with the same error.
  */
 export const createBatchLookup = <Answer>(
   ask: (keys: string[]) => Promise<(key: string) => Answer>,
   most = 1000,
+  /** When the first of several keys is asked for. At once, it would keep the others waiting for its answer. */
+  soon: (begin: () => void) => void = setImmediate,
 ): BatchLookup<Answer> => {
   let waiting: { key: string; resolve(answer: Answer): void; reject(error: unknown): void }[] = []
   let asking = false
@@ -31,6 +33,6 @@ export const createBatchLookup = <Answer>(
   return key =>
     new Promise((resolve, reject) => {
       waiting.push({ key, resolve, reject })
-      if (!asking) void askAll()
+      if (waiting.length === 1 && !asking) soon(askAll)
     })
 }
