@@ -52,7 +52,7 @@ export const createStandings = (
   return {
     atOnce: ownQueries === 0 ? usersAtOnce : 4 / ownQueries,
     // One user opens hundreds of streams at the same time: the queries are asked for all of them together.
-    of: ownQueries === 0 ? of : createSharedLookup(of, 2),
+    of: ownQueries === 0 ? lookUp : createSharedLookup(of, 2),
     async pick(userId, channels) {
       const [own, others] = await Promise.all([
         database.run(

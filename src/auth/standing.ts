@@ -63,15 +63,15 @@ export const readableOf = (
   const names =
     claimed.length > 0
       ? [...new Set([...fixed, ...standing.channels, ...claimed])]
-      : [...fixed, ...standing.channels]
-  const beginnings = subscribes.filter(isBeginning)
+      : fixed.concat(standing.channels)
   // Most streams ask for nothing.
   let isNamed: ((name: string) => boolean) | undefined
   return {
     names,
     includes(channel) {
       isNamed ??= among(names)
-      return isNamed(channel) || (isOfApplication(channel) && matches(channel, beginnings))
+      if (isNamed(channel)) return true
+      return isOfApplication(channel) && matches(channel, subscribes.filter(isBeginning))
     },
     isCut: standing.isCut,
     mutes: standing.mutes,

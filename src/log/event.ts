@@ -58,12 +58,12 @@ export const controlFrame = (
 
 /** The first bytes of a stream: they make proxies and browsers take it as open. */
 export const openingFrame = (retryMs: number, mayHaveRest: boolean) =>
-  Buffer.concat([retryFrame(retryMs, mayHaveRest), encode('event: ping\ndata: connected\n\n')])
+  encode(`${retryText(retryMs, mayHaveRest)}event: ping\ndata: connected\n\n`)
 
 /** The last words of a stream whose client should come back after `afterMs`. */
 export const reconnectFrame = (reason: string, afterMs: number, id?: string, mayHaveRest = false) =>
   Buffer.concat([
-    retryFrame(afterMs, mayHaveRest),
+    encode(retryText(afterMs, mayHaveRest)),
     controlFrame({ type: 'reconnect', reason, afterMs: Math.round(afterMs) }, id),
   ])
 
@@ -72,15 +72,15 @@ export const reconnectFrame = (reason: string, afterMs: number, id?: string, may
  * same, and another one would have to go: so it is told to take its time.
  */
 export const replacedFrame = (afterMs: number) =>
-  Buffer.concat([retryFrame(afterMs), controlFrame({ type: 'replaced' })])
+  Buffer.concat([encode(retryText(afterMs)), controlFrame({ type: 'replaced' })])
 
 /**
  * WebKit keeps what it had of an event when a connection broke, and takes the first block of the next stream for the
  * rest of it. As that has no data of its own, it is no event anywhere; with the name of a ping, the rest that WebKit
  * had becomes a ping, rather than a broken event or one that comes twice.
  */
-const retryFrame = (ms: number, mayHaveRest = false) =>
-  encode(`retry: ${Math.round(ms)}\n${mayHaveRest ? 'event: ping\n' : ''}\n`)
+const retryText = (ms: number, mayHaveRest = false) =>
+  `retry: ${Math.round(ms)}\n${mayHaveRest ? 'event: ping\n' : ''}\n`
 
 /** A comment that keeps proxies and timers quiet. */
 export const heartbeatFrame = new TextEncoder().encode(':\n\n')

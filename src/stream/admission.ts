@@ -40,7 +40,7 @@ export type Admission = {
 
 /** Reads the request of a stream. Throws `bad_channels`. A cursor that can't be read is of another server: a gap. */
 export const readWish = (request: Request): Wish => {
-  const query = new URL(request.url).searchParams
+  const query = request.url.includes('?') ? new URL(request.url).searchParams : noQuery
   const inHeader = splitProof(request.headers.get('last-event-id') ?? '')
   const inUrl = splitProof(givenOf(query, 'last_event_id') || givenOf(query, 'lastEventId') || '')
   const cursor = inHeader.cursor || inUrl.cursor
@@ -56,6 +56,8 @@ export const readWish = (request: Request): Wish => {
     exposed: inUrl.proof,
   }
 }
+
+const noQuery = new URLSearchParams()
 
 /** Only WebKit has such a rest, and it may be back before it knows an id that it could send. */
 const isWebKit = (request: Request) =>

@@ -88,27 +88,25 @@ export const createAccess = (options: {
 }): Access => {
   const { hub, standings, adminRoleLevel, maxChannels } = options
   /** The look-ups under way, by user: one update of roles can concern everybody who is online. */
-  const lookUps = new Map<string, Set<LookUp>>()
+  const lookUps = new Map<string, LookUps>()
   /** Look-ups that no request waits for leave room for those that one waits for. */
   const background = createSemaphore(standings.atOnce)
 
   /** The standing of a user, with those of the `asked` channels that its list may lack. */
   const standingOf = async (userId: string, asked: () => readonly string[]): Promise<Standing> => {
-    const lookUp = { isStale: false }
-    const under = lookUps.get(userId) ?? new Set()
-    lookUps.set(userId, under.add(lookUp))
+    const under = lookUps.get(userId) ?? { count: 0, changes: 0 }
+    if (under.count++ === 0) lookUps.set(userId, under)
     try {
       for (;;) {
-        lookUp.isStale = false
+        const { changes } = under
         const standing = await standings.of(userId)
         const complete = standing.isCut
           ? { ...standing, channels: await standings.pick(userId, asked()) }
           : standing
-        if (!lookUp.isStale) return complete
+        if (under.changes === changes) return complete
       }
     } finally {
-      under.delete(lookUp)
-      if (under.size === 0) lookUps.delete(userId)
+      if (--under.count === 0) lookUps.delete(userId)
     }
   }
 
@@ -170,8 +168,8 @@ export const createAccess = (options: {
   const rechecks = createRechecks(hub, recheck)
 
   const markStale = (userIds: readonly string[] | null) => {
-    const stale = userIds?.map(userId => lookUps.get(userId) ?? []) ?? lookUps.values()
-    for (const some of stale) for (const lookUp of some) lookUp.isStale = true
+    const stale = userIds?.flatMap(userId => lookUps.get(userId) ?? []) ?? lookUps.values()
+    for (const under of stale) under.changes++
   }
 
   const reauthorize = (userIds: readonly string[] | null) => {
@@ -243,5 +241,8 @@ const alsoOf = (choice: Choice, readable: Readable, channels: readonly string[])
 const isSame = (some: readonly string[], others: readonly string[]) =>
   some.length === others.length && some.every((name, index) => name === others[index])
 
-/** One question for the rights of a user. What it answers does not count if they have changed meanwhile. */
-type LookUp = { isStale: boolean }
+/**
+ * The questions for the rights of a user that are under way, and how often the rights have changed meanwhile: what a
+ * question answers does not count if they have.
+ */
+type LookUps = { count: number; changes: number }
