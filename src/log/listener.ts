@@ -74,6 +74,7 @@ export const createListener = (options: {
     const sql = connect(options.url, {
       max: 1,
       name: 'kairan listener',
+      direct: true,
       judge: options.judge,
       // What closes a session that was refused is its judge, whose words come first.
       onClose: () => setImmediate(() => lost.reject(new Error('the connection was closed'))),

@@ -108,6 +108,8 @@ const session = {
   jit: 'off',
   max_parallel_workers_per_gather: '0',
   lock_timeout: 2500,
+  // Sessions wait here for what comes. The longest there is, as the driver leaves out a 0.
+  idle_session_timeout: 2_147_483_647,
   // A database may have fewer: then the milliseconds of a moment come rounded to years.
   extra_float_digits: 1,
   // A database may have another default, in which statements here would fail instead of waiting.
