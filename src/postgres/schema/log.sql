@@ -127,6 +127,7 @@ declare
   is_other boolean := false;
   target pg_snapshot;
   target_place bigint;
+  target_end bigint;
   low bigint;
   next_xid xid8;
   ended xid8[] := '{}';
@@ -238,7 +239,8 @@ begin
       (
         select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
         from kairan.notifications n
-        where n.place > low and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
+        where n.place > low and n.place <= coalesce(log.target_end, 9223372036854775807)
+          and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
           and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
         order by n.place limit taken
       )
@@ -259,13 +261,18 @@ begin
   );
   if fresh is not null or is_due then
     is_more := looked = taken or looked > coalesce(cardinality(fresh), 0);
+    if is_more then
+      -- Looked up after that snapshot was taken, so it is above all that is in it. Without an end, the piece that finds
+      -- the last of a target would read all that was published since.
+      target_end := coalesce(log.target_end, (select n.place from kairan.notifications n order by n.place desc limit 1));
+    end if;
     -- One at a time; and the key keeps out a second one that has the same batch for the last.
     with held as (select from kairan.locks l where l.name = 'numbering' for update skip locked)
-    insert into kairan.batches (n, head, done, done_place, target, target_place, reached, place)
+    insert into kairan.batches (n, head, done, done_place, target, target_place, target_end, reached, place)
     select log.n + 1, log.head + coalesce(rows, 0),
       case when is_more then log.done else target end, case when is_more then log.done_place else target_place end,
-      case when is_more then target end, case when is_more then target_place end, case when is_more then reached end,
-      coalesce(place_now, log.place)
+      case when is_more then target end, case when is_more then target_place end, target_end,
+      case when is_more then reached end, coalesce(place_now, log.place)
     from held
     on conflict do nothing
     returning * into batch;

@@ -104,8 +104,8 @@ create index numbered_channel on kairan.numbered (channel, seq);
 comment on index kairan.numbered_channel is 'A returning stream reads what its channels have missed along this.';
 create index numbered_type on kairan.numbered (channel, type, seq) where type is not null;
 comment on index kairan.numbered_type is 'The inbox finds notifications of a type along this.';
-create index numbered_created_at on kairan.numbered using brin (created_at) with (pages_per_range = 32, autosummarize = on);
-comment on index kairan.numbered_created_at is 'Finds the deliveries of a time. It has one entry for 32 pages.';
+create index numbered_created_at on kairan.numbered (created_at);
+comment on index kairan.numbered_created_at is 'Finds the deliveries of a time. Not BRIN: its ranges only grow, so when new rows have taken the room of old ones each query would read the whole table; and to summarise it, autovacuum cancels its own vacuum of the table.';
 
 create table kairan.redeliveries (
   notification_id uuid not null,
@@ -161,6 +161,7 @@ create table kairan.batches (
   done_place bigint not null,
   target pg_snapshot,
   target_place bigint,
+  target_end bigint,
   reached bigint,
   place bigint not null,
   at timestamptz not null default clock_timestamp()
@@ -173,6 +174,7 @@ comment on column kairan.batches.done is 'What committed before this snapshot ha
 comment on column kairan.batches.done_place is 'What was published by transactions that are beyond that snapshot has places above this one.';
 comment on column kairan.batches.target is 'What committed before this snapshot is being numbered, in pieces; null when there is nothing left of it.';
 comment on column kairan.batches.target_place is 'What was published by transactions that are beyond that snapshot has places above this one.';
+comment on column kairan.batches.target_end is 'The highest place after target was taken: what is in target has no place above it.';
 comment on column kairan.batches.reached is 'Of what is in target and not in done, places up to this one have been numbered.';
 comment on column kairan.batches.place is 'The place drawn last when the transaction that wrote this row had no id yet: transactions with higher ids publish at higher places.';
 comment on column kairan.batches.at is 'When. Together with n it tells this batch from another one of a log that was restored.';
