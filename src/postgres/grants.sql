@@ -59,6 +59,9 @@ begin
       -- The sequence of an identity column goes with its table.
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i') and d.refobjsubid > 0)
     union all
+    select format('type %s', c.reltype::regtype), c.relowner
+    from pg_class c where c.relnamespace = 'kairan'::regnamespace and c.relkind = 'c'
+    union all
     select format('routine %s', oid::regprocedure), proowner
     from pg_proc where pronamespace = 'kairan'::regnamespace
   loop

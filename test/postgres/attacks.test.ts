@@ -16,6 +16,7 @@ test('what runs with the rights of its owner has a search_path that nobody can c
     'members_changed kairan_owner',
     'mutes_changed kairan_owner',
     'note_joining kairan_owner',
+    'pass_on_expiry kairan_owner',
     'place_member kairan_owner',
     'presence_of kairan_owner',
     'prune_audit kairan_owner',
