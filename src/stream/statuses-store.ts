@@ -33,22 +33,29 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
   for (const row of rows) {
     recipients.set(row.seq, (recipients.get(row.seq) ?? 0) + row.recipients)
   }
-  // Usually the first one marks all.
-  for (const mark of [markUntouched, markUnlocked]) {
-    const [marked] = await mark(sql, recipients)
-    if (marked?.count === recipients.size) return []
-    const seqs: number[] = JSON.parse(marked?.seqs ?? '[]')
-    for (const seq of seqs) recipients.delete(seq)
+  const wanted = recipients.size
+  const left = () => rows.filter(({ seq }) => recipients.has(seq))
+  try {
+    // Usually the first one marks all.
+    for (const mark of [markUntouched, markUnlocked]) {
+      const [marked] = await mark(sql, recipients)
+      if (marked?.count === recipients.size) return []
+      const seqs: number[] = JSON.parse(marked?.seqs ?? '[]')
+      for (const seq of seqs) recipients.delete(seq)
+    }
+    // Those that have been removed, or have failed, need not wait.
+    const locked = await sql<{ seq: number }[]>`
+      select d.seq
+      from jsonb_array_elements_text(${sql.json([...recipients.keys()])}) h
+      join kairan.numbered d on d.seq = h::bigint
+      where d.status <> 'f'`
+    const later = new Set(locked.map(({ seq }) => seq))
+    return left().filter(({ seq }) => later.has(seq))
+  } catch (error) {
+    // What is marked must not be marked again: its recipients would count twice. The rest fails by itself the next time.
+    if (recipients.size === wanted) throw error
+    return left()
   }
-  const left = rows.filter(({ seq }) => recipients.has(seq))
-  // Those that have been removed, or have failed, need not wait.
-  const locked = await sql<{ seq: number }[]>`
-    select d.seq
-    from jsonb_array_elements_text(${sql.json(left.map(({ seq }) => seq))}) h
-    join kairan.numbered d on d.seq = h::bigint
-    where d.status <> 'f'`
-  const later = new Set(locked.map(({ seq }) => seq))
-  return left.filter(({ seq }) => later.has(seq))
 }
 
 /** How many were marked; which ones, if not all. */

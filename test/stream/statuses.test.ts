@@ -39,3 +39,25 @@ test('a status locks no row that nobody else has touched, and is a version witho
     { status: 'd', recipients: 1 },
   ])
 })
+
+test('a status that can not be written makes no other count twice', async () => {
+  await using db = await database()
+  await db.sql`
+    insert into kairan.numbered (seq, notification_id, channel, created_at)
+    select n, gen_random_uuid(), 'user-1', now() from generate_series(1, 3) n`
+  // So this one is written by a statement of its own, after the others.
+  await db.sql`select from kairan.numbered where seq = 2 for update`
+  await db.sql.unsafe(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+    create trigger refuse before update on kairan.numbered for each row when (old.seq = 2) execute function refuse()`)
+  const client = createDatabase(db.url, { max: 1, name: 'test', direct: true, deadlineMs: 10_000 })
+  const { delivered } = createStatusStore(client)
+  for (const seq of [1, 2, 3]) delivered.add({ seq, recipients: 1 })
+  expect(await delivered.write()).toBe(1)
+  await expect(delivered.write()).rejects.toThrow('not now')
+  await db.sql`drop trigger refuse on kairan.numbered`
+  expect(await delivered.write()).toBe(0)
+  await client.stop()
+  const rows = await db.sql`select status, recipients from kairan.numbered order by seq`
+  expect(rows.map(row => [row.status, row.recipients])).toEqual([1, 2, 3].map(() => ['d', 1]))
+})
