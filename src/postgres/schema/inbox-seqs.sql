@@ -177,6 +177,8 @@ declare
   budget float8;
   walk_lows bigint[];
   walk_highs bigint[];
+  -- How far to walk within one span, in positions for each that is wanted: at first as if nearly all of them fit.
+  reach float8 := 1.25;
   step record;
   all_inside int := 0;
   looked_at int := 0;
@@ -223,7 +225,8 @@ begin
       walk_highs := highs[span:last];
       walk_highs[1] := below;
       if last = span then
-        walk_lows[1] := greatest(walk_lows[1], below - (budget * 4)::bigint);
+        walk_lows[1] := greatest(walk_lows[1], below - least(budget * 4, 64 + reach * wanted)::bigint);
+        reach := reach * 4;
       end if;
       size := 0;
     else
