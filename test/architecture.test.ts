@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
 import { dirname, join } from 'node:path'
 import { Glob } from 'bun'
-import { mistakes, withMistake } from './faults/mistakes.ts'
+import { mistakes } from './faults/mistakes.ts'
+import { mistakes as leaks } from './security/mistakes.ts'
+import { copyWith } from './support/planted.ts'
 
 /** Each file of src with the files of src that it imports, as paths below src. */
 const sources = await Promise.all(
@@ -130,9 +132,9 @@ test('who makes a request is asked in one place, but for streams, which refuse i
   ])
 })
 
-test('each mistake of the fault harness still has its place in the source: else it proves nothing', async () => {
-  for (const name of Object.keys(mistakes)) {
-    await using source = await withMistake(name)
-    expect(await Bun.file(join(source.path, 'main.ts')).exists()).toBe(true)
+test('each mistake that the tests plant still has its place in the source: else they prove nothing', async () => {
+  for (const edits of [...Object.values(mistakes), ...Object.values(leaks)]) {
+    await using copy = await copyWith(edits)
+    expect(await Bun.file(join(copy.source, 'main.ts')).exists()).toBe(true)
   }
-})
+}, 60_000)

@@ -55,8 +55,8 @@ export const mistakes: Record<string, Edit[]> = {
   ],
   'a role level is looked up at most once a second': [
     {
-      from: 'lookUp.isStale = false\n        const standing = await standings.of(userId)\n',
-      to: `lookUp.isStale = false
+      from: 'const { changes } = under\n        const standing = await standings.of(userId)\n',
+      to: `const { changes } = under
         const remembered = levels.get(userId)
         const standing = await standings.of(userId)
         if (remembered && remembered.at > Date.now() - 1000) standing.roleLevel = remembered.level
@@ -64,8 +64,8 @@ export const mistakes: Record<string, Edit[]> = {
 `,
     },
     {
-      from: 'const lookUps = new Map<string, Set<LookUp>>()',
-      to: 'const lookUps = new Map<string, Set<LookUp>>()\n  const levels = new Map<string, { at: number; level: number }>()',
+      from: 'const lookUps = new Map<string, LookUps>()',
+      to: 'const lookUps = new Map<string, LookUps>()\n  const levels = new Map<string, { at: number; level: number }>()',
     },
   ],
   'rights are remembered until a stream returns': [
@@ -80,18 +80,18 @@ export const mistakes: Record<string, Edit[]> = {
 `,
     },
     {
-      from: 'const lookUps = new Map<string, Set<LookUp>>()',
-      to: 'const lookUps = new Map<string, Set<LookUp>>()\n  const rights = new Map<string, { at: number; may: Readable }>()',
+      from: 'const lookUps = new Map<string, LookUps>()',
+      to: 'const lookUps = new Map<string, LookUps>()\n  const rights = new Map<string, { at: number; may: Readable }>()',
     },
   ],
   'a look-up counts although rights have changed meanwhile': [
-    { from: 'if (!lookUp.isStale) return complete', to: 'return complete' },
+    { from: 'if (under.changes === changes) return complete', to: 'return complete' },
     { from: 'while (isStale())', to: 'while (isStale() && false)' },
   ],
   'names in a claim are beginnings': [
     {
-      from: 'const beginnings = subscribes.filter(isBeginning)',
-      to: 'const beginnings = subscribes',
+      from: 'matches(channel, subscribes.filter(isBeginning))',
+      to: 'matches(channel, subscribes)',
     },
     {
       from: 'isBeginning(pattern) ? begins(name, pattern) : name === pattern',
@@ -100,8 +100,8 @@ export const mistakes: Record<string, Edit[]> = {
   ],
   'beginnings in a claim give the channels of others, and of admins': [
     {
-      from: '(isOfApplication(channel) && matches(channel, beginnings))',
-      to: 'matches(channel, beginnings)',
+      from: 'return isOfApplication(channel) && matches(channel, subscribes.filter(isBeginning))',
+      to: 'return matches(channel, subscribes.filter(isBeginning))',
     },
   ],
   'names in a claim give the channels of others, and of admins': [
