@@ -34,7 +34,7 @@ declare
     select u.notification_id from kairan.unsettled u where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
     limit 10000
   );
-  -- Who changed one of these before it was locked has committed, who does later waits.
+  -- Who changed one of these before it was locked has committed; who does later is unsettled once more.
   locked constant bigint[] := array(
     select d.seq from kairan.numbered d where d.notification_id = any(ids) for update skip locked
   );
