@@ -64,7 +64,7 @@ export const chaos = async (options: {
     stack.use(await startInstance(options.source, cluster.url, { ...env, QUEUE_BYTES: '100000' })),
     stack.use(await startInstance(options.source, cluster.url, env)),
   ]
-  await eventually(() => Promise.all(instances.map(({ url }) => isReady(url))).then(all))
+  await eventually(() => Promise.all(instances.map(({ url }) => isReady(url))).then(all), 60_000)
 
   const urls = instances.map(({ url }) => url)
   const start = `${await epochOf(cluster.url)}-0`

@@ -5,7 +5,7 @@ import { createDatabase, type Database } from '../../src/postgres/database.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { freezeBackends } from '../support/frozen.ts'
-import { proxyTo } from '../support/proxy.ts'
+import { proxyTo, type TestProxy } from '../support/proxy.ts'
 
 const max = 5
 
@@ -130,6 +130,54 @@ test('a transaction whose backend dies between two statements fails, and nothing
   expect(await new Response(child.stdout).text()).toBe('CONNECTION_CLOSED CONNECTION_CLOSED 1\n')
   expect(await child.exited).toBe(0)
 })
+
+/** What ends a connection while the driver asks for the types of arrays. */
+const endings: Record<string, (way: { proxy: TestProxy; sql: postgres.Sql }) => Promise<void>> = {
+  'its client is destroyed': ({ sql }) => sql.end({ timeout: 0 }),
+  'its backend is killed': async ({ proxy }) => proxy.heal(),
+  'its network is reset': async ({ proxy, sql }) => {
+    proxy.reset()
+    proxy.heal()
+    await sql.end({ timeout: 0 })
+  },
+}
+
+for (const [what, finish] of Object.entries(endings)) {
+  // https://github.com/porsager/postgres/issues/1192: it would end the process, and here the test.
+  test(`a connection that ends before it knows the types rejects no promise that nobody has: ${what}`, async () => {
+    await using db = await database()
+    await using proxy = await proxyTo(Number(new URL(db.url).port))
+    const url = Object.assign(new URL(db.url), { port: String(proxy.port) }).toString()
+    const asked = Promise.withResolvers<void>()
+    proxy.rewrite = bytes => {
+      if (bytes.includes('pg_catalog.pg_type')) {
+        proxy.cut()
+        asked.resolve()
+      }
+      return bytes
+    }
+    const connection = { application_name: 'kairan types test' }
+    const sql = postgres(url, { max: 1, onnotice: () => undefined, connection })
+    const outcome = sql`select 1`.then(
+      () => 'answered by another connection',
+      (error: postgres.PostgresError) => error.code,
+    )
+    await asked.promise
+    await db.sql`
+      select pg_terminate_backend(pid, 10_000) from pg_stat_activity
+      where application_name = 'kairan types test'`
+    proxy.rewrite = null
+    await finish({ proxy, sql })
+    expect(await outcome).toBeOneOf([
+      'CONNECTION_DESTROYED',
+      'ECONNRESET',
+      'CONNECTION_CLOSED',
+      '57P01',
+      'answered by another connection',
+    ])
+    await sql.end({ timeout: 0 })
+  })
+}
 
 test('gives up a server that does not answer, and works again when it does', async () => {
   await using db = await database()

@@ -105,6 +105,8 @@ const createDatabase = async (server: ChildProcess, access: Access) => {
   const sql = postgres(urlOf(access, 'postgres'), {
     max: 1,
     connect_timeout: 5,
+    // Nothing here is an array, and whoever ends it in between would reject what nobody waits for.
+    fetch_types: false,
     onnotice: () => undefined,
   })
   const deadline = Date.now() + startLimitMs
