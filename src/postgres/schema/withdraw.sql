@@ -34,7 +34,8 @@ declare
     select u.notification_id from kairan.unsettled u where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
     limit 10000
   );
-  -- Who changed one of these before it was locked has committed; who does later is unsettled once more.
+  -- Who changed one of these before it was locked has committed; who does later is unsettled once more. Those that
+  -- somebody else has locked are for the next time.
   locked constant bigint[] := array(
     select d.seq from kairan.numbered d where d.notification_id = any(ids) for update skip locked
   );
@@ -44,10 +45,13 @@ begin
   from kairan.notifications n
   where d.seq = any(locked) and n.id = d.notification_id
     and (d.expires_at, d.several) is distinct from (n.expires_at, nullif(cardinality(n.channels) > 1, false));
-  -- Those that somebody else has locked are for the next time.
   with settled as materialized (
     select i.id from unnest(ids) i (id)
-    where not exists (select from kairan.numbered d where d.notification_id = i.id and d.seq <> all(locked))
+    where not exists (
+      select from kairan.numbered d join kairan.notifications n on n.id = d.notification_id
+      where d.notification_id = i.id
+        and (d.expires_at, d.several) is distinct from (n.expires_at, nullif(cardinality(n.channels) > 1, false))
+    )
   ),
   again as (
     delete from kairan.redeliveries r using settled s where r.notification_id = s.id and r.xid < below
