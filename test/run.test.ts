@@ -62,6 +62,14 @@ test('its last line counts what passed, failed and was skipped', async () => {
   })
 })
 
+test('what a failed test printed is shown again at the end, where only the end is kept', async () => {
+  const { child, closed } = start(['test/passes', 'test/fails'])
+  const shown = await new Response(child.stdout).text()
+  await closed
+  expect(shown).toMatch(/^test\/fails\.test\.ts:\n[\s\S]*Expected: 2[\s\S]*\n\(fail\) fails/m)
+  expect(shown).not.toContain('passes')
+})
+
 for (const name of ['crashes', 'exits', 'imports']) {
   test(`a file that ${name} is a failure, alone and beside others`, async () => {
     const alone = await lastLine(`test/${name}`)

@@ -54,10 +54,12 @@ const main = async () => {
     return await runAll(files, options, { TEST_DATABASE_URL: url, TEST_TEMPLATE: template.name })
   }
   const work = TEST_DATABASE_URL ? run(TEST_DATABASE_URL) : runEmbedded(run)
-  const { passed, failed, skipped } = await work.catch((error: unknown) => {
+  const { passed, failed, skipped, failures } = await work.catch((error: unknown) => {
     console.error(error)
-    return { passed: 0, failed: 1, skipped: 0 }
+    return { ...none(), failed: 1 }
   })
+  // Once more: where only the end of the output is kept, this is what one looks for.
+  if (failures.length > 0) console.log(`\n${failures.join('\n\n')}\n`)
   console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
   process.exit(failed > 0 || passed === 0 ? 1 : 0)
 }
@@ -102,7 +104,15 @@ const runEmbedded = async (work: (url: string) => Promise<Counts>) => {
 
 type Environment = Record<string, string>
 
-type Counts = { passed: number; failed: number; skipped: number }
+type Counts = {
+  passed: number
+  failed: number
+  skipped: number
+  /** What each test that failed has printed last. */
+  failures: string[]
+}
+
+const none = (): Counts => ({ passed: 0, failed: 0, skipped: 0, failures: [] })
 
 const runAll = async (files: string[], options: string[], env: Environment): Promise<Counts> => {
   const run = (group: string[], more: string[] = []) => runFiles(group, [...more, ...options], env)
@@ -110,11 +120,12 @@ const runAll = async (files: string[], options: string[], env: Environment): Pro
   const measure = (group: string[], more: string[] = []) =>
     runFiles(group, [...more, ...options.filter(option => option !== '--update-timings')], env)
   if (files.length === 1 || options.includes('--watch')) return run(files)
-  const sum: Counts = { passed: 0, failed: 0, skipped: 0 }
-  const add = ({ passed, failed, skipped }: Counts) => {
+  const sum = none()
+  const add = ({ passed, failed, skipped, failures }: Counts) => {
     sum.passed += passed
     sum.failed += failed
     sum.skipped += skipped
+    sum.failures.push(...failures)
   }
   const alone = files.filter(file => measuring.includes(file))
   const calm = files.filter(file => waiting.includes(file))
@@ -123,6 +134,26 @@ const runAll = async (files: string[], options: string[], env: Environment): Pro
   if (calm.length > 0 && !stopped) add(await measure(calm, ['--parallel=2', timings]))
   if (alone.length > 0 && !stopped) add(await measure(alone))
   return sum
+}
+
+/** The error, what it points at, and where from; not all that a test can print. */
+const failureLines = 60
+
+/** Takes what `bun test` prints, line by line; at the line that says that a test has failed, gives what it printed. */
+const createFailures = () => {
+  let file = ''
+  let said: string[] = []
+  let isOver = false
+  return (line: string): string[] => {
+    said = [...said.slice(-failureLines), line]
+    if (/^test\/\S+:$/.test(line)) file = line
+    // At the end it lists which tests have failed, without their errors.
+    if (/^\d+ tests? (failed|skipped):$/.test(line)) isOver = true
+    if (!/^\((pass|fail|skip|todo)\)/.test(line)) return []
+    const failure = [file, ...said.filter(text => text !== file)].join('\n')
+    said = []
+    return line.startsWith('(fail)') && !isOver ? [failure] : []
+  }
 }
 
 /** Runs `bun test`, shows what it prints, and counts. */
@@ -134,7 +165,8 @@ const runFiles = async (files: string[], options: string[], env: Environment): P
     stdio: ['ignore', 'inherit', 'pipe'],
   })
   running = tests
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 }
+  const counts = none()
+  const failedAt = createFailures()
   let isComplete = false
   let isEmpty = false
   let partial = ''
@@ -144,6 +176,7 @@ const runFiles = async (files: string[], options: string[], env: Environment): P
     const lines = (partial + decoder.decode(bytes, { stream: true })).split('\n')
     partial = lines.pop() ?? ''
     for (const line of lines.map(text => Bun.stripANSI(text))) {
+      counts.failures.push(...failedAt(line))
       const [, count, word] = /^ *(\d+) (pass|fail|skip|todo)$/.exec(line) ?? []
       if (word === 'pass') counts.passed += Number(count)
       if (word === 'fail') counts.failed += Number(count)
