@@ -58,13 +58,14 @@ begin
     then
       return new;
     end if;
-    -- Several channels, all different.
+    -- Several channels, all different, in one dimension.
     select pg_catalog.count(distinct c) into different
     from pg_catalog.unnest(new.channels) c
     where pg_catalog.char_length(c) operator(pg_catalog.<=) 205
       and c operator(pg_catalog.~) '^[^\u0001-\u0020\u007f,*]+$' and c operator(pg_catalog.<>) 'user-';
     if different operator(pg_catalog.=) pg_catalog.cardinality(new.channels)
       and different operator(pg_catalog.>=) 1 and different operator(pg_catalog.<=) 1000
+      and pg_catalog.array_ndims(new.channels) operator(pg_catalog.=) 1
     then
       return new;
     end if;
@@ -140,7 +141,13 @@ begin
   end if;
 
   if examined.follow_up_after is not null then
-    if not examined.follow_up_after between interval '1 second' and interval '30 days' then
+    if not examined.follow_up_after between interval '1 second' and interval '30 days'
+      -- Of what is compared, a month is 30 days: years and as many negative days make five minutes, and no time that
+      -- they can be added to, when it is numbered.
+      or date_part('year', examined.follow_up_after) <> 0
+      or abs(date_part('month', examined.follow_up_after)) > 1
+      or abs(date_part('day', examined.follow_up_after)) > 31
+    then
       raise exception 'kairan: follow_up_after is %, not 1 second to 30 days', examined.follow_up_after
         using errcode = 'invalid_parameter_value', hint = 'Leave it null, or name a time like interval ''5 minutes''.';
     end if;
