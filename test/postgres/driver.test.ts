@@ -164,7 +164,7 @@ for (const [what, finish] of Object.entries(endings)) {
     )
     await asked.promise
     await db.sql`
-      select pg_terminate_backend(pid, 10_000) from pg_stat_activity
+      select pg_terminate_backend(pid, 10000) from pg_stat_activity
       where application_name = 'kairan types test'`
     proxy.rewrite = null
     await finish({ proxy, sql })
