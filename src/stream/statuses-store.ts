@@ -58,6 +58,9 @@ const markDelivered: Save<Delivered> = async (sql, rows) => {
   }
 }
 
+/** What the column holds. Any login can send on the live path, and so make a delivery count as often as it likes. */
+const mostRecipients = 2_147_483_647
+
 /** How many were marked; which ones, if not all. */
 type Marked = { count: number; seqs: string | null }[]
 
@@ -70,10 +73,10 @@ const markUntouched = (sql: Sql, recipients: Map<number, number>) => sql<Marked>
   with done as (
     update kairan.numbered d
     set status = 'd',
-      recipients = d.recipients + h.recipients,
+      recipients = least(d.recipients::bigint + h.recipients, ${mostRecipients}),
       delivered_at = coalesce(d.delivered_at, now())
     from unnest(
-      ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::int[]
+      ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::bigint[]
     ) as h (seq, recipients)
     where d.seq = h.seq and d.status <> 'f' and d.xmax = 0
     returning d.seq
@@ -89,7 +92,7 @@ const markUnlocked = (sql: Sql, recipients: Map<number, number>) => sql<Marked>`
   with free as (
     select d.ctid as at, h.recipients
     from unnest(
-      ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::int[]
+      ${arrayOf(recipients.keys())}::text::bigint[], ${arrayOf(recipients.values())}::text::bigint[]
     ) as h (seq, recipients)
     join kairan.numbered d on d.seq = h.seq
     where d.status <> 'f'
@@ -98,7 +101,7 @@ const markUnlocked = (sql: Sql, recipients: Map<number, number>) => sql<Marked>`
   done as (
     update kairan.numbered d
     set status = 'd',
-      recipients = d.recipients + f.recipients,
+      recipients = least(d.recipients::bigint + f.recipients, ${mostRecipients}),
       delivered_at = coalesce(d.delivered_at, now())
     from free f where d.ctid = f.at
     returning d.seq
@@ -126,7 +129,7 @@ const markDeliveredLive: Save<DeliveredLive> = async (sql, rows) => {
     )
     update kairan.numbered d
     set status = case d.status when 'p' then 'l' else d.status end,
-      recipients = d.recipients + f.recipients,
+      recipients = least(d.recipients::bigint + f.recipients, ${mostRecipients}),
       delivered_at = coalesce(d.delivered_at, now())
     from free f where d.seq = f.seq
     returning d.notification_id || ' ' || d.channel as key`

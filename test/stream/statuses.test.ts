@@ -61,3 +61,31 @@ test('a status that can not be written makes no other count twice', async () => 
   const rows = await db.sql`select status, recipients from kairan.numbered order by seq`
   expect(rows.map(row => [row.status, row.recipients])).toEqual([1, 2, 3].map(() => ['d', 1]))
 })
+
+test('a delivery that counts as many recipients as the column holds keeps no status from being written', async () => {
+  await using db = await database()
+  await db.sql`
+    insert into kairan.numbered (seq, notification_id, channel, created_at, recipients)
+    select n, gen_random_uuid(), 'user-1', now(), case when n > 1 then 2147483647 else 0 end
+    from generate_series(1, 3) n`
+  // So this one is written in another way.
+  await db.sql`select from kairan.numbered where seq = 3 for update`
+  const [live] = await db.sql`
+    insert into kairan.numbered (seq, notification_id, channel, created_at, recipients)
+    values (4, gen_random_uuid(), 'user-1', now(), 2147483647) returning notification_id`
+  const client = createDatabase(db.url, { max: 1, name: 'test', direct: true, deadlineMs: 10_000 })
+  const store = createStatusStore(client)
+  for (const seq of [1, 2, 3]) store.delivered.add({ seq, recipients: 7 })
+  const notificationId = String(live?.notification_id)
+  store.deliveredLive.add({ notificationId, channel: 'user-1', recipients: 7 })
+  expect(await store.delivered.write()).toBe(0)
+  expect(await store.deliveredLive.write()).toBe(0)
+  await client.stop()
+  const rows = await db.sql`select status, recipients from kairan.numbered order by seq`
+  expect(rows.map(row => [row.status, row.recipients])).toEqual([
+    ['d', 7],
+    ['d', 2147483647],
+    ['d', 2147483647],
+    ['l', 2147483647],
+  ])
+})
