@@ -57,7 +57,10 @@ begin
     select * from kairan.publications p
     -- As rows: for "p.xid = …" the planner may walk along all places, as those are the order that is wanted.
     where (p.xid, p.place) > (e.xid, coalesce(late.reached, -1)) and p.xid <= e.xid
-      and (p.place > since_place or (select d.seq from kairan.numbered d where d.notification_id = p.id limit 1) is null)
+      -- On one of these channels: of what is delivered again on one, the others have theirs.
+      and (p.place > since_place or not exists (
+        select from kairan.numbered d where d.notification_id = p.id and d.channel = any(p.channels)
+      ))
     order by p.xid, p.place limit most
   ) p;
   return query
@@ -125,6 +128,7 @@ declare
   until bigint;
   is_awake boolean := false;
   is_other boolean := false;
+  is_here boolean := true;
   target pg_snapshot;
   target_place bigint;
   target_end bigint;
@@ -162,7 +166,7 @@ begin
     end if;
   end if;
 
-  -- Once more after kairan.follow_server, but not for ever: it may leave the rest to the next call.
+  -- Once more after kairan.follow_server, which may leave the rest to the next call.
   for attempt in 1..2 loop
     select s.epoch, s.floor, s.since_place, b.*, pg_current_snapshot() as now,
       s.server_started <> pg_postmaster_start_time() or s.home is distinct from (
@@ -178,9 +182,13 @@ begin
     from kairan.log_state s
     cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b;
     exit when attempt = 2 or not log.is_elsewhere;
-    perform kairan.follow_server(place_now);
+    is_here := kairan.follow_server(place_now);
+    -- This transaction has an id now, and one with a lower id may have published before the sequence was read.
+    place_now := null;
   end loop;
-  if log.done is null then
+  if not is_here then
+    log.done := null; -- It means nothing here. The rest is for the next call.
+  elsif log.done is null then
     perform kairan.adopt(place_now);
   end if;
   if (known_n, known_at) <> (log.n, log.at) then
@@ -191,8 +199,11 @@ begin
 
   -- The next piece of a large difference, or the difference between `done` and now.
   target := coalesce(log.target, log.now);
-  -- The last batch is in that snapshot, so what is beyond it has a higher id than the transaction that wrote it.
-  target_place := case when log.target is null then log.place else log.target_place end;
+  -- The last batch is in that snapshot, so what is beyond it has a higher id than the transaction that wrote it. Unless
+  -- that is this one.
+  target_place := case
+    when log.target is not null then log.target_place when place_now is null then log.done_place else log.place
+  end;
   low := greatest(log.done_place, log.reached);
   next_xid := pg_snapshot_xmax(log.done);
   if pg_snapshot_xmin(log.done) <> next_xid then
@@ -241,7 +252,7 @@ begin
       (
         select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
         from kairan.notifications n
-        where n.place > low and n.place <= coalesce(log.target_end, 9223372036854775807)
+        where log.done is not null and n.place > low and n.place <= coalesce(log.target_end, 9223372036854775807)
           and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
           and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
         order by n.place limit taken
@@ -393,7 +404,7 @@ create view kairan.deliveries as
 comment on view kairan.deliveries is
   'One notification on one channel, and what became of it. status is pending; delivered, when a stream took it; failed, with the reason in error. seq is its position in the log, null until it has one, a moment after the commit.';
 
-create function kairan.follow_server(place_now bigint) returns void language plpgsql as $$
+create function kairan.follow_server(place_now bigint) returns boolean language plpgsql as $$
 declare
   state kairan.log_state;
   last kairan.batches;
@@ -402,26 +413,56 @@ declare
   start bigint;
   last_place bigint;
   again bigint;
+  target pg_snapshot;
 begin
   select * into state from kairan.log_state;
   if state.home is null and state.server_started = pg_postmaster_start_time() then
     -- Nothing has been numbered before. Whoever is at it says it, too: nobody waits.
     with free as (select from kairan.log_state s where s.home is null for update skip locked)
     update kairan.log_state set home = home_here where exists (select from free);
-    return;
+    return true;
+  end if;
+  if place_now is null then
+    return false; -- This is not a transaction of its own.
   end if;
   perform from kairan.locks where name = 'numbering' for update;
   select * into state from kairan.log_state;
   if state.server_started = pg_postmaster_start_time() and state.home = home_here then
-    return; -- Another one was faster.
+    return true; -- Another one was faster.
   end if;
+  select * into last from kairan.batches b order by b.n desc limit 1;
+  last.n := last.n + 1;
+  last.at := clock_timestamp();
+  if state.cluster <> here then
+    -- The tables came from another cluster (a dump, a copy), or from another past of this one (a failover). The
+    -- transaction ids in them then mean nothing, or somebody else. So what has no delivery is numbered, once, and
+    -- what is published from here on has ids of this cluster.
+    select coalesce(max(m.place), 0) into last_place
+    from (
+      (select place from kairan.notifications order by place desc limit 1)
+      union all
+      (select place from kairan.redeliveries order by place desc limit 1)
+    ) m;
+    if coalesce(pg_sequence_last_value('kairan.notifications_place_seq'), 0) < last_place then
+      -- A copy of the rows alone has left the sequence behind. The rest is for the next call.
+      perform setval('kairan.notifications_place_seq', last_place);
+      update kairan.log_state set since_place = -1;
+      return false;
+    end if;
+    if state.next_cluster is distinct from here then
+      -- The next call begins from a snapshot that has this transaction. So those beyond it have higher ids than this one,
+      -- and publish at higher places.
+      last.place := place_now;
+      insert into kairan.batches select last.*;
+      update kairan.log_state set next_cluster = here;
+      return false;
+    end if;
+  end if;
+
   -- Another server start, perhaps another server: a failover or a restored backup may have lost numbers
   -- that were given. Go on far above them, so that none is given twice. 2^20 a restart keeps seq below
   -- 2^53, which is what JavaScript counts exactly, for eight billion restarts.
-  select * into last from kairan.batches b order by b.n desc limit 1;
-  last.n := last.n + 1;
   last.head := last.head + (1 << 20);
-  last.at := clock_timestamp();
   -- A copy, or what was restored: a cursor may be of what came after it, and no number says so, as the one that it was
   -- made from may go on. Where a database is copied twice, both go on from the same number.
   if state.home <> home_here then
@@ -430,30 +471,18 @@ begin
   if state.cluster = here then
     insert into kairan.batches select last.*;
     update kairan.log_state
-    set server_started = pg_postmaster_start_time(), home = home_here, epoch = state.epoch;
-    return;
+    set server_started = pg_postmaster_start_time(), home = home_here, epoch = state.epoch, next_cluster = null;
+    return true;
   end if;
 
-  -- The tables came from another cluster (a dump, a copy), or from another past of this one (a failover). The
-  -- transaction ids in them then mean nothing, or somebody else. So what has no delivery is numbered, once, and
-  -- what is published from here on has ids of this cluster.
-  select coalesce(max(m.place), 0) into last_place
-  from (
-    (select place from kairan.notifications order by place desc limit 1)
-    union all
-    (select place from kairan.redeliveries order by place desc limit 1)
-  ) m;
-  if coalesce(pg_sequence_last_value('kairan.notifications_place_seq'), 0) < last_place then
-    -- A copy of the rows alone has left the sequence behind. The rest is for the next call.
-    perform setval('kairan.notifications_place_seq', last_place);
-    update kairan.log_state set since_place = -1;
-    return;
-  end if;
+  -- What is committed from here on is numbered afterwards, as always. Before the rest is looked at, which is to have all
+  -- that was committed before.
+  target := pg_current_snapshot();
   -- What had been numbered there need not be looked at: all below this, if the sequence came with the rows.
   select least(last.done_place, last.reached, min((select min(n.place) from kairan.notifications n where n.xid = x)) - 1)
     into start
   from pg_snapshot_xip(last.done) x;
-  if state.since_place = -1 or place_now is null then
+  if state.since_place = -1 then
     start := -1;
   end if;
 
@@ -467,9 +496,10 @@ begin
     group by 1, 2
   ),
   made as (
-    insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several)
+    insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several, status, error)
     select last.head + row_number() over (order by a.place), n.id, a.channel, n.type, n.created_at, n.expires_at,
-      case when cardinality(n.channels) > 1 then true end
+      case when cardinality(n.channels) > 1 then true end,
+      case when n.expires_at = '-infinity' then 'f' else 'p' end::"char", case when n.expires_at = '-infinity' then 'withdrawn' end
     from again a join kairan.notifications n on n.id = a.notification_id
     returning 1
   )
@@ -478,14 +508,15 @@ begin
   -- Every instance looks up anew what its users may read.
   delete from kairan.user_changes;
 
-  insert into kairan.batches (n, head, done, done_place, reached, place)
-  values (last.n, last.head + again, null, 0, coalesce(start, -1), coalesce(place_now, -1));
+  insert into kairan.batches (n, head, done, done_place, target, target_place, reached, place)
+  values (last.n, last.head + again, null, 0, target, last.place, coalesce(start, -1), place_now);
   update kairan.log_state
-  set server_started = pg_postmaster_start_time(), cluster = here, home = home_here, epoch = state.epoch,
+  set server_started = pg_postmaster_start_time(), cluster = here, next_cluster = null, home = home_here, epoch = state.epoch,
     since_place = pg_sequence_last_value('kairan.notifications_place_seq');
+  return true;
 end $$;
 comment on function kairan.follow_server(bigint) is
-  'Goes on after another start of Postgres, in another cluster, or in a copy: with numbers far above those that were given, with transaction ids of this cluster, and as another log (epoch) where it is a copy.';
+  'Goes on after another start of Postgres, in another cluster, or in a copy: with numbers far above those that were given, with transaction ids of this cluster, and as another log (epoch) where it is a copy. False when the rest of it is for the next call.';
 
 create function kairan.adopt(place_now bigint, most int default 4000) returns void language plpgsql
   set plan_cache_mode = force_generic_plan
@@ -501,19 +532,21 @@ begin
     return;
   end if;
   with state as materialized (
-    -- The snapshot of the first piece: every later one sees what it saw. What it did not see is numbered
-    -- afterwards, as always.
-    select b.n, b.head, b.place, b.reached, coalesce(b.target, pg_current_snapshot()) as target,
-      coalesce(b.target_place, b.place) as target_place
+    select b.n, b.head, b.place, b.reached, b.target, b.target_place
     from (select * from kairan.batches b order by b.n desc limit 1) b
     where b.done is null
   ),
   looked as materialized (
-    select n.place, n.id, n.channels, n.type, n.created_at, n.expires_at, n.follow_up_after
-    from state s
-    cross join lateral (
-      select * from kairan.notifications n where n.place > s.reached order by n.place limit most
+    -- About as many deliveries, should none of them have a position.
+    select * from (
+      select n.place, n.id, n.channels, n.type, n.created_at, n.expires_at, n.follow_up_after,
+        sum(cardinality(n.channels)) over (order by n.place rows unbounded preceding) - cardinality(n.channels) as before
+      from state s
+      cross join lateral (
+        select * from kairan.notifications n where n.place > s.reached order by n.place limit most
+      ) n
     ) n
+    where n.before < most
   ),
   placed as materialized (
     select s.head + row_number() over (order by l.place, c.o) as seq, l.id, c.name as channel, l.type, l.created_at,
@@ -522,6 +555,8 @@ begin
     cross join looked l
     cross join lateral unnest(l.channels) with ordinality c (name, o)
     where not exists (select from kairan.numbered d where d.notification_id = l.id)
+      -- It had a position, and gets another one by that.
+      and not exists (select from kairan.redeliveries r where r.notification_id = l.id)
   ),
   batch as (
     insert into kairan.batches (n, head, done, done_place, target, target_place, reached, place)
@@ -531,7 +566,9 @@ begin
       case when l.more then l.reached end,
       coalesce(place_now, s.place)
     from state s
-    cross join (select count(*) = most as more, max(place) as reached from looked) l
+    cross join (
+      select coalesce(max(before + cardinality(channels)), 0) >= most as more, max(place) as reached from looked
+    ) l
     on conflict do nothing
     returning 1
   ),
@@ -549,12 +586,13 @@ begin
     from (select max(place) as reached from looked) l
     where exists (select from batch) and l.reached > s.since_place
   )
-  insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several)
-  select p.seq, p.id, p.channel, p.type, p.created_at, p.expires_at, case when count(*) over (partition by p.id) > 1 then true end
+  insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several, status, error)
+  select p.seq, p.id, p.channel, p.type, p.created_at, p.expires_at, case when count(*) over (partition by p.id) > 1 then true end,
+    case when p.expires_at = '-infinity' then 'f' else 'p' end::"char", case when p.expires_at = '-infinity' then 'withdrawn' end
   from placed p where exists (select from batch);
 end $$;
 comment on function kairan.adopt(bigint, int) is
-  'Numbers what came from another cluster and has no delivery yet, looking at the next `most` notifications.';
+  'Numbers what came from another cluster and has no delivery yet, looking at the next notifications, of about `most` deliveries.';
 
 create function kairan.fall_asleep(owner int) returns xid8 language plpgsql as $$
 begin

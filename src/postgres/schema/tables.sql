@@ -142,6 +142,7 @@ create table kairan.log_state (
   floor bigint not null default 0,
   server_started timestamptz not null default pg_postmaster_start_time(),
   cluster text not null,
+  next_cluster text,
   home text,
   since_place bigint not null default 0
 ) with (fillfactor = 10);
@@ -151,6 +152,7 @@ comment on column kairan.log_state.epoch is 'Which log this is. It is part of ev
 comment on column kairan.log_state.floor is 'Deliveries up to this seq may be gone. A cursor below it has a gap.';
 comment on column kairan.log_state.server_started is 'When the Postgres that gave the last number was started. Another value means that numbers may have been lost.';
 comment on column kairan.log_state.cluster is 'The cluster whose transaction ids are in the tables: see kairan.this_cluster.';
+comment on column kairan.log_state.next_cluster is 'The cluster that takes over, where the place of the newest batch was read: see kairan.follow_server. Null otherwise.';
 comment on column kairan.log_state.home is 'The database and the table that gave the last number, by their oids. Others are a copy, or were restored: the log may have gone back, or have two futures. Null before the first number.';
 comment on column kairan.log_state.since_place is 'Up to this place notifications may have come from another cluster, with ids of other transactions: those that have a delivery are done. -1 while a copy is prepared: see kairan.follow_server.';
 
