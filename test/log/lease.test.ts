@@ -126,3 +126,44 @@ test('who takes it makes publishers ring again', async () => {
     select pg_sequence_last_value('kairan.awake_until') < extract(epoch from now()) * 1000000 as ring`
   expect(row?.ring).toBe(true)
 })
+
+/** Takes the lease, numbers, and stands still before it has read what it gets. */
+const freezes = `
+  const { connect } = await import(process.env.CONNECT)
+  const sql = connect(process.env.URL, { max: 1, name: 'frozen', direct: true })
+  await sql\`select kairan.hold_lease('frozen', 2500)\`
+  sql\`select * from kairan.number(4000, 1000000000)\`.execute()
+  setTimeout(() => process.kill(process.pid, 'SIGSTOP'), 5)
+  setInterval(() => {}, 1000)`
+
+test('who takes it from one that stands still in the midst of an answer can number', async () => {
+  await using db = await migrated()
+  await using one = contend(db)
+  await db.sql`
+    insert into kairan.notifications (channels, payload)
+    select '{user-1}', jsonb_build_object('x', repeat('x', 16000)) from generate_series(1, 3000)`
+  const frozen = Bun.spawn([process.execPath, '-e', freezes], {
+    env: {
+      ...process.env,
+      URL: db.url,
+      CONNECT: new URL('../../src/postgres/connect.ts', import.meta.url).pathname,
+    },
+  })
+  try {
+    await eventually(async () => {
+      const rows = await db.sql`
+        select from pg_stat_activity
+        where datname = current_database() and application_name = 'frozen' and wait_event = 'ClientWrite'`
+      return rows.length === 1
+    })
+    const number = async () => (await db.sql`select state from kairan.number() limit 1`)[0]?.state
+    expect(await number()).toMatchObject({ assigned: null, head: 0 })
+    await endIn(db, -1)
+    await one.lease.look()
+    expect(one.lease.isHeld).toBe(true)
+    await eventually(async () => (await number()).head === 3000)
+  } finally {
+    frozen.kill('SIGKILL')
+    await frozen.exited
+  }
+})

@@ -55,10 +55,18 @@ begin
   perform setval('kairan.led_until', clock + lease_ms);
   -- Publishers ring again: who numbered until now may not hear of them any more.
   perform setval('kairan.awake_until', 1000);
+  -- Who stands still in the midst of a large answer, or is cut off, has numbered and not committed: until the client
+  -- reads on, which may be never, nobody else can number. A statement that waits so can't be cancelled.
+  begin
+    perform pg_terminate_backend(a.pid) from pg_stat_get_activity(last.backend) a
+    where a.backend_start = last.backend_start and a.wait_event = 'ClientWrite';
+  exception when insufficient_privilege then
+    raise warning 'kairan: this login may not end the session of the instance that has numbered';
+  end;
   return coalesce(last.term, 0) + 1;
 end $$;
 comment on function kairan.hold_lease(text, int) is
-  'Renews the lease of this instance, or takes one when nobody has it: no other session, or none that has renewed it within lease_ms. Returns its term; null when another instance has it. For the session that numbers.';
+  'Renews the lease of this instance, or takes one when nobody has it: no other session, or none that has renewed it within lease_ms. Ends the session of the one before if its client does not read. Returns its term; null when another instance has it. For the session that numbers.';
 
 create function kairan.resign(instance_id text) returns void language sql as $$
   select setval('kairan.led_until', 1)
