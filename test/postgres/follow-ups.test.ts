@@ -441,3 +441,74 @@ test('a copy of the rows that left the sequence behind loses no follow-up', asyn
   while ((await decide(db))?.looked);
   expect(await followUps(db)).toEqual(['1:1', '1:2'])
 })
+
+test('tens of thousands that have expired keep nobody from taking what has not', async () => {
+  await using db = await migrated()
+  const rows = 30_000
+  await db.sql`
+    insert into kairan.follow_ups (notification_id, user_id, channel, payload, published_at, expires_at, due_at)
+    select gen_random_uuid(), '1', 'user-1', jsonb_build_object('n', n), now(),
+      case when n <= ${rows}::int then now() - interval '1 second' end, now()
+    from generate_series(1, ${rows + 3}::int) n`
+  await using follower = await login(db, 'kairan_follower')
+  await db.sql.unsafe(`alter role ${follower.name} set statement_timeout = '4s'`)
+  const taken: number[] = []
+  for (let calls = 0; taken.length < 3 && calls < 10; calls++) {
+    const some = await take(follower, 2)
+    expect(some.length).toBeLessThanOrEqual(2)
+    taken.push(...some.map(({ payload }) => payload.n))
+  }
+  expect(taken.toSorted()).toEqual([rows + 1, rows + 2, rows + 3])
+})
+
+test('what a worker writes into a follow-up keeps no other from being taken, nor this one from ending', async () => {
+  await using db = await migrated()
+  await using follower = await login(db, 'kairan_follower')
+  await publish(db, '1', 1)
+  await publish(db, '2', 2)
+  await due(db)
+  await decide(db)
+  const int = [-2147483648, -1, 0, 1, 1024, 1025, 2147483647]
+  const time = ['-infinity', '4714-11-24 BC', '294276-12-31 23:59:59.999999', 'infinity']
+  for (const value of [...int, ...time]) {
+    const isInt = typeof value === 'number'
+    await db.sql`
+      update kairan.follow_ups set finished_at = null, available_at = now(), first_taken_at = null, attempts = 0`
+    await follower.sql`
+      update kairan.follow_ups
+      set attempts = ${isInt ? value : 1}, first_taken_at = ${isInt ? null : value}::text::timestamptz where id = 1`
+    const taken = await take(follower)
+    expect(taken.map(({ payload }) => payload.n)).toContain(2)
+    await follower.sql`select kairan.postpone_follow_up(1, 'away')`
+    await follower.sql`update kairan.follow_ups set available_at = ${isInt ? 'now' : value}::text::timestamptz where id = 1`
+    await take(follower)
+    await db.sql`select kairan.prune_follow_ups('1 day')`
+  }
+  for (const column of ['error', 'taken_by']) {
+    const written = follower.sql.unsafe(
+      `update kairan.follow_ups set ${column} = repeat('x', 2000)`,
+    )
+    await expect(written.execute()).rejects.toThrow(`${column}_of_at_most`)
+  }
+})
+
+test('large ones on many channels are decided a few at a time, each once', async () => {
+  await using db = await migrated()
+  await db.sql`select setval('kairan.max_event_bytes', ${16 * 1024 * 1024})`
+  await db.sql`
+    select kairan.publish(
+      array(select 'user-' || n from generate_series(1, 10) n), jsonb_build_object('x', repeat('x', 4000000)),
+      follow_up_after => '1 hour'
+    )`
+  await db.sql`select from kairan.number()`
+  await due(db)
+  const made: number[] = []
+  for (let left = 10; left > 0; ) {
+    const decided = await decide(db)
+    made.push(decided?.made ?? 0)
+    if (!decided?.looked) break
+    left -= decided.looked
+  }
+  expect(made).toEqual([3, 3, 3, 1])
+  expect(await waiting(db)).toEqual([])
+})

@@ -37,7 +37,10 @@ create table kairan.follow_ups (
   taken_by text,
   finished_at timestamptz,
   error text,
-  unique (notification_id, user_id)
+  unique (notification_id, user_id),
+  -- kairan_follower may write these two.
+  constraint taken_by_of_at_most_200_characters check (char_length(taken_by) <= 200),
+  constraint error_of_at_most_1000_characters check (char_length(error) <= 1000)
 );
 comment on table kairan.follow_ups is
   'Notifications that a user did not receive in time: to be sent in another way, by e-mail for example. Services get them by kairan.take_follow_ups, or WEBHOOK_URL does.';
@@ -152,9 +155,18 @@ declare
   until timestamptz := statement_timestamp() - interval '300 milliseconds';
 begin
   with due as materialized (
-    select * from kairan.follow_up_due f
-    where f.due_at > after and f.due_at <= until order by f.due_at limit most
-    for update skip locked
+    select d.*
+    from (
+      select l.*, sum(coalesce(n.bytes, 0)::bigint) over (order by l.due_at, l.notification_id, l.user_id) - n.bytes as before
+      from (
+        select * from kairan.follow_up_due f
+        where f.due_at > after and f.due_at <= until order by f.due_at limit most
+        for update skip locked
+      ) l
+      left join kairan.notifications n on n.id = l.notification_id
+    ) d
+    -- Each gets its copy of the payload, and a statement has its time. The rest is for the next call.
+    where coalesce(d.before, 0) < 8388608
   ),
   gone as (
     delete from kairan.follow_up_due f using due d
@@ -188,6 +200,7 @@ create function kairan.take_follow_ups(n int, give_back_after interval default '
   returns setof kairan.follow_ups language plpgsql as $$
 #variable_conflict use_column
 declare
+  size int := n;
   found_some boolean;
   there_may_be_more boolean;
 begin
@@ -199,10 +212,11 @@ begin
     raise exception 'kairan: follow-ups are given back after 1 second to 1 day, not %', coalesce(give_back_after::text, 'null')
       using errcode = 'invalid_parameter_value', hint = 'Name a time in which all that you take at once can be sent.';
   end if;
-  loop
+  -- Not for ever: a million may have expired while nobody took them. The rest is for the next call.
+  for attempt in 1..10 loop
     return query
     with next as materialized (
-      select f.id, case
+      select f.id, f.available_at, case
           when coalesce(m.expires_at, f.expires_at) = '-infinity' then 'withdrawn'
           when coalesce(m.expires_at, f.expires_at) <= clock_timestamp() then 'expired'
           when f.first_taken_at < clock_timestamp() - interval '1 day'
@@ -211,12 +225,17 @@ begin
       from kairan.follow_ups f
       left join kairan.notifications m on m.id = f.notification_id
       where f.finished_at is null and f.available_at <= clock_timestamp()
-      order by f.available_at limit n
+      order by f.available_at limit size
       for update of f skip locked
+    ),
+    chosen as (
+      select o.id, o.reason
+      from (select x.*, row_number() over (partition by x.reason is null order by x.available_at) as nth from next x) o
+      where o.reason is not null or o.nth <= n
     ),
     changed as (
       update kairan.follow_ups f set
-        attempts = f.attempts + case when x.reason is null then 1 else 0 end,
+        attempts = case when x.reason is null then least(f.attempts, 2147483646) + 1 else f.attempts end,
         first_taken_at = case when x.reason is null then coalesce(f.first_taken_at, clock_timestamp()) else f.first_taken_at end,
         taken_at = case when x.reason is null then clock_timestamp() else f.taken_at end,
         taken_by = case when x.reason is null
@@ -224,7 +243,7 @@ begin
         available_at = clock_timestamp() + give_back_after,
         finished_at = case when x.reason is not null then clock_timestamp() end,
         error = coalesce(x.reason, f.error)
-      from next x where f.id = x.id
+      from chosen x where f.id = x.id
       returning f.*
     )
     select c.* from changed c where c.finished_at is null order by c.id;
@@ -236,10 +255,12 @@ begin
       for update skip locked limit 1
     ) into there_may_be_more;
     exit when not there_may_be_more;
+    -- Each look passes by all that the looks before have finished, so few at a time would take the square of the time.
+    size := 2000;
   end loop;
 end $$;
 comment on function kairan.take_follow_ups(int, interval) is
-  'Takes at most n follow-ups: nobody else gets them until give_back_after has passed. Call it in a transaction of its own, send each, and call kairan.finish_follow_up. What is not finished by then is given back, so one can be sent twice, but none is lost.';
+  'Takes at most n follow-ups: nobody else gets them until give_back_after has passed. Call it in a transaction of its own, send each, and call kairan.finish_follow_up. What is not finished by then is given back, so one can be sent twice, but none is lost. When thousands have expired or were withdrawn since, a call may return none although there are more.';
 
 create function kairan.finish_follow_up(id bigint, error text, attempt int) returns boolean language plpgsql as $$
 #variable_conflict use_column
@@ -270,11 +291,11 @@ begin
     finished_at = case when x.is_last then clock_timestamp() end,
     available_at = x.next
   from (
-    select p.next, p.next > p.first_taken_at + interval '1 day' as is_last
+    select p.next, p.next - interval '1 day' > p.first_taken_at as is_last
     from (
       -- Longer each time, up to an hour; not those that failed together at once again.
       select o.first_taken_at, clock_timestamp() + greatest(
-        interval '5 seconds' * least(2 ^ greatest(o.attempts - 1, 0), 720) * (0.75 + random() / 2),
+        interval '5 seconds' * least(2 ^ (least(greatest(o.attempts, 1), 11) - 1), 720) * (0.75 + random() / 2),
         coalesce(delay, interval '0')
       ) as next
       from kairan.follow_ups o where o.id = postpone_follow_up.id
