@@ -4,7 +4,7 @@ import type { Database } from '../postgres/database.ts'
 import type { Event } from './event.ts'
 import type { Log, Page, Survey } from './log.ts'
 import type { Snapshot } from './snapshot.ts'
-import { unseen } from './user-change-store.ts'
+import { hasUnseen } from './user-change-store.ts'
 
 /** A batch of numbered deliveries, by which a log is recognised. */
 export type Batch = { n: number; at: string }
@@ -240,7 +240,7 @@ const readAll = (sql: Sql, after: number | null, { seen, batch }: Known, maxByte
       -- One that has been removed says nothing.
       else ${batch?.n ?? null}::bigint >= (select o.n from kairan.batches o order by o.n limit 1)
     end as is_other,
-    exists (select from kairan.user_changes where ${unseen(sql, seen)}) as changed,
+    (${hasUnseen(sql, seen)}) as changed,
     pg_current_snapshot()::text as now, pg_backend_pid() as backend, page.*
   from kairan.log_state s
   cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b

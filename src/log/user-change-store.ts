@@ -34,7 +34,8 @@ export const lookAtChanges = async (
     from (select) one
     left join (
       select id, xid::text, change::text as change from kairan.user_changes
-      where ${unseen(sql, seen)} and id > ${after} order by id limit ${most}
+      where ${isUnseen(sql, seen)} and id > ${after === 0 ? beforeUnseen(sql, seen) : sql`${after}`}
+      order by id limit ${most}
     ) c on true
     order by c.id`
   const [first] = rows
@@ -47,10 +48,33 @@ export const lookAtChanges = async (
   }
 }
 
-/** The condition for changes that were not yet committed in the snapshot `seen`; for none without one. */
-export const unseen = (sql: Sql, seen: Snapshot | null) =>
+/** Whether there are changes that were not yet committed in the snapshot `seen`; false without one. */
+export const hasUnseen = (sql: Sql, seen: Snapshot | null) =>
   seen === null
     ? sql`false`
     : sql`
-      xid >= pg_snapshot_xmin(${seen}::text::pg_snapshot)
-      and not pg_visible_in_snapshot(xid, ${seen}::text::pg_snapshot)`
+      exists (select from kairan.user_changes where xid >= pg_snapshot_xmax(${seen}::text::pg_snapshot))
+      or exists (
+        select from pg_snapshot_xip(${seen}::text::pg_snapshot) x join kairan.user_changes c on c.xid = x
+      )`
+
+const isUnseen = (sql: Sql, seen: Snapshot | null) =>
+  seen === null ? sql`false` : sql`not pg_visible_in_snapshot(xid, ${seen}::text::pg_snapshot)`
+
+/**
+ * The id before that of the first of them. While a transaction is open, all that was told since it began could be new by
+ * its xid, and may be very much: from there on it is read in the order of ids.
+ */
+const beforeUnseen = (sql: Sql, seen: Snapshot | null) =>
+  seen === null
+    ? sql`0`
+    : sql`(
+        -- An expression: otherwise it walks along the ids, to find the lowest.
+        select min(u.id + 0) - 1
+        from (
+          select id from kairan.user_changes where xid >= pg_snapshot_xmax(${seen}::text::pg_snapshot)
+          union all
+          select c.id
+          from pg_snapshot_xip(${seen}::text::pg_snapshot) x join kairan.user_changes c on c.xid = x
+        ) u
+      )`

@@ -174,9 +174,11 @@ begin
         select d.oid || '/' || 'kairan.log_state'::regclass::oid from pg_database d where d.datname = current_database()
       ) as is_elsewhere,
       exists (select from kairan.redeliveries r where r.place > greatest(b.done_place, b.reached)) as redelivers,
-      seen is not null and exists (
-        select from kairan.user_changes u
-        where u.xid >= pg_snapshot_xmin(seen) and not pg_visible_in_snapshot(u.xid, seen)
+      -- While a transaction is open, those of all later ones are above the xmin, read or not: they are not looked through.
+      exists (select from kairan.user_changes u where u.xid >= pg_snapshot_xmin(seen))
+      and (
+        exists (select from kairan.user_changes u where u.xid >= pg_snapshot_xmax(seen))
+        or exists (select from pg_snapshot_xip(seen) x join kairan.user_changes u on u.xid = x)
       ) as changed
     into log
     from kairan.log_state s
