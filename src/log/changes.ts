@@ -33,8 +33,9 @@ export type Changes = {
 
 /** Changes are removed after ten minutes (kairan.prune_user_changes). */
 const keptMs = 5 * 60_000
-/** So many are passed on to other instances; when there are more, each reads them itself. */
+/** So many are passed on to other instances, of so many characters; when there are more, each reads them itself. */
 const mostPassedOn = 200
+const mostCharacters = 1024 * 1024
 
 export const createChanges = (options: {
   database: Database
@@ -50,7 +51,14 @@ export const createChanges = (options: {
   /** When `seen` was last compared with the table. */
   let seenAt = 0
   let isUnsure = true
-  let passedOn: { since: Snapshot; told: Told[] } | null = null
+  let passedOn: { since: Snapshot; told: Told[]; characters: number } | null = null
+
+  const passOn = (told: readonly Told[]) => {
+    if (!passedOn) return
+    passedOn.told.push(...told)
+    for (const { change } of told) passedOn.characters += change.length
+    if (passedOn.told.length > mostPassedOn || passedOn.characters > mostCharacters) passedOn = null
+  }
 
   const apply = (told: readonly Told[]) => {
     const withdrawn: Withdrawal[] = []
@@ -82,7 +90,7 @@ export const createChanges = (options: {
       now ??= look.now
       after = look.after
       if (look.isOlder) isUnsure = true
-      passedOn?.told.push(...look.told)
+      passOn(look.told)
       apply(look.told)
     }
     return now
@@ -106,10 +114,9 @@ export const createChanges = (options: {
       noticeAge()
       if (!isNew && !isUnsure && seen !== null) return
       const since = seen
-      if (since !== null) passedOn ??= { since, told: [] }
+      if (since !== null) passedOn ??= { since, told: [], characters: 0 }
       seen = await readAll(since)
-      const isWhole = since !== null && !isUnsure && (passedOn?.told.length ?? 0) <= mostPassedOn
-      if (!isWhole) passedOn = null
+      if (since === null || isUnsure) passedOn = null
       if (since === null && isSame) options.onWithdrawnLost()
       if (isUnsure && isSame) options.onChangesLost()
       isUnsure = false
@@ -122,7 +129,7 @@ export const createChanges = (options: {
     take() {
       if (seen === null || isUnsure) return null
       const { since, told } = passedOn ?? { since: seen, told: [] }
-      passedOn = { since: seen, told: [] }
+      passedOn = { since: seen, told: [], characters: 0 }
       return { since, now: seen, told }
     },
     continues: ({ since, now }) =>

@@ -20,8 +20,9 @@ export type Look = {
   isOlder: boolean
 }
 
-/** So many are read at once. */
+/** So many are read at once, and about so many bytes of them. */
 const most = 1000
+const mostBytes = 4 * 1024 * 1024
 
 /** What was told of users since `seen`, in the order of its ids, after this one. */
 export const lookAtChanges = async (
@@ -29,21 +30,33 @@ export const lookAtChanges = async (
   seen: Snapshot | null,
   after: number,
 ): Promise<Look> => {
-  const rows = await sql<{ now: string; id: number; xid: string; change: string | null }[]>`
-    select pg_current_snapshot()::text as now, c.id, c.xid, c.change
+  const rows = await sql<
+    { now: string; id: number; xid: string; change: string | null; total: number }[]
+  >`
+    select pg_current_snapshot()::text as now, c.*
     from (select) one
     left join (
-      select id, xid::text, change::text as change from kairan.user_changes
-      where ${isUnseen(sql, seen)} and id > ${after === 0 ? beforeUnseen(sql, seen) : sql`${after}`}
-      order by id limit ${most}
+      select c.id, c.xid, u.change::text as change, c.total
+      from (
+        select id, xid::text, bytes, sum(bytes) over (order by id) as total
+        from (
+          select id, xid, bytes from kairan.user_changes
+          where ${isUnseen(sql, seen)} and id > ${after === 0 ? beforeUnseen(sql, seen) : sql`${after}`}
+          order by id limit ${most}
+        ) c
+      ) c
+      join kairan.user_changes u on u.id = c.id
+      where c.total - c.bytes < ${mostBytes}
     ) c on true
     order by c.id`
   const [first] = rows
   if (!first) throw new Error('Postgres gave no snapshot')
+  const last = rows.at(-1)
+  const isFull = rows.length === most || (last?.total ?? 0) >= mostBytes
   return {
     told: rows.flatMap(({ xid, change }) => (change === null ? [] : { xid: BigInt(xid), change })),
     now: first.now,
-    after: rows.length === most ? (rows.at(-1)?.id ?? null) : null,
+    after: isFull ? (last?.id ?? null) : null,
     isOlder: seen !== null && endOf(first.now) < endOf(seen),
   }
 }

@@ -4,7 +4,8 @@ create table kairan.user_changes (
   id bigint generated always as identity primary key,
   xid xid8 not null default pg_current_xact_id(),
   change jsonb not null,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  bytes int not null generated always as (octet_length(change::text)) stored
 );
 comment on table kairan.user_changes is
   'What the instances have to know of users whose streams are open. Each reads what is new before it reads the log, so an event that was published later never overtakes a change, also while LISTEN is down.';
@@ -12,6 +13,7 @@ comment on column kairan.user_changes.id is 'The order in which they were told.'
 comment on column kairan.user_changes.xid is 'The transaction: new is what was not visible in the snapshot of the last look.';
 comment on column kairan.user_changes.change is '{"action", "userId", …}: see src/log/user-change.ts.';
 comment on column kairan.user_changes.created_at is 'Ten minutes after it and its transaction it can be removed.';
+comment on column kairan.user_changes.bytes is 'The size of its text: with a thousand channels it may be a megabyte. Whoever reads takes as many at once as fit into its memory.';
 
 create index user_changes_xid on kairan.user_changes (xid);
 comment on index kairan.user_changes_xid is 'Finds what is new.';
