@@ -273,6 +273,31 @@ test('what came from another cluster is followed up, too', async () => {
   expect(await waiting(db)).toEqual(['1'])
 })
 
+for (const isTakeover of [false, true]) {
+  test(`numbering waits for nobody who removes what an earlier notification of the same id has waiting${isTakeover ? ', in another cluster' : ''}`, async () => {
+    await using db = await migrated()
+    const id = await publish(db, '1', 1)
+    await db.sql`delete from kairan.notifications`
+    const holder = await db.sql.reserve()
+    await holder`begin`
+    await holder`select kairan.withdraw(${id})`
+    await db.sql`
+      insert into kairan.notifications (id, channels, payload, follow_up_after)
+      values (${id}, '{user-1}', '{}', '1 hour')`
+    if (isTakeover)
+      await db.sql`update kairan.log_state set cluster = 'other', server_started = now() - interval '1 day'`
+    // It ends a test that has failed.
+    for (let call = 0; call < 2; call++)
+      await db.sql.begin(async tx => {
+        await tx`set local statement_timeout = '5s'`
+        await tx`select from kairan.number()`
+      })
+    expect(await db.sql`select from kairan.numbered`).toHaveLength(1)
+    await holder`rollback`
+    holder.release()
+  })
+}
+
 test('each is taken by one, given back after its time, and finished once', async () => {
   await using db = await migrated()
   for (const n of [1, 2, 3]) await publish(db, '1', n)

@@ -316,6 +316,8 @@ begin
     select f.id, substr(c.name, 6), f.seq_before + c.n, clock_timestamp() + f.follow_up_after
     from unnest(fresh) f cross join unnest(f.channels) with ordinality c (name, n)
     where f.follow_up_after is not null and f.expires_at is distinct from '-infinity' and c.name like 'user-%'
+      -- One of an earlier notification with this id, which is gone. Whoever is removing it may take any time.
+      and not exists (select from kairan.follow_up_due o where o.notification_id = f.id and o.user_id = substr(c.name, 6))
     on conflict do nothing;
   end if;
   return query
@@ -580,6 +582,7 @@ begin
     from placed p
     where p.follow_up_after is not null and p.expires_at is distinct from '-infinity' and p.channel like 'user-%'
       and exists (select from batch)
+      and not exists (select from kairan.follow_up_due o where o.notification_id = p.id and o.user_id = substr(p.channel, 6))
     on conflict do nothing
   ),
   until as (
