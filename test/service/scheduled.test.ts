@@ -189,6 +189,34 @@ test('a transaction that has its key and stays open holds up no other', async ()
   expect(service.logs.filter(({ level }) => level === 'error')).toEqual([])
 })
 
+test('a thousand whose ids an open transaction has keep another one for seconds at most', async () => {
+  await using db = await database()
+  await again(async () => {
+    const open = await db.sql.reserve()
+    await open`begin`
+    await open`
+      insert into kairan.notifications (id, channels, payload)
+      select md5(n::text)::uuid, '{user-1}', '{}' from generate_series(1, 1000) n`
+    await db.sql`
+      insert into kairan.scheduled (id, channels, payload, send_at)
+      select md5(n::text)::uuid, '{user-1}', '{}', now() - interval '1 hour' from generate_series(1, 1000) n`
+    await db.sql`
+      insert into kairan.scheduled (channels, payload, send_at, publisher) values ('{user-2}', '{}', now(), 'role:other')`
+    const begin = performance.now()
+    const isSent = async () => {
+      const rows = await db.sql`select from kairan.notifications where channels = '{user-2}'`
+      return rows.length > 0
+    }
+    while (!(await isSent())) await db.sql`select kairan.send_due(250)`
+    const tookMs = performance.now() - begin
+    await open`rollback`
+    open.release()
+    await db.sql`delete from kairan.scheduled`
+    await db.sql`delete from kairan.notifications`
+    expectWithin('another one', tookMs, 8000)
+  })
+}, 120_000)
+
 test('what could not be sent is refused at once, and a publisher may schedule but not read', async () => {
   await using db = await database()
   await using publisher = await login(db, 'kairan_publisher')

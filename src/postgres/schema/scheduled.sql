@@ -93,6 +93,7 @@ declare
   reason text;
   state text;
   blocked text[] := '{}';
+  waits int := 0;
 begin
   -- Some at a time, so that none of them holds up what is published meanwhile.
   with due as (
@@ -159,7 +160,13 @@ exception when others then
       get stacked diagnostics reason = message_text, state = returned_sqlstate;
       if state = '55P03' then
         blocked := blocked || item.publisher;
-        update kairan.scheduled s set send_at = clock_timestamp() + interval '1 second' where s.id = item.id;
+        waits := waits + 1;
+        -- A transaction that is open has ids of thousands: from here on each costs little, and comes again later.
+        if waits = 5 then
+          perform set_config('lock_timeout', '1ms', true);
+        end if;
+        update kairan.scheduled s set send_at = clock_timestamp() + interval '1 second' + waits * interval '100 milliseconds'
+        where s.id = item.id;
         continue;
       elsif state ~ '^(08|40|53|55|57)' then
         raise; -- It passes, and is tried again.
