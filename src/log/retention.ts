@@ -15,6 +15,10 @@ const fromStart = 60
  */
 const restShare = 2
 const maxRestMs = 1000
+/** So many rows are removed at once; after steps that failed, as they took too long, fewer, but not fewer than this. */
+const rowsAtOnce = 1000
+const deliveriesAtOnce = 2500
+const leastAtOnce = 10
 
 /**
  * Every `everyMs` or so, marks as failed what has expired, and removes what is older than `keepMs` and the
@@ -31,46 +35,67 @@ export const createRetention = (options: {
 }): Retention => {
   const { database, report } = options
   let isStopped = false
-  let expiredUntil = '-infinity'
+  let expiredUntil: Expired = { at: '-infinity', place: '0' }
   let pruned = 0
   let runs = 0
+  const deliveries = createSize(deliveriesAtOnce)
   const pause = createPause()
 
   /** Also in the midst of much work: whoever is to do it instead goes on. */
   const isOver = () => isStopped || !options.isNeeded()
 
+  const keep = `${options.keepMs} milliseconds`
+
+  /** Each on its own: one that fails, as a row is what it is, must not keep the others from their work. */
   const run = async () => {
     if (isOver()) return
-    await expire()
-    while (await step(sql => sql`select kairan.prune_tickets() as n`));
-    while (await step(sql => sql`select kairan.prune_user_changes() as n`));
-    const keep = `${options.keepMs} milliseconds`
-    while (await step(sql => sql`select kairan.prune_scheduled(${keep}::text::interval) as n`));
-    while (await step(sql => sql`select kairan.prune_follow_ups(${keep}::text::interval) as n`));
-    while (await step(sql => sql`select kairan.prune_batches() as n`));
-    while (await step(sql => sql`select kairan.prune_leases() as n`));
-    // One step of the floor, then what lies below it. First what an instance that died has left.
-    if (runs++ % fromStart === 0) pruned = 0
-    const pace = createPace()
-    do await prune(pace)
-    while (
-      (await step(sql => sql`select kairan.raise_floor(${keep}::text::interval) as n`)) !== null
-    )
-    while (await step(sql => sql`select kairan.prune_inbox() as n`));
-    while (await step(sql => sql`select kairan.prune_audit() as n`));
-    while (await step(sql => sql`select kairan.prune_mutes() as n`));
+    let failure: unknown = null
+    for (const task of tasks) {
+      await task().catch(error => {
+        failure ??= error
+      })
+    }
+    if (failure !== null) throw failure
+  }
+
+  /** Does the same step until there is nothing left of it. */
+  const inSteps = (ask: (sql: Sql, most: number) => PromiseLike<{ n: number | null }[]>) => {
+    const size = createSize(rowsAtOnce)
+    return async () => {
+      while (!isOver()) {
+        const [row] = await size.for(most => database.run(sql => ask(sql, most)))
+        if (!row?.n) return
+      }
+    }
   }
 
   // Jitter, so that instances which were started together take turns.
   const pauseMs = () => options.everyMs * (0.5 + Math.random())
 
-  /** From where it came the last time: what was removed is in the way while somebody holds a snapshot. */
+  /** One step of the floor, then what lies below it. First what an instance that died has left. */
   const prune = async (pace: Pace) => {
+    if (runs++ % fromStart === 0) pruned = 0
+    do await pruneBelow(pace)
+    while (!isOver() && (await raiseFloor()) !== null)
+  }
+
+  const raiseFloor = async () => {
+    const [row] = await database.run(
+      sql => sql<{ n: number | null }[]>`select kairan.raise_floor(${keep}::text::interval) as n`,
+    )
+    return row?.n ?? null
+  }
+
+  /** From where it came the last time: what was removed is in the way while somebody holds a snapshot. */
+  const pruneBelow = async (pace: Pace) => {
     while (!isOver()) {
       const begin = performance.now()
-      const [step] = await database.run(
-        sql => sql<{ removed: number; reached: number | null; head: number }[]>`
-          select p.removed, p.reached, l.head from kairan.prune(${pruned}) p cross join kairan.log l`,
+      const [step] = await deliveries.for(most =>
+        database.run(
+          sql => sql<{ removed: number; reached: number | null; head: number }[]>`
+            select p.removed, p.reached, l.head
+            from kairan.prune(${pruned}, ${most}::int) p cross join kairan.log l`,
+        ),
       )
       if (!step?.removed) return
       pruned = step.reached ?? pruned
@@ -83,12 +108,18 @@ export const createRetention = (options: {
 
   /** Begins the next time where it found the first delivery that somebody has locked. */
   const expire = async () => {
-    let again: string | null = null
+    let again: Expired | null = null
     while (!isOver()) {
+      const { at, place } = expiredUntil
       const [step] = await database.run(
-        sql => sql<{ reached: string | null; again: string | null }[]>`
-          select reached::text, again::text
-          from kairan.expire_after(${expiredUntil}::text::timestamptz)`,
+        sql => sql<{ reached: Expired | null; again: Expired | null }[]>`
+          select case when reached is not null then
+              jsonb_build_object('at', reached::text, 'place', reached_place::text)
+            end as reached,
+            case when again is not null then
+              jsonb_build_object('at', again::text, 'place', again_place::text)
+            end as again
+          from kairan.expire_after(${at}::text::timestamptz, ${place}::text::bigint)`,
       )
       if (!step?.reached) break
       expiredUntil = step.reached
@@ -97,12 +128,24 @@ export const createRetention = (options: {
     expiredUntil = again ?? expiredUntil
   }
 
-  /** What one small step says it did; null once it is over, or when there was nothing to do. */
-  const step = async (ask: (sql: Sql) => PromiseLike<{ n: number | null }[]>) => {
-    if (isOver()) return null
-    const [row] = await database.run(ask)
-    return row?.n ?? null
-  }
+  const tasks = [
+    expire,
+    inSteps((sql, most) => sql`select kairan.prune_tickets(${most}::int) as n`),
+    inSteps((sql, most) => sql`select kairan.prune_user_changes(${most}::int) as n`),
+    inSteps(
+      (sql, most) => sql`select kairan.prune_scheduled(${keep}::text::interval, ${most}::int) as n`,
+    ),
+    inSteps(
+      (sql, most) =>
+        sql`select kairan.prune_follow_ups(${keep}::text::interval, ${most}::int) as n`,
+    ),
+    inSteps(sql => sql`select kairan.prune_batches() as n`),
+    inSteps(sql => sql`select kairan.prune_leases() as n`),
+    () => prune(createPace()),
+    inSteps((sql, most) => sql`select kairan.prune_inbox(${most}::int) as n`),
+    inSteps((sql, most) => sql`select kairan.prune_audit(${most}::int) as n`),
+    inSteps((sql, most) => sql`select kairan.prune_mutes(${most}::int) as n`),
+  ]
 
   const loop: WorkLoop = createWorkLoop({
     async work() {
@@ -125,6 +168,26 @@ export const createRetention = (options: {
       isStopped = true
       pause.end()
       await loop.stop()
+    },
+  }
+}
+
+/** Up to where the deliveries of what has expired were marked: of those that expire at the same moment, by place. */
+type Expired = { at: string; place: string }
+
+/** How many rows to take at once: fewer after a step that failed. What took too long may else do so for ever. */
+const createSize = (largest: number) => {
+  let most = largest
+  return {
+    async for<T>(step: (most: number) => Promise<T>): Promise<T> {
+      try {
+        const done = await step(most)
+        most = Math.min(most * 2, largest)
+        return done
+      } catch (error) {
+        most = Math.max(Math.ceil(most / 4), leastAtOnce)
+        throw error
+      }
     },
   }
 }

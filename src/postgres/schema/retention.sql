@@ -63,9 +63,9 @@ comment on function kairan.prune(bigint, int) is
 
 create function kairan.prune_batches() returns int language plpgsql as $$
 declare
+  settled constant int := kairan.settle();
   removed int;
 begin
-  perform kairan.settle();
   -- An instance that was frozen recognises its log by them.
   delete from kairan.batches b
   where b.n in (
@@ -74,32 +74,42 @@ begin
     order by o.n limit 10000
   );
   get diagnostics removed = row_count;
-  return removed;
+  return removed + settled;
 end $$;
 comment on function kairan.prune_batches() is
-  'Removes up to 10000 batches that are older than ten minutes, and what kairan.settle does. Returns how many batches.';
+  'Removes up to 10000 batches that are older than ten minutes, and what kairan.settle does. Returns how many of both.';
 
 create function kairan.expire_after(
   since timestamptz,
-  batch int default 1000,
+  since_place bigint default 9223372036854775807,
+  most int default 20000,
   out changed int,
   out reached timestamptz,
-  out again timestamptz
+  out reached_place bigint,
+  out again timestamptz,
+  out again_place bigint
 ) language plpgsql as $$
+declare
+  ids uuid[];
 begin
-  select max(expires_at) into reached
+  -- Any number may expire at the same moment, on a thousand channels each.
+  select array_agg(c.id order by c.expires_at, c.place), max(c.expires_at) into ids, reached
   from (
-    select expires_at from kairan.notifications
-    where expires_at > since and expires_at <= now() order by expires_at limit batch
-  ) next;
+    select n.*, sum(n.channels) over (order by n.expires_at, n.place) - n.channels as before
+    from (
+      select o.id, o.expires_at, o.place, cardinality(o.channels) as channels from kairan.notifications o
+      where (o.expires_at, o.place) > (since, since_place) and o.expires_at <= now()
+      order by o.expires_at, o.place limit 1000
+    ) n
+  ) c
+  where c.before < most;
+  select n.place into reached_place from kairan.notifications n where n.id = ids[cardinality(ids)];
 
   -- From the notifications to their deliveries: the other way round it reads all that is pending.
   update kairan.numbered d set status = 'f', error = 'expired'
   from (
     select late.seq
-    from (
-      select id from kairan.notifications n where expires_at > since and expires_at <= reached
-    ) expired
+    from unnest(ids) expired (id)
     cross join lateral (
       select d.seq from kairan.numbered d
       where d.notification_id = expired.id and d.status = 'p'
@@ -110,10 +120,10 @@ begin
   get diagnostics changed = row_count;
 
   -- What is still pending was locked: somebody is withdrawing it, say, and may yet roll back.
-  select min(n.expires_at) - interval '1 microsecond' into again
-  from kairan.notifications n
-  where n.expires_at > since and n.expires_at <= reached
-    and exists (select from kairan.numbered d where d.notification_id = n.id and d.status = 'p');
+  select n.expires_at, n.place - 1 into again, again_place
+  from unnest(ids) i (id) join kairan.notifications n on n.id = i.id
+  where exists (select from kairan.numbered d where d.notification_id = n.id and d.status = 'p')
+  order by n.expires_at, n.place limit 1;
 end $$;
-comment on function kairan.expire_after(timestamptz, int) is
-  'Marks the pending deliveries of the next `batch` notifications that expired after `since` as failed. Returns how many; how far it came, null when there were none; and from where to try again, because somebody has locked what comes next, null otherwise.';
+comment on function kairan.expire_after(timestamptz, bigint, int) is
+  'Marks the pending deliveries of the next notifications that expired after `since`, or then and have a place above `since_place`, as failed: about `most`. Returns how many; how far it came, null when there were none; and from where to try again, because somebody has locked what comes next, null otherwise.';

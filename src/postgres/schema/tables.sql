@@ -56,7 +56,7 @@ comment on column kairan.notifications.place is 'The order of insertion. Drawn b
 
 create unique index notifications_dedupe_key on kairan.notifications (publisher, dedupe_key) where dedupe_key is not null;
 comment on index kairan.notifications_dedupe_key is 'Finds the notification that was already published with a dedupe_key.';
-create index notifications_expires_at on kairan.notifications (expires_at) where expires_at is not null;
+create index notifications_expires_at on kairan.notifications (expires_at, place) where expires_at is not null;
 comment on index kairan.notifications_expires_at is 'Finds what has expired since it was last looked for.';
 create index notifications_xid on kairan.notifications (xid, place);
 comment on index kairan.notifications_xid is 'Finds what a transaction published that was still open when kairan.number looked last.';

@@ -22,45 +22,65 @@ create trigger pass_on_expiry after update of expires_at on kairan.notifications
   for each row when (old.expires_at is distinct from new.expires_at) execute function kairan.pass_on_expiry();
 comment on trigger pass_on_expiry on kairan.notifications is 'Tells the deliveries when they expire.';
 
-create function kairan.settle() returns void language plpgsql as $$
+create function kairan.settle(most int default 20000) returns int language plpgsql as $$
 declare
   -- What is below has been seen by the last batch, and so by every later one; what begins later is of another cluster.
   below constant xid8 := (
     select pg_snapshot_xmin(coalesce(b.done, '1:1:')) from kairan.batches b order by b.n desc limit 1
   );
   ids constant uuid[] := array(
-    select r.notification_id from kairan.redeliveries r where r.xid < below
-    union
-    select u.notification_id from kairan.unsettled u where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
-    limit 10000
+    select c.id
+    from (
+      select i.id, cardinality(n.channels) as channels, sum(cardinality(n.channels)) over (order by i.id) as up_to
+      from (
+        select r.notification_id from kairan.redeliveries r where r.xid < below
+        union
+        select u.notification_id from kairan.unsettled u where u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot())
+        limit 1000
+      ) i (id)
+      left join kairan.notifications n on n.id = i.id
+    ) c
+    where coalesce(c.up_to - c.channels, 0) < most
   );
   -- Who changed one of these before it was locked has committed; who does later is unsettled once more. Those that
   -- somebody else has locked are for the next time.
   locked constant bigint[] := array(
     select d.seq from kairan.numbered d where d.notification_id = any(ids) for update skip locked
   );
+  changed int;
 begin
-  update kairan.numbered d
-  set expires_at = n.expires_at, several = nullif(cardinality(n.channels) > 1, false)
-  from kairan.notifications n
+  -- A thousand channels take a while to count: not once for each of them.
+  with known as materialized (
+    select n.id, n.expires_at, nullif(cardinality(n.channels) > 1, false) as several
+    from kairan.notifications n where n.id = any(ids)
+  )
+  update kairan.numbered d set expires_at = n.expires_at, several = n.several
+  from known n
   where d.seq = any(locked) and n.id = d.notification_id
-    and (d.expires_at, d.several) is distinct from (n.expires_at, nullif(cardinality(n.channels) > 1, false));
-  with settled as materialized (
+    and (d.expires_at, d.several) is distinct from (n.expires_at, n.several);
+  with known as materialized (
+    select n.id, n.expires_at, nullif(cardinality(n.channels) > 1, false) as several
+    from kairan.notifications n where n.id = any(ids)
+  ),
+  settled as materialized (
     select i.id from unnest(ids) i (id)
     where not exists (
-      select from kairan.numbered d join kairan.notifications n on n.id = d.notification_id
-      where d.notification_id = i.id
-        and (d.expires_at, d.several) is distinct from (n.expires_at, nullif(cardinality(n.channels) > 1, false))
+      select from known n join kairan.numbered d on d.notification_id = n.id
+      where n.id = i.id and (d.expires_at, d.several) is distinct from (n.expires_at, n.several)
     )
   ),
   again as (
     delete from kairan.redeliveries r using settled s where r.notification_id = s.id and r.xid < below
+  ),
+  gone as (
+    delete from kairan.unsettled u using settled s
+    where u.notification_id = s.id and (u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot()))
   )
-  delete from kairan.unsettled u using settled s
-  where u.notification_id = s.id and (u.xid < below or u.xid >= pg_snapshot_xmax(pg_current_snapshot()));
+  select count(*) into changed from settled;
+  return changed;
 end $$;
-comment on function kairan.settle() is
-  'Forgets what was delivered again and has been numbered, and what has changed meanwhile, when their deliveries know it.';
+comment on function kairan.settle(int) is
+  'Forgets what was delivered again and has been numbered, and what has changed meanwhile, when their deliveries know it: of notifications with about `most` deliveries. Returns of how many notifications.';
 
 create function kairan.withdraw(notification_id uuid) returns boolean language plpgsql as $$
 #variable_conflict use_column
