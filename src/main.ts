@@ -231,13 +231,21 @@ const surviveRejections = (report: Report) =>
     )
   })
 
+/** Within this time it is the same signal: `bun run` passes on what its process group got, too. */
+const twiceMs = 300
+
 /**
  * The end of the process `--parent` counts as a signal. A parent that was killed cannot send one, and without it the
  * worker would keep the port for ever.
  */
 const onSignals = (options: string[], handle: { first(signal: string): void; again(): void }) => {
-  let asked = 0
-  const end = (signal: string) => (asked++ === 0 ? handle.first(signal) : handle.again())
+  let firstAt: number | null = null
+  const end = (signal: string) => {
+    const now = performance.now()
+    if (firstAt !== null) return now > firstAt + twiceMs ? handle.again() : undefined
+    firstAt = now
+    handle.first(signal)
+  }
   process.on('SIGTERM', end)
   process.on('SIGINT', end)
   const parent = optionOf(options, 'parent')
@@ -245,7 +253,7 @@ const onSignals = (options: string[], handle: { first(signal: string): void; aga
   const timer = setInterval(() => {
     if (process.ppid === Number(parent)) return
     clearInterval(timer)
-    if (asked === 0) end('orphaned')
+    if (firstAt === null) end('orphaned')
   }, 250).unref()
 }
 

@@ -26,15 +26,19 @@ const kairan = createService(
 await kairan.start()
 const app = await createApp({ databaseUrl, secret, kairan: kairan.url, hostname: HOST, port })
 
+let isStopping = false
 // Before it says that it is there: whoever reads that may end it at once.
 const stop = async () => {
+  // `bun run` passes on what its process group got, too: then it comes twice.
+  if (isStopping) return
+  isStopping = true
   await app.stop()
   await kairan.stop()
   await postgres?.stop()
   process.exit(0)
 }
-process.once('SIGINT', stop)
-process.once('SIGTERM', stop)
+process.on('SIGINT', stop)
+process.on('SIGTERM', stop)
 
 console.log(`
   The pages   ${app.url}

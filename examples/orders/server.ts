@@ -49,16 +49,20 @@ const stopMailer = await createMailer(databaseUrl, async ({ to, subject, text })
   console.log(`  E-mail      to ${to}: ${subject}. ${text}`)
 })
 
+let isStopping = false
 // Before it says that it is there: whoever reads that may end it at once.
 const stop = async () => {
+  // `bun run` passes on what its process group got, too: then it comes twice.
+  if (isStopping) return
+  isStopping = true
   await stopMailer()
   await shop.stop()
   await kairan.stop()
   await postgres?.stop()
   process.exit(0)
 }
-process.once('SIGINT', stop)
-process.once('SIGTERM', stop)
+process.on('SIGINT', stop)
+process.on('SIGTERM', stop)
 
 console.log(`
   The shop    ${shop.url}

@@ -140,8 +140,9 @@ describe.skipIf(process.platform !== 'linux')('several workers', () => {
         () => false,
       ),
     )
-    supervisor.process.kill('SIGINT')
-    expect(await supervisor.process.exited).toBe(130)
+    const { process: started } = supervisor
+    await eventually(() => started.exitCode !== null || started.kill('SIGINT'))
+    expect(await started.exited).toBe(130)
     await eventually(async () => (await supervisor.workers()).size === 0)
   })
 
