@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Page, Route } from 'playwright-core'
 import { browser, withoutBrowser } from '../support/browser.ts'
-import { makeAdmin, openDashboard } from '../support/dashboard.ts'
+import { goTo as goToPage, makeAdmin, openDashboard } from '../support/dashboard.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { serve } from '../support/service.ts'
@@ -46,10 +46,7 @@ test.skipIf(withoutBrowser)('a late answer is not shown for what was asked after
   await using chromium = await browser()
   const { page, complaints } = await openDashboard(chromium, service.url)
   await page.getByText('on 1 instance', { exact: true }).waitFor()
-  const goTo = (hash: string) =>
-    page.evaluate(to => {
-      location.hash = to
-    }, hash)
+  const goTo = (hash: string) => goToPage(page, hash)
 
   // The detail of a notification. None is in the list, so that it is one place for both.
   const detail = page.getByLabel('Notification', { exact: true })

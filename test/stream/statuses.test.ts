@@ -6,6 +6,10 @@ import { database } from '../support/database.ts'
 test('a status locks no row that nobody else has touched, and is a version without index entries', async () => {
   await using db = await database()
   await db.sql`create extension pg_walinspect`
+  // The WAL is that of all tests: nothing of it is removed while this slot is there.
+  const keeper = await db.sql.reserve()
+  const slot = `kairan_${process.pid}`
+  await keeper`select pg_create_physical_replication_slot(${slot}::text, true, true)`
   await db.sql`
     insert into kairan.numbered (seq, notification_id, channel, type, created_at)
     select n, gen_random_uuid(), 'user-' || n % 7, 'order.shipped', now() from generate_series(1, 100) n`
@@ -31,6 +35,7 @@ test('a status locks no row that nobody else has touched, and is a version witho
       select xmin::text::xid from kairan.numbered where seq = 1
     ) or xid = (select xmin::text::xid from kairan.numbered where seq = 50)
     group by 1`
+  keeper.release()
   const countOf = (kind: string) => records.find(record => record.kind === kind)?.count ?? 0
   expect(countOf('HOT_UPDATE')).toBe(100)
   expect(countOf('LOCK')).toBe(1)

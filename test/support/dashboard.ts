@@ -30,14 +30,22 @@ export const openDashboard = async (
   await page.getByLabel('Token of an admin').fill(await tokenFor(userId))
   if (byKey) await page.getByLabel('Token of an admin').press('Enter')
   else await page.getByRole('button', { name: 'Sign in' }).click()
-  const go = (name: string) => page.getByRole('link', { name, exact: true }).click()
+  /** Resolves when that page is shown: until then its fields may be those of the one before. */
+  const go = async (name: string) => {
+    const link = page.getByRole('navigation').getByRole('link', { name, exact: true })
+    await link.click()
+    await link.and(page.locator('[aria-current=page]')).waitFor()
+  }
   return { page, go, complaints }
 }
 
-/** Goes to a page of the dashboard by its address. */
+/** Goes to another page of the dashboard by its address. Resolves when that has heard of it. */
 export const goTo = (page: Page, hash: string) =>
-  page.evaluate(to => {
+  page.evaluate(async to => {
+    const changed = new Promise(resolve => addEventListener('hashchange', resolve, { once: true }))
+    if (location.hash === `#${to}`) return
     location.hash = to
+    await changed
   }, hash)
 
 /**
