@@ -28,12 +28,35 @@ create view kairan.publications as
 comment on view kairan.publications is
   'What gets a position in the log: notifications, and those which are delivered again.';
 
+create function kairan.late_until(ended xid8[], reached bigint, most int) returns bigint language plpgsql as $$
+declare
+  until bigint;
+begin
+  select min(p.place) + 2 * most into until
+  from unnest(ended) e (xid)
+  cross join lateral (
+    select p.place from kairan.publications p
+    where (p.xid, p.place) > (e.xid, coalesce(late_until.reached, -1)) and p.xid <= e.xid
+    order by p.xid, p.place limit 1
+  ) p;
+  return case when exists (
+    select from unnest(ended) e (xid)
+    cross join lateral (
+      select from kairan.publications p where (p.xid, p.place) > (e.xid, until) and p.xid <= e.xid
+      order by p.xid, p.place limit 1
+    ) p
+  ) then until end;
+end $$;
+comment on function kairan.late_until(xid8[], bigint, int) is
+  'Up to which place a piece is to look for what these transactions published: each place is used once, so that is at most twice as many as fit into it, however many transactions there are. Null when that is all of it.';
+
 create function kairan.late(
   ended xid8[],
   next_xid xid8,
   target pg_snapshot,
   low bigint,
   reached bigint,
+  until bigint,
   since_place bigint,
   most int
 ) returns table (
@@ -56,7 +79,8 @@ begin
   cross join lateral (
     select * from kairan.publications p
     -- As rows: for "p.xid = …" the planner may walk along all places, as those are the order that is wanted.
-    where (p.xid, p.place) > (e.xid, coalesce(late.reached, -1)) and p.xid <= e.xid
+    where (p.xid, p.place) > (e.xid, coalesce(late.reached, -1))
+      and (p.xid, p.place) <= (e.xid, coalesce(late.until, 9223372036854775807))
       -- On one of these channels: of what is delivered again on one, the others have theirs.
       and (p.place > since_place or not exists (
         select from kairan.numbered d where d.notification_id = p.id and d.channel = any(p.channels)
@@ -66,10 +90,10 @@ begin
   return query
   select r.place, r.channels, n.id, n.type, n.created_at, n.expires_at, null::interval, n.bytes, n.payload, n.traceparent
   from kairan.redeliveries r join kairan.notifications n on n.id = r.notification_id
-  where r.place > low and r.xid >= next_xid and pg_visible_in_snapshot(r.xid, target)
+  where r.place > low and r.place <= coalesce(late.until, 9223372036854775807) and r.xid >= next_xid and pg_visible_in_snapshot(r.xid, target)
   order by r.place limit most;
 end $$;
-comment on function kairan.late(xid8[], xid8, pg_snapshot, bigint, bigint, bigint, int) is
+comment on function kairan.late(xid8[], xid8, pg_snapshot, bigint, bigint, bigint, bigint, int) is
   'What kairan.number seldom finds: what was published by transactions that had begun in its last snapshot and have ended since, and what is delivered again. A function of its own, because to set up a plan takes longer than to number a few rows.';
 
 create type kairan.placed as (
@@ -135,6 +159,7 @@ declare
   low bigint;
   next_xid xid8;
   ended xid8[] := '{}';
+  until_place bigint;
   taken int := most + 1;
   looked int;
   fresh kairan.placed[];
@@ -223,6 +248,11 @@ begin
     ) n;
   end if;
 
+  -- Of hundreds that ended together with thousands of rows each, those thousands need not be looked at for each piece.
+  if cardinality(ended) > 16 then
+    until_place := kairan.late_until(ended, log.reached, taken);
+  end if;
+
   -- What is committed in `target` and not in `done`, in the order of places.
   select
     array_agg(
@@ -254,28 +284,31 @@ begin
       (
         select n.place, n.channels, n.id, n.type, n.created_at, n.expires_at, n.follow_up_after, n.bytes, n.payload, n.traceparent
         from kairan.notifications n
-        where log.done is not null and n.place > low and n.place <= coalesce(log.target_end, 9223372036854775807)
+        where log.done is not null and n.place > low and n.place <= coalesce(least(log.target_end, until_place), 9223372036854775807)
           and n.xid >= next_xid and pg_visible_in_snapshot(n.xid, target)
           and (n.place > log.since_place or (select d.seq from kairan.numbered d where d.notification_id = n.id limit 1) is null)
         order by n.place limit taken
       )
       union all
-      select * from kairan.late(ended, next_xid, target, low, log.reached, log.since_place, taken)
+      select * from kairan.late(ended, next_xid, target, low, log.reached, until_place, log.since_place, taken)
       where cardinality(ended) > 0 or log.redelivers
       order by place limit taken
     ) n
     window earlier as (order by n.place rows unbounded preceding)
   ) f;
 
+  if looked < taken and looked = coalesce(cardinality(fresh), 0) then
+    reached := coalesce(until_place, reached);
+  end if;
   -- To be saved although there is nothing new: a piece was the last one, or transactions that have ended since
   -- would be looked for again each time. Those are harmless for a while.
   is_due := log.done is not null and (
-    log.target is not null
+    log.target is not null or until_place is not null
     or log.at < clock_timestamp() - interval '5 seconds' and next_xid <> pg_snapshot_xmax(target)
     or log.place - log.done_place > 20000
   );
   if fresh is not null or is_due then
-    is_more := looked = taken or looked > coalesce(cardinality(fresh), 0);
+    is_more := looked = taken or looked > coalesce(cardinality(fresh), 0) or until_place is not null;
     if is_more then
       -- Looked up after that snapshot was taken, so it is above all that is in it. Without an end, the piece that finds
       -- the last of a target would read all that was published since.
