@@ -97,27 +97,35 @@ begin
       select from kairan.numbered d where d.seq = c.seq and d.channel = any(h.channels)
     )
   ),
-  pairs as (
+  pairs as materialized (
     -- Of several, of the one of which it proves the least, and only what all of them had.
-    select distinct on (h.cursor_id) h.*, (
-      select array_agg(name) from unnest(h.channels) name
-      where not exists (select from carried o where o.cursor_id = h.cursor_id and name <> all(o.channels))
-    ) as shared
-    from carried h
-    order by h.cursor_id, h.lowest desc, h.id
+    select distinct on (h.cursor_id) h.* from carried h order by h.cursor_id, h.lowest desc, h.id
   ),
   used as (
     delete from kairan.unconfirmed h using pairs p where h.id in (p.id, p.cursor_id)
   ),
+  -- By groups and not by a join: a user may have twenty streams and cursors, and each stream a thousand channels.
+  parts as (
+    select o.cursor_id, o.streams, o.id, n.name, null::int8range as skipped
+    from (select c.*, count(*) over (partition by c.cursor_id) as streams from carried c) o
+    cross join unnest(o.channels) n (name)
+    union all
+    select o.cursor_id, o.streams, null, k.key, int8range((r ->> 0)::bigint, (r ->> 1)::bigint, '[]')
+    from (select c.*, count(*) over (partition by c.cursor_id) as streams from carried c) o
+    cross join jsonb_each(o.skipped) k
+    cross join jsonb_array_elements(k.value) r
+  ),
+  shared as materialized (
+    select p.cursor_id, p.name, range_agg(p.skipped) filter (where p.skipped is not null) as skipped
+    from parts p group by p.cursor_id, p.name, p.streams having count(distinct p.id) = p.streams
+  ),
   spans as (
     -- Without what any of them skipped.
-    select name, p.user_id, lower(s) - 1 as since, upper(s) - 1 as seq
-    from pairs p, unnest(p.shared) name, unnest(
-      int8multirange(int8range(p.since + 1, greatest(p.cursor, p.since) + 1)) - coalesce((
-        select range_agg(int8range((r ->> 0)::bigint, (r ->> 1)::bigint, '[]'))
-        from carried o, jsonb_array_elements(o.skipped -> name) r
-        where o.cursor_id = p.cursor_id
-      ), '{}')
+    select n.name, p.user_id, lower(s) - 1 as since, upper(s) - 1 as seq
+    from pairs p
+    join shared n on n.cursor_id = p.cursor_id
+    cross join unnest(
+      int8multirange(int8range(p.since + 1, greatest(p.cursor, p.since) + 1)) - coalesce(n.skipped, '{}')
     ) s
   ),
   proven as (
@@ -153,10 +161,16 @@ begin
     returning r.channel, r.user_id, r.since, r.seq
   )
   insert into kairan.receipts (channel, user_id, since, seq)
-  select p.channel, p.user_id, least(p.since, min(c.since)), p.seq
-  from unnest(news) p
-  left join continued c on c.channel = p.channel and c.user_id = p.user_id and c.seq = p.since
-  group by p.channel, p.user_id, p.since, p.seq
+  select distinct c.channel, c.user_id, c.since, c.seq
+  from (
+    select j.channel, j.user_id, least(j.at, min(j.before) over (partition by j.channel, j.user_id, j.at)) as since, j.seq
+    from (
+      select p.channel, p.user_id, p.since as at, null::bigint as before, p.seq from unnest(news) p
+      union all
+      select c.channel, c.user_id, c.seq, c.since, null from continued c
+    ) j
+  ) c
+  where c.seq is not null
   on conflict do nothing;
 end $$;
 comment on function kairan.record_unconfirmed(jsonb) is
