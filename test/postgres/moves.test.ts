@@ -54,6 +54,9 @@ test('what transactions do while Postgres is started anew or another one takes o
       while ((await sequence(db.sql)).assigned !== 0);
       const open: (Open | null)[] = connections.map(() => null)
       const committed: number[] = []
+      /** What had been committed when each was published, and so comes before it. */
+      const earlier = new Map<number, number[]>()
+      const redelivered = new Set<number>()
       const ended = async ({ published, held, withdraws }: Open) => {
         committed.push(...published)
         // As each instance does that hears of it.
@@ -78,6 +81,7 @@ test('what transactions do while Postgres is started anew or another one takes o
         if (action === 'publish') {
           const { published } = await begin()
           published.push(++n)
+          earlier.set(n, [...committed])
           await sql`
             select kairan.publish(array['all-users', 'user-1'], jsonb_build_object('n', ${n}::int))`
         } else if (action === 'redeliver' || action === 'withdraw') {
@@ -88,6 +92,7 @@ test('what transactions do while Postgres is started anew or another one takes o
           if (begun.held !== null) continue
           begun.held = one
           begun.withdraws = action === 'withdraw'
+          if (action === 'redeliver') redelivered.add(one)
           await (action === 'redeliver'
             ? sql`
                 select kairan.redeliver(id, 'user-1') from kairan.notifications
@@ -133,6 +138,12 @@ test('what transactions do while Postgres is started anew or another one takes o
       expect(end.map(({ name }) => name).toSorted()).toEqual(expected())
       expect(end.filter(({ seq }) => seq === null)).toEqual([])
       expect(new Set(end.map(({ seq }) => seq)).size).toBe(end.length)
+      const places = new Map(end.map(({ name, seq }) => [name, seq ?? 0]))
+      for (const [n, others] of earlier) {
+        const place = places.get(`${n} all-users`) ?? Number.POSITIVE_INFINITY
+        for (const other of others)
+          if (!redelivered.has(other)) expect(places.get(`${other} user-1`)).toBeLessThan(place)
+      }
       const wrong = await db.sql`
         select from kairan.notifications n join kairan.numbered d on d.notification_id = n.id
         where n.expires_at = '-infinity' and (d.status, d.error) is distinct from ('f', 'withdrawn')`
@@ -144,6 +155,23 @@ test('what transactions do while Postgres is started anew or another one takes o
       examples: [
         // The newest transaction of all is open when the log is taken over.
         example([0, 'move'], [0, 'publish'], [1, 'number'], [1, 'number'], [0, 'commit']),
+        // One ends when places beyond its own have been looked at, and then another one publishes.
+        example(
+          [0, 'publish'],
+          [1, 'publish'],
+          [1, 'publish'],
+          [1, 'publish'],
+          [1, 'publish'],
+          [1, 'commit'],
+          [2, 'move'],
+          [2, 'number a piece'],
+          [2, 'number a piece'],
+          [0, 'commit'],
+          [2, 'publish'],
+          [2, 'commit'],
+          [1, 'number'],
+          [1, 'number'],
+        ),
         // One of two deliveries is just being taken out, to be delivered again.
         example(
           [0, 'publish'],
@@ -215,9 +243,18 @@ test('what is delivered again while what came from another cluster is looked thr
   await db.sql`
     select kairan.redeliver(id) from kairan.notifications
     where place = (select max(place) from kairan.notifications)`
-  for (let call = 0; call < 5; call++) await sequence(db.sql)
+  for (let call = 0; call < 10; call++) await sequence(db.sql)
   const [found] = await db.sql`
     select count(*)::int as rows, count(distinct (notification_id, channel))::int as deliveries
     from kairan.deliveries where seq is not null`
   expect(found).toEqual({ rows: 6000, deliveries: 6000 })
 }, 60_000)
+
+test('a log that has never had anything goes on in another cluster', async () => {
+  await using db = await migrated()
+  await db.sql`
+    update kairan.log_state set cluster = 'another', server_started = server_started - interval '1 hour'`
+  for (let call = 0; call < 3; call++) await sequence(db.sql)
+  await db.sql`select kairan.publish('user-1', '{}')`
+  expect(await sequence(db.sql)).toEqual({ assigned: 1, head: 2 ** 20 + 1 })
+})

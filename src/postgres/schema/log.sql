@@ -216,7 +216,7 @@ begin
   if not is_here then
     log.done := null; -- It means nothing here. The rest is for the next call.
   elsif log.done is null then
-    perform kairan.adopt(place_now);
+    perform kairan.adopt(place_now, most);
   end if;
   if (known_n, known_at) <> (log.n, log.at) then
     is_other := not exists (select from kairan.batches o where o.n = known_n and o.at = known_at)
@@ -549,7 +549,7 @@ begin
   values (last.n, last.head + again, null, 0, target, last.place, coalesce(start, -1), place_now);
   update kairan.log_state
   set server_started = pg_postmaster_start_time(), cluster = here, next_cluster = null, home = home_here, epoch = state.epoch,
-    since_place = pg_sequence_last_value('kairan.notifications_place_seq');
+    since_place = coalesce(pg_sequence_last_value('kairan.notifications_place_seq'), 0);
   return true;
 end $$;
 comment on function kairan.follow_server(bigint) is
@@ -569,8 +569,9 @@ begin
     return;
   end if;
   with state as materialized (
-    select b.n, b.head, b.place, b.reached, b.target, b.target_place
+    select b.n, b.head, b.place, b.reached, b.target, b.target_place, l.since_place
     from (select * from kairan.batches b order by b.n desc limit 1) b
+    cross join kairan.log_state l
     where b.done is null
   ),
   looked as materialized (
@@ -580,7 +581,8 @@ begin
         sum(cardinality(n.channels)) over (order by n.place rows unbounded preceding) - cardinality(n.channels) as before
       from state s
       cross join lateral (
-        select * from kairan.notifications n where n.place > s.reached order by n.place limit most
+        -- What was drawn later was published here, and comes by the id of its transaction: after what was committed before.
+        select * from kairan.notifications n where n.place > s.reached and n.place <= s.since_place order by n.place limit most
       ) n
     ) n
     where n.before < most
@@ -617,12 +619,6 @@ begin
       and exists (select from batch)
       and not exists (select from kairan.follow_up_due o where o.notification_id = p.id and o.user_id = substr(p.channel, 6))
     on conflict do nothing
-  ),
-  until as (
-    -- What it numbered is not to be numbered again by the id of its transaction.
-    update kairan.log_state s set since_place = greatest(s.since_place, l.reached)
-    from (select max(place) as reached from looked) l
-    where exists (select from batch) and l.reached > s.since_place
   )
   insert into kairan.numbered (seq, notification_id, channel, type, created_at, expires_at, several, status, error)
   select p.seq, p.id, p.channel, p.type, p.created_at, p.expires_at, case when count(*) over (partition by p.id) > 1 then true end,
