@@ -358,7 +358,7 @@ const readState = (sql: Sql) => sql<State[]>`
 
 const readInstances = (sql: Sql) => sql<Instance[]>`
   select id, ${iso(sql, 'started_at')} as "startedAt",
-    (extract(epoch from now() - seen_at) * 1000)::int as "silentMs", facts
+    round(extract(epoch from now() - seen_at) * 1000)::float8 as "silentMs", facts
   from kairan.instances order by started_at, id limit 1000`
 
 const readSystem = (sql: Sql) => sql<

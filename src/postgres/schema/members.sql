@@ -15,6 +15,10 @@ create table kairan.members (
   constraint channel_that_has_no_readers_by_its_name check (channel !~ '^(user-|all-users$|admin-dashboard$)'),
   constraint user_id_or_a_star_for_everyone check (
     char_length(user_id) <= 200 and user_id ~ '^[^\u0001-\u0020\u007f,]+$'
+  ),
+  -- As far as JavaScript counts: see kairan.follow_server. The inbox calculates with them.
+  constraint joined_at_and_shown_above_in_the_log check (
+    joined_at between 0 and 9007199254740991 and shown_above between 0 and 9007199254740991
   )
 );
 comment on table kairan.members is

@@ -2,7 +2,8 @@
 
 create table kairan.roles (
   user_id text primary key,
-  role_level int not null default 0
+  role_level int not null default 0,
+  constraint user_id_of_1_to_200_characters check (char_length(user_id) between 1 and 200)
 );
 comment on table kairan.roles is 'The role level of each user that has one. ROLE_LEVEL_QUERY can read it from a table of your own instead.';
 comment on column kairan.roles.user_id is 'The user''s id, as in the sub of the token.';
@@ -26,6 +27,10 @@ comment on trigger role_changed on kairan.roles is 'A changed role level reaches
 
 create function kairan.roles_truncated() returns trigger language plpgsql as $$
 begin
+  if (select count(*) from (select from kairan.roles limit 1001) r) > 1000 then
+    perform kairan.reauthorize('*');
+    return null;
+  end if;
   -- The rows are still to be seen before they go, and everybody's level was in one of them.
   insert into kairan.user_changes (change)
   select jsonb_build_object('action', 'reauthorize', 'userId', r.user_id) from kairan.roles r;
