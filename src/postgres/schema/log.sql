@@ -643,7 +643,7 @@ create function kairan.redeliver(notification_id uuid, channel text default null
 #variable_conflict use_column
 declare
   again text[];
-  waiting int;
+  waiting int := 0;
 begin
   with gone as (
     delete from kairan.numbered d
@@ -651,8 +651,14 @@ begin
     returning d.channel, d.seq
   )
   select array_agg(g.channel order by g.seq) into again from gone g;
-  select count(*) into waiting from kairan.unnumbered() u
-  where u.notification_id = redeliver.notification_id and (redeliver.channel is null or u.channel = redeliver.channel);
+  -- All that has no position is looked through for it, so only if it can be there: whoever redelivers thousands in one
+  -- transaction has as many of them.
+  if again is null or redeliver.channel is null and exists (
+    select from kairan.redeliveries r where r.notification_id = redeliver.notification_id
+  ) then
+    select count(*) into waiting from kairan.unnumbered() u
+    where u.notification_id = redeliver.notification_id and (redeliver.channel is null or u.channel = redeliver.channel);
+  end if;
   if again is not null then
     insert into kairan.redeliveries (notification_id, channels, place)
     values (redeliver.notification_id, again, nextval('kairan.notifications_place_seq'));
