@@ -10,6 +10,7 @@ import { limits } from '../lib/limits.ts'
 import { createRate } from '../lib/rate-limit.ts'
 import type { Turns } from '../lib/turns.ts'
 import type { Traces } from '../observe/traces.ts'
+import { requireFewDigits } from './digits.ts'
 import {
   type Publication,
   type Publish,
@@ -47,6 +48,7 @@ export const publishRoute = (options: {
       requireScope(caller)
       const { isBatch, items, body } = await readRequest(request, maxBytes)
       rate(caller.userId, items.length)
+      requireFewDigits(body, items.length * options.maxEventBytes)
       const allowed = items.map(item => allow(item, caller))
       const span = options.traces.publishing(request.headers.get('traceparent'))
       const publish: PublishSome = good =>

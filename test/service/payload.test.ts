@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { openReady } from '../support/client.ts'
 import { database } from '../support/database.ts'
+import { publish, publisherToken } from '../support/publish.ts'
 import { serve, tokenFor } from '../support/service.ts'
 
 /** What breaks naive framing, naive encoding or naive copying of objects. */
@@ -74,4 +75,30 @@ test('refuses a payload over MAX_EVENT_BYTES when it is published', async () => 
     code: '54000',
     message: 'kairan: the payload has 1001 bytes, more than the 1000 that are allowed',
   })
+})
+
+test('refuses numbers that are short in a request and megabytes in a row, before Postgres writes them out', async () => {
+  await using db = await database()
+  await using service = await serve(db)
+  const token = await publisherToken('user-1')
+  const post = async (body: string) => {
+    const response = await publish(service.url, body, { token })
+    return { status: response.status, text: await response.text() }
+  }
+  const zeros = (count: number, number = '1e131071') => `[${Array(count).fill(number).join(',')}]`
+  const one = (value: string) => `{"channel": "user-1", "payload": {"n": ${value}}}`
+
+  for (const number of ['1e131071', '-1E+131071', '1.5e00000131000', '1e-16383']) {
+    const refused = await post(one(zeros(1000, number)))
+    expect(refused.status).toBe(413)
+    expect(refused.text).toContain('"code":"payload_too_large"')
+  }
+  // Refused as a whole: each would take its memory before it were refused alone.
+  const batch = await post(`{"notifications": [${one('1')}, ${one(zeros(1000))}]}`)
+  expect(batch.status).toBe(413)
+
+  expect((await post(one('1e400'))).status).toBe(201)
+  // Hashes in strings look like such numbers.
+  const hashes = JSON.stringify(Array(1000).fill('9e131071 "7e99999'))
+  expect((await post(one(hashes))).status).toBe(201)
 })
