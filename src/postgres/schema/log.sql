@@ -199,12 +199,7 @@ begin
         select d.oid || '/' || 'kairan.log_state'::regclass::oid from pg_database d where d.datname = current_database()
       ) as is_elsewhere,
       exists (select from kairan.redeliveries r where r.place > greatest(b.done_place, b.reached)) as redelivers,
-      -- While a transaction is open, those of all later ones are above the xmin, read or not: they are not looked through.
-      exists (select from kairan.user_changes u where u.xid >= pg_snapshot_xmin(seen))
-      and (
-        exists (select from kairan.user_changes u where u.xid >= pg_snapshot_xmax(seen))
-        or exists (select from pg_snapshot_xip(seen) x join kairan.user_changes u on u.xid = x)
-      ) as changed
+      seen is not null and exists (select from kairan.user_changes u where u.xid >= pg_snapshot_xmin(seen)) as changed
     into log
     from kairan.log_state s
     cross join lateral (select * from kairan.batches b order by b.n desc limit 1) b;
@@ -217,6 +212,11 @@ begin
     log.done := null; -- It means nothing here. The rest is for the next call.
   elsif log.done is null then
     perform kairan.adopt(place_now, most);
+  end if;
+  if log.changed then
+    -- While a transaction is open, those of all later ones are above the xmin, read or not: they are not looked through.
+    log.changed := exists (select from kairan.user_changes u where u.xid >= pg_snapshot_xmax(seen))
+      or exists (select from pg_snapshot_xip(seen) x join kairan.user_changes u on u.xid = x);
   end if;
   if (known_n, known_at) <> (log.n, log.at) then
     is_other := not exists (select from kairan.batches o where o.n = known_n and o.at = known_at)
