@@ -1,11 +1,12 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import type postgres from 'postgres'
 import { ask, makeAdmin } from '../support/admin.ts'
-import { open } from '../support/client.ts'
+import { open, openReady } from '../support/client.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { pageOf } from '../support/inbox.ts'
 import { login } from '../support/logins.ts'
+import { tokenWith } from '../support/publish.ts'
 import { serve, type TestService, tokenFor } from '../support/service.ts'
 
 setDefaultTimeout(120_000)
@@ -117,9 +118,11 @@ const pages = (id: string) => [
 ]
 
 /** Others than those whose rows are odd notice nothing of them. */
-const goesOn = async (db: TestDatabase, service: TestService, what: string) => {
+const goesOn = async (db: TestDatabase, services: readonly TestService[], what: string) => {
+  const [service, second = service] = services
+  if (!service || !second) throw new Error('There is no service')
   for (const statement of rounds(db.sql)) await statement
-  await using other = await open(service.url, { token: await tokenFor('8') })
+  await using other = await open(second.url, { token: await tokenFor('8') })
   await other.control('ready')
   const [sent] = await db.sql<{ id: string }[]>`
     select kairan.publish('user-8', '{}', follow_up_after => '1 hour') as id`
@@ -139,7 +142,7 @@ const goesOn = async (db: TestDatabase, service: TestService, what: string) => {
     pages(id).map(async path => `${path} ${(await ask(service.url, path)).status}`),
   )
   expect(answers.filter(answer => !answer.endsWith(' 200'))).toEqual([])
-  const troubles = service.logs.filter(({ level }) => level !== 'info')
+  const troubles = services.flatMap(({ logs }) => logs).filter(({ level }) => level !== 'info')
   expect({ what, troubles }).toEqual({ what, troubles: [] })
 }
 
@@ -148,6 +151,10 @@ for (const [table, { row, writer, verb }] of Object.entries(tables)) {
     await using db = await database()
     await makeAdmin(db)
     await using service = await serve(db)
+    await using second = await serve(db)
+    // The one that numbers sends it what it has numbered.
+    await using watching = await openReady(service.url, { token: await tokenFor('7') })
+    await using following = await openReady(second.url, { token: await tokenFor('7') })
     await using named = await login(db, ...(writer === 'owner' ? [] : [writer]))
     const { sql } = writer === 'owner' ? db : named
     const columns = await db.sql<{ name: string; type: string }[]>`
@@ -181,7 +188,7 @@ for (const [table, { row, writer, verb }] of Object.entries(tables)) {
         )
         if (verb === 'update') for (const round of rounds(db.sql)) await round
       }
-      if (stored > 0) await goesOn(db, service, `${table}.${name}`)
+      if (stored > 0) await goesOn(db, [service, second], `${table}.${name}`)
       all += stored
       if (keeps.includes(table)) continue
       await db.sql.unsafe(
@@ -189,5 +196,91 @@ for (const [table, { row, writer, verb }] of Object.entries(tables)) {
       )
     }
     expect(all).toBeGreaterThan(5)
+
+    const [last] = await db.sql<{ id: string }[]>`
+      select kairan.publish('user-7', '{}', 'orders.shipped') as id`
+    const streams = [watching, following]
+    const idsOf = ({ events }: (typeof streams)[number]) => events.map(({ id }) => id)
+    await eventually(() => streams.every(stream => idsOf(stream).includes(last?.id ?? '')))
+    // What is muted is known a moment earlier on one of them.
+    if (table !== 'mutes') expect(idsOf(following)).toEqual(idsOf(watching))
+    expect(streams.some(({ ended }) => ended)).toBe(false)
   })
 }
+
+/** What a signed-in user can have the service store, as method, path and JSON. */
+const requests = (epoch: string, id: string, streamId: string): [string, string, string][] => {
+  const cursors = [0, 1, '00', '9007199254740991', '99999999999999999'].map(
+    seq => `${epoch}-${seq}`,
+  )
+  const odd = [
+    '',
+    '%',
+    '\\\\',
+    '*',
+    '**',
+    'a*',
+    '\\u0000',
+    '\\ud800',
+    '🎉'.repeat(199),
+    '__proto__',
+  ]
+  const marks = cursors.flatMap((cursor): [string, string, string][] => [
+    ['POST', '/read', `{"upTo": "${cursor}"}`],
+    ['POST', '/seen', `{"upTo": "${cursor}"}`],
+    ['POST', '/read?channels=org-1', `{"upTo": "${cursor}"}`],
+    ['GET', `?before=${cursor}`, ''],
+    ['GET', `/stream?last_event_id=${cursor}`, ''],
+  ])
+  const ids = [id, id.toUpperCase(), `{${id}}`, id.replaceAll('-', '')].flatMap(
+    (each): [string, string, string][] => [
+      ['POST', '/read', `{"ids": ["${each}"], "read": false}`],
+      ['POST', '/archive', `{"ids": ["${each}", "${each}"]}`],
+      ['POST', '/archive', `{"ids": ["${each}"], "archived": false}`],
+      ['POST', '/receipts', `{"ids": ["${each}"]}`],
+    ],
+  )
+  const names = odd.flatMap((name): [string, string, string][] => [
+    ['PUT', '/preferences', `{"mute": [{"type": "${name}"}]}`],
+    [
+      'PUT',
+      '/preferences',
+      `{"mute": [{"channel": "${name}", "until": "9999-12-31T23:59:59.999Z"}]}`,
+    ],
+    ['POST', '/tickets', `{"channels": ["org-${name}"]}`],
+    ['POST', `/stream/${streamId}/channels`, `{"add": ["org-${name}"]}`],
+    ['POST', `/stream/${streamId}/channels`, `{"remove": ["org-${name}"]}`],
+    ['GET', `?type=${encodeURIComponent(name)}`, ''],
+  ])
+  return [...marks, ...ids, ...names, ['PUT', '/preferences', '{"mute": []}']]
+}
+
+test('whatever a user has the service store, it goes on for everybody else', async () => {
+  await using db = await database()
+  await makeAdmin(db)
+  await using service = await serve(db)
+  await using second = await serve(db)
+  const [sent] = await db.sql<{ id: string }[]>`
+    select kairan.publish('{user-7,org-1}'::text[], '{}') as id`
+  // By its beginning, the token lets its user read whatever is a name.
+  const token = await tokenWith({ sub: '7', 'kairan:subscribe': ['org-*'] })
+  await using own = await openReady(service.url, { token })
+  const ready = await own.control('ready')
+  const [epoch = ''] = String(ready.cursor).split('-')
+  const statuses = new Map<number, number>()
+  for (const { url } of [service, second]) {
+    for (const [method, path, body] of requests(epoch, sent?.id ?? '', String(ready.streamId))) {
+      const response = await fetch(`${url}/notifications${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        ...(body ? { body } : {}),
+      })
+      await response.body?.cancel()
+      statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1)
+    }
+    await goesOn(db, [service, second], url)
+  }
+  // Most is taken; what is not is refused.
+  expect(statuses.get(200)).toBeGreaterThan(100)
+  expect([...statuses.keys()].filter(status => status >= 500)).toEqual([])
+})

@@ -18,8 +18,8 @@ create table kairan.mutes (
   constraint channel_without_spaces_commas_and_stars check (
     char_length(channel) <= 250 and channel ~ '^[^\u0001-\u0020\u007f,*]+$'
   ),
-  constraint until_a_moment_between_1970_and_9999 check (until between '1970-01-01Z' and '9999-12-31Z'),
-  constraint since_a_moment_between_1970_and_9999 check (since between '1970-01-01Z' and '9999-12-31Z')
+  constraint until_a_moment_between_1970_and_9999 check (until between '1970-01-01Z' and '9999-12-31T23:59:59.999999Z'),
+  constraint since_a_moment_between_1970_and_9999 check (since between '1970-01-01Z' and '9999-12-31T23:59:59.999999Z')
 );
 comment on table kairan.mutes is
   'What users have muted. While it is there, it is neither sent to them, nor in their inbox, nor counted. A change reaches open streams when it commits. At most 200 rows a user.';
