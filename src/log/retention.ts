@@ -1,4 +1,5 @@
 import { createPause } from '../lib/backoff.ts'
+import { createBatchSize } from '../lib/batch-size.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import { createWorkLoop, type WorkLoop } from '../lib/work-loop.ts'
@@ -15,10 +16,9 @@ const fromStart = 60
  */
 const restShare = 2
 const maxRestMs = 1000
-/** So many rows are removed at once; after steps that failed, as they took too long, fewer, but not fewer than this. */
-const rowsAtOnce = 1000
-const deliveriesAtOnce = 2500
-const leastAtOnce = 10
+/** So many rows are removed at once, while that takes no longer than this. */
+const rows = { most: 1000, least: 10, slowMs: 2000 }
+const deliveries = { ...rows, most: 2500 }
 
 /**
  * Every `everyMs` or so, marks as failed what has expired, and removes what is older than `keepMs` and the
@@ -38,7 +38,7 @@ export const createRetention = (options: {
   let expiredUntil: Expired = { at: '-infinity', place: '0' }
   let pruned = 0
   let runs = 0
-  const deliveries = createSize(deliveriesAtOnce)
+  const deliveriesAtOnce = createBatchSize(deliveries)
   const pause = createPause()
 
   /** Also in the midst of much work: whoever is to do it instead goes on. */
@@ -60,10 +60,10 @@ export const createRetention = (options: {
 
   /** Does the same step until there is nothing left of it. */
   const inSteps = (ask: (sql: Sql, most: number) => PromiseLike<{ n: number | null }[]>) => {
-    const size = createSize(rowsAtOnce)
+    const size = createBatchSize(rows)
     return async () => {
       while (!isOver()) {
-        const [row] = await size.for(most => database.run(sql => ask(sql, most)))
+        const [row] = await size.run(most => database.run(sql => ask(sql, most)))
         if (!row?.n) return
       }
     }
@@ -90,7 +90,7 @@ export const createRetention = (options: {
   const pruneBelow = async (pace: Pace) => {
     while (!isOver()) {
       const begin = performance.now()
-      const [step] = await deliveries.for(most =>
+      const [step] = await deliveriesAtOnce.run(most =>
         database.run(
           sql => sql<{ removed: number; reached: number | null; head: number }[]>`
             select p.removed, p.reached, l.head
@@ -174,23 +174,6 @@ export const createRetention = (options: {
 
 /** Up to where the deliveries of what has expired were marked: of those that expire at the same moment, by place. */
 type Expired = { at: string; place: string }
-
-/** How many rows to take at once: fewer after a step that failed. What took too long may else do so for ever. */
-const createSize = (largest: number) => {
-  let most = largest
-  return {
-    async for<T>(step: (most: number) => Promise<T>): Promise<T> {
-      try {
-        const done = await step(most)
-        most = Math.min(most * 2, largest)
-        return done
-      } catch (error) {
-        most = Math.max(Math.ceil(most / 4), leastAtOnce)
-        throw error
-      }
-    },
-  }
-}
 
 type Pace = ReturnType<typeof createPace>
 

@@ -6,7 +6,7 @@ import { migrated } from '../support/schema.ts'
 
 test('what is too much to be published in the time of one statement is published in several', async () => {
   await using db = await migrated()
-  const rows = 60
+  const rows = 40
   await db.sql`
     insert into kairan.scheduled (channels, payload, send_at)
     select '{user-1}', '{}', now() from generate_series(1, ${rows}::int)`
