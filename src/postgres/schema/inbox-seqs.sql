@@ -29,6 +29,47 @@ end $$;
 comment on function kairan.inbox_walk(text[], bigint[], text[], bigint[], bigint[]) is
   'The deliveries of these channels in these ranges of the log, of each channel above its low.';
 
+-- Each notification's deliveries are looked through once and the channels in a hash: one on a thousand channels has a
+-- thousand deliveries before its last, and a user may read a thousand channels.
+create function kairan.inbox_firsts(
+  channels text[],
+  shown_above bigint[],
+  floor bigint,
+  repeated bigint[],
+  ids uuid[],
+  untils timestamptz[],
+  out seqs bigint[],
+  out expires_at timestamptz
+) language plpgsql stable
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_nestloop = off
+  -- The caller's is off.
+  set enable_hashjoin = on
+  set enable_mergejoin = off
+  set jit = off
+as $$
+begin
+  select array_agg(r.seq), min(r.until) filter (where isfinite(r.until)) into seqs, inbox_firsts.expires_at
+  from unnest(repeated, untils) r (seq, until)
+  join (
+    select d.notification_id, min(d.seq) as seq
+    from (
+      select d.* from (select distinct i from unnest(ids) i) i (id)
+      cross join lateral (
+        select n.notification_id, n.seq, n.channel from kairan.numbered n
+        where n.notification_id = i.id and n.seq > inbox_firsts.floor offset 0
+      ) d
+      offset 0
+    ) d
+    join unnest(channels, shown_above) c (name, low) on c.name = d.channel and d.seq > c.low
+    group by d.notification_id
+  ) f on f.seq = r.seq;
+end $$;
+comment on function kairan.inbox_firsts(text[], bigint[], bigint, bigint[], uuid[], timestamptz[]) is
+  'Those of these deliveries, of the notifications `ids`, that are the first that the channels show of their notifications; and when the first of them expires.';
+
 create function kairan.inbox_step(
   channels text[],
   above bigint[],
@@ -55,6 +96,10 @@ declare
   walks constant boolean := walk_lows is not null;
   some_changed constant boolean := exists (select from kairan.unsettled);
   some_again constant boolean := exists (select from kairan.redeliveries);
+  -- Those whose notifications may have others on these channels.
+  repeated bigint[];
+  ids uuid[];
+  untils timestamptz[];
 begin
   with source as materialized (
     select c.n, c.n > 0 and f.found = most[c.n] as is_full, f.*
@@ -68,17 +113,15 @@ begin
     ) c
     cross join lateral (
       select count(*)::int as found, min(d.seq) as lowest, array_agg(d.seq) filter (where d.inside) as inside,
-        array_agg(d.seq) filter (where d.fits) as seqs, min(d.until) filter (where d.fits and isfinite(d.until)) as until
+        array_agg(d.seq) filter (where d.fits and not d.is_perhaps_repeated) as seqs,
+        min(d.until) filter (where d.fits and not d.is_perhaps_repeated and isfinite(d.until)) as until,
+        array_agg(d.seq) filter (where d.fits and d.is_perhaps_repeated) as repeated,
+        array_agg(d.notification_id) filter (where d.fits and d.is_perhaps_repeated) as ids,
+        array_agg(d.until) filter (where d.fits and d.is_perhaps_repeated) as untils
       from (
-        select d.seq, d.inside, d.until,
+        select d.seq, d.notification_id, d.inside, d.until, d.is_perhaps_repeated,
           d.inside and (d.until is null or d.until > now())
-            and (muted is null or not coalesce(d.type, '') like any(muted))
-            -- On several of the channels it is there once, as the first of its deliveries.
-            and not (d.is_perhaps_repeated and exists (
-              select from kairan.numbered s
-              where s.notification_id = d.notification_id and s.seq < d.seq and s.seq > inbox_step.floor
-                and s.seq > inbox_step.shown_above[array_position(inbox_step.channels, s.channel)]
-            )) as fits
+            and (muted is null or not coalesce(d.type, '') like any(muted)) as fits
         from (
           select d.seq, d.notification_id, d.type, walks or spans @> d.seq as inside,
             d.several is true or some_again and exists (
@@ -116,14 +159,27 @@ begin
   -- Where a channel has more, what the others have below the last one that was read of it may come after those.
   horizon as materialized (
     select coalesce(max(s.lowest) filter (where s.is_full), bottom) as seq from source s
+  ),
+  again as materialized (
+    select array_agg(r.seq) as seqs, array_agg(r.id) as ids, array_agg(r.until) as untils
+    from horizon h cross join source s cross join unnest(s.repeated, s.ids, s.untils) r (seq, id, until)
+    where r.seq >= h.seq
+  ),
+  total as materialized (
+    select sum(s.found) as found, sum(s.found - coalesce(cardinality(s.inside), 0)) as outside, min(s.until) as until,
+      array_agg(s.found / (below - case when s.is_full then s.lowest else bottom end)::float8 order by s.n) as densities
+    from source s
   )
   select array(select q from source s cross join unnest(s.seqs) q where q >= h.seq order by q desc),
-      sum(s.found), sum(s.found - coalesce(cardinality(s.inside), 0)),
-      (select count(*) from source s cross join unnest(s.inside) q where q >= h.seq),
-      h.seq, array_agg(s.found / (below - case when s.is_full then s.lowest else bottom end)::float8 order by s.n), min(s.until)
-    into seqs, looked_at, outside, inside, reached, densities, expires_at
-  from horizon h cross join source s
-  group by h.seq;
+      t.found, t.outside, (select count(*) from source s cross join unnest(s.inside) q where q >= h.seq),
+      h.seq, t.densities, t.until, a.seqs, a.ids, a.untils
+    into seqs, looked_at, outside, inside, reached, densities, expires_at, repeated, ids, untils
+  from horizon h cross join total t cross join again a;
+  if repeated is not null then
+    select array(select q from unnest(inbox_step.seqs || f.seqs) q order by q desc), least(inbox_step.expires_at, f.expires_at)
+      into inbox_step.seqs, inbox_step.expires_at
+    from kairan.inbox_firsts(channels, shown_above, floor, repeated, ids, untils) f;
+  end if;
 end $$;
 comment on function kairan.inbox_step(text[], bigint[], bigint[], text[], text[], int8multirange, bigint, bigint, bigint, int[], bigint[], bigint[]) is
   'What these channels show in `spans`, of each above its low, from `reached` to below `below`, newest first. Along the log it takes all in the ranges that it walks; along the channels, `most` of each, or of each channel and type. It looks at so many deliveries, some of them `outside` of the spans, and so many `inside` from `reached` on; that is `bottom` if there is no more. `densities` are how many deliveries each has in a position.';
