@@ -207,3 +207,24 @@ test('a member sees what was published since a moment that the application says'
   await sql`update kairan.members set since = '-infinity'`
   expect(await days()).toBe('1,2,3,4')
 })
+
+test('marks all that is unread on some channels, however much of it is newer and read', async () => {
+  await using db = await migrated()
+  const { sql } = db
+  await sql`
+    insert into kairan.notifications (channels, payload)
+    select '{org-7}', '{}' from generate_series(1, 9400)`
+  await sql`select kairan.number(10000)`
+  const mark = async (change: object) => {
+    const [row] = await sql`
+      select unread from kairan.mark_inbox('42', '{user-42,org-7}', ${sql.json({ ...change })}, '{org-7}')`
+    return row?.unread
+  }
+  // 9,000 at a time.
+  expect(await mark({ all: true, upTo: Number.MAX_SAFE_INTEGER })).toBe(400)
+  expect(await mark({ upTo: 100 })).toBe(300)
+  expect(await mark({ all: true, upTo: Number.MAX_SAFE_INTEGER })).toBe(0)
+  // Below the floor there is nothing to be marked.
+  await sql`update kairan.log_state set floor = 500`
+  expect(await mark({ upTo: 100 })).toBe(0)
+})

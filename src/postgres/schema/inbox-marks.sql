@@ -67,6 +67,7 @@ declare
   chosen constant text[] := coalesce(narrow, mark_inbox.channels);
   counted record;
   told_count jsonb;
+  unread_seqs bigint[];
   named int8multirange;
   ids uuid[];
   told jsonb;
@@ -88,6 +89,15 @@ begin
   end if;
 
   if change ? 'ids' or (narrow is not null and not change ? 'seen') then
+    if not change ? 'ids' then
+      -- All on some of the channels, but no more than there may be stretches.
+      select f.seqs into unread_seqs
+      from kairan.inbox_seqs(
+        narrow, array_fill(log.floor, array[cardinality(narrow)]), null, null, null,
+        int8multirange(int8range(log.floor, greatest(log.floor, least((change ->> 'upTo')::bigint, log.head)), '(]')) - before.read,
+        log.floor, 9000, 2147483647
+      ) f;
+    end if;
     select range_agg(int8range(coalesce(m.before, 0) + 1, m.seq, '[]')), array_agg(distinct m.notification_id)
       into named, ids
     from (
@@ -110,18 +120,7 @@ begin
         join kairan.numbered n on n.notification_id = i.id
         where n.channel = any(chosen) and n.seq > log.floor
         union all
-        -- All on some of the channels, but no more than there may be stretches.
-        (
-          select n.seq, n.notification_id
-          from unnest(narrow) c (name)
-          cross join lateral (
-            select n.seq, n.notification_id from kairan.numbered n
-            where (n.channel, n.seq) <= (c.name, (change ->> 'upTo')::bigint) and n.channel >= c.name
-            order by n.channel desc, n.seq desc limit 9000
-          ) n
-          where not change ? 'ids' and n.seq > log.floor and not before.read @> n.seq
-          order by n.seq desc limit 9000
-        )
+        select n.seq, n.notification_id from unnest(unread_seqs) s (seq) join kairan.numbered n on n.seq = s.seq
       ) d
     ) m;
     named := coalesce(named, '{}');

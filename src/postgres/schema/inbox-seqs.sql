@@ -124,8 +124,10 @@ begin
             and (muted is null or not coalesce(d.type, '') like any(muted)) as fits
         from (
           select d.seq, d.notification_id, d.type, walks or spans @> d.seq as inside,
-            d.several is true or some_again and exists (
-              select from kairan.redeliveries r where r.notification_id = d.notification_id
+            shown_above is not null and (
+              d.several is true or some_again and exists (
+                select from kairan.redeliveries r where r.notification_id = d.notification_id
+              )
             ) as is_perhaps_repeated,
             case when some_changed and exists (select from kairan.unsettled u where u.notification_id = d.notification_id)
               then (select n.expires_at from kairan.notifications n where n.id = d.notification_id)
@@ -350,4 +352,4 @@ begin
   end loop;
 end $$;
 comment on function kairan.inbox_seqs(text[], bigint[], bigint[], text[], text[], int8multirange, bigint, int, int) is
-  'The newest `most` positions in `spans` of what these channels show, of each above its low: not below `shown_above`, not expired, of one of `types` unless that is null, of none of the patterns `muted`, each notification once. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came. `expires_at` is when the first of them expires.';
+  'The newest `most` positions in `spans` of what these channels show, of each above its low: not below `shown_above`, not expired, of one of `types` unless that is null, of none of the patterns `muted`, each notification once, or, where `shown_above` is null, each delivery. Looks at about `patience` deliveries in them; when it has not come to the end, `reached` is how far it came. `expires_at` is when the first of them expires.';
