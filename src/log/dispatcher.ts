@@ -1,4 +1,5 @@
 import { createPause } from '../lib/backoff.ts'
+import { createBatchSize } from '../lib/batch-size.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Report } from '../lib/report.ts'
 import type { Database } from '../postgres/database.ts'
@@ -6,7 +7,15 @@ import { createBell } from './bell.ts'
 import { createChanges } from './changes.ts'
 import type { Event } from './event.ts'
 import type { Lease } from './lease.ts'
-import { type Advance, advance, type Batch, follow, type Newest, newest } from './log-store.ts'
+import {
+  type Advance,
+  advance,
+  type Batch,
+  follow,
+  type Newest,
+  newest,
+  turnRows,
+} from './log-store.ts'
 import { createPatience } from './patience.ts'
 import type { Outcome, Step } from './step.ts'
 import type { UserChange } from './user-change.ts'
@@ -30,6 +39,8 @@ export type Dispatcher = {
 
 /** How soon it tries again after a failure. Sockets are paced besides, see connect.ts. */
 const retryMs = 250
+/** What has thousands of channels with long names takes a while: fewer deliveries are then numbered at once. */
+const piece = { most: turnRows, least: 16, slowMs: 1500 }
 /** So many steps wait at most while the table is read; when there are more, it is read once again. */
 const mostOffers = 256
 
@@ -90,6 +101,7 @@ export const createDispatcher = (options: {
   const withdrawn = createWithdrawn()
   const patience = createPatience()
   const pause = createPause()
+  const size = createBatchSize(piece)
   const bell = createBell({ database, pollMs })
   const changes = createChanges({
     ...options,
@@ -107,7 +119,9 @@ export const createDispatcher = (options: {
   const ask = (after: number | null, batch: Batch | null) => {
     const { owner, awakeMs } = bell
     const known = { after, seen: changes.seen, batch, awakeMs, owner }
-    const answer = database.run(sql => (numbers ? advance(sql, known) : follow(sql, known)))
+    const answer = size.run(most =>
+      database.run(sql => (numbers ? advance(sql, { ...known, most }) : follow(sql, known))),
+    )
     // Whoever waits for it hears of it; it may be that nobody does.
     answer.catch(() => undefined)
     return answer

@@ -49,10 +49,12 @@ export type Known = {
   awakeMs: number
   /** Which instance says so, 0 to 999. */
   owner: number
+  /** About how many deliveries to number; by default `turnRows`. */
+  most?: number
 }
 
 /** How many rows are numbered or read in one turn of the dispatcher, at the most. */
-const turnRows = 4000
+export const turnRows = 4000
 /** How many rows are read at once for one stream, at the most. */
 const pageRows = 1000
 /**
@@ -169,12 +171,12 @@ type State = {
 }
 
 /** The state comes once, before the events: a column of a row costs the driver more time than anything else here. */
-const number = (sql: Sql, { seen, batch, awakeMs, owner }: Known) => sql<
+const number = (sql: Sql, { seen, batch, awakeMs, owner, most = turnRows }: Known) => sql<
   ({ state: State; seq: null } | (EventRow & { state: null }))[]
 >`
   select state, seq, channel, id, type, created_at, expires_at, expired, payload, metadata, traceparent
   from kairan.number(
-    ${turnRows}, ${batchBytes}, ${seen}::text::pg_snapshot,
+    ${most}, ${batchBytes}, ${seen}::text::pg_snapshot,
     ${batch?.n ?? null}::bigint, ${batch?.at ?? null}::text::timestamptz,
     ${awakeMs}::int, ${owner}::int
   )`
