@@ -1,8 +1,11 @@
 -- Publishing: what services call, and the checks that every notification passes.
 
 create function kairan.is_channel(name text) returns boolean language sql immutable parallel safe as $$
-  select case when name like 'user-%' then name ~ '^user-[^\u0001-\u0020\u007f,]{1,200}$'
-    else name ~ '^[^\u0001-\u0020\u007f,*]{1,250}$' end
+  -- The characters are counted apart: to count them in the regular expression takes forty times as long.
+  select case
+    when name like 'user-%' then char_length(name) between 6 and 205 and name ~ '^user-[^\u0001-\u0020\u007f,]+$'
+    else char_length(name) between 1 and 250 and name ~ '^[^\u0001-\u0020\u007f,*]+$'
+  end
 $$;
 comment on function kairan.is_channel(text) is
   'Whether this can be the name of a channel: 1 to 250 characters, none of them a space, a comma, a * or a control character. After user- comes a user id: 1 to 200 characters, none of them a space, a comma or a control character.';
