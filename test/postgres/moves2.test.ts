@@ -226,7 +226,7 @@ test('what is delivered again while what came from another cluster is looked thr
   await db.sql`
     select kairan.redeliver(id) from kairan.notifications
     where place = (select max(place) from kairan.notifications)`
-  for (let call = 0; call < 5; call++) await sequence(db.sql)
+  for (let call = 0; call < 12; call++) await sequence(db.sql)
   const [found] = await db.sql`
     select count(*)::int as rows, count(distinct (notification_id, channel))::int as deliveries
     from kairan.deliveries where seq is not null`

@@ -157,7 +157,7 @@ begin
   with due as materialized (
     select d.*
     from (
-      select l.*, sum(coalesce(n.bytes, 0)::bigint) over (order by l.due_at, l.notification_id, l.user_id) - n.bytes as before
+      select l.*, sum(coalesce(n.bytes, 0)::bigint) over (order by l.due_at, l.seq) - n.bytes as before
       from (
         select * from kairan.follow_up_due f
         where f.due_at > after and f.due_at <= until order by f.due_at limit most
@@ -182,7 +182,7 @@ begin
     where (n.expires_at is null or n.expires_at > clock_timestamp())
       and not kairan.was_received(d.user_id, n.id, d.seq)
       and not kairan.is_muted(d.user_id, 'user-' || d.user_id, n.type)
-    order by d.due_at
+    order by d.due_at, d.seq
     on conflict (notification_id, user_id) do nothing
     returning 1
   )
