@@ -65,6 +65,8 @@ declare
   own constant text := 'user-' || mark_inbox.user_id;
   -- Of these channels it marks, and counts for the answer.
   chosen constant text[] := coalesce(narrow, mark_inbox.channels);
+  -- An array is compared from its beginning with each delivery, and a hundred notifications may have a thousand each.
+  names constant jsonb := jsonb_object(chosen, chosen);
   counted record;
   told_count jsonb;
   unread_seqs bigint[];
@@ -101,7 +103,8 @@ begin
     select range_agg(int8range(coalesce(m.before, 0) + 1, m.seq, '[]')), array_agg(distinct m.notification_id)
       into named, ids
     from (
-      select d.notification_id, d.seq, greatest(
+      -- What comes right before, and was found as well, needs no look.
+      select d.notification_id, d.seq, case when lag(d.seq) over (order by d.seq) = d.seq - 1 then d.seq - 1 else greatest(
         (
           select b.seq from kairan.numbered b
           where (b.channel, b.seq) < (own, d.seq) and b.channel >= own
@@ -113,12 +116,12 @@ begin
           where b.seq < d.seq and not starts_with(b.channel, 'user-')
           order by b.seq desc limit 1
         )
-      ) as before
+      ) end as before
       from (
         select n.seq, n.notification_id
         from (select distinct i::uuid as id from jsonb_array_elements_text(change -> 'ids') i) i
         join kairan.numbered n on n.notification_id = i.id
-        where n.channel = any(chosen) and n.seq > log.floor
+        where names ? n.channel and n.seq > log.floor
         union all
         select n.seq, n.notification_id from unnest(unread_seqs) s (seq) join kairan.numbered n on n.seq = s.seq
       ) d

@@ -187,6 +187,8 @@ as $$
 #variable_conflict use_column
 declare
   own text := 'user-' || confirm.user_id;
+  -- See kairan.mark_inbox.
+  names constant jsonb := jsonb_object(channels, channels);
 begin
   -- Before the time of the receipts is taken: see kairan.record_unconfirmed.
   if own = any(channels) then
@@ -206,7 +208,7 @@ begin
   cross join lateral (
     select n.channel, n.seq from kairan.numbered n where n.notification_id = i.id offset 0
   ) d
-  where d.channel = any(channels)
+  where names ? d.channel
   on conflict do nothing;
 end $$;
 comment on function kairan.confirm(text, text[], jsonb) is
