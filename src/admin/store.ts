@@ -102,9 +102,9 @@ export const createAdminStore = (database: Database): AdminStore => {
           order by d.seq desc limit ${filter.limit}`,
       )
       const last = rows.at(-1)?.seq ?? null
-      const next =
-        rows.length === filter.limit ? last : await ask(sql => lowestLookedAt(sql, filter))
-      return { deliveries: [...rows], next }
+      if (rows.length === filter.limit) return { deliveries: [...rows], next: last }
+      const [end] = await ask(sql => looked(sql, filter))
+      return { deliveries: [...rows], next: end ? nextOf(end, filter) : null }
     },
     async notification(id) {
       const [row] = await ask(
@@ -174,24 +174,29 @@ export const createAdminStore = (database: Database): AdminStore => {
     },
     async redeliverSome(filter, actor) {
       const [row] = await ask(
-        sql => sql<{ changed: number; last: string | null }[]>`
+        sql => sql<(Looked & { changed: number; chosen: number; last: string | null })[]>`
           with chosen as (
             select d.notification_id, d.channel, d.seq
             ${fitting(sql, filter)} and d.status <> 'pending'
             order by d.seq desc limit ${filter.limit}
           ), back as materialized (
-            select kairan.redeliver(notification_id, channel) as n, seq from chosen
+            -- In the order in which they were sent.
+            select kairan.redeliver(c.notification_id, c.channel) as n, c.seq
+            from (select * from chosen order by seq) c
           ), noted as (
             insert into kairan.audit (actor, action, changed, detail)
             select ${actor}::text, 'redeliver', sum(n), ${JSON.stringify(filter)}::text::jsonb
             from back having sum(n) > 0
           )
-          select coalesce(sum(n), 0)::int as changed, min(seq)::text as last from back`,
+          select coalesce(sum(b.n), 0)::int as changed, count(b.seq)::int as chosen, min(b.seq)::text as last, l.rows, l.lowest
+          -- Of this statement's snapshot: afterwards the newest rows are others, of which some were not looked at.
+          from (${looked(sql, filter)}) l left join back b on true
+          group by l.rows, l.lowest`,
       )
-      const changed = row?.changed ?? 0
-      const isFull = changed === filter.limit
-      const next = isFull ? (row?.last ?? null) : await ask(sql => lowestLookedAt(sql, filter))
-      return { changed, next }
+      if (!row) throw new Error('the redelivery gave no answer')
+      // Of those that were chosen, retention may have removed some meanwhile.
+      const isFull = row.chosen === filter.limit
+      return { changed: row.changed, next: isFull ? row.last : nextOf(row, filter) }
     },
     async prune(keepMs, actor) {
       const keep = `${keepMs} milliseconds`
@@ -336,12 +341,15 @@ const holding = (sql: Sql, searched: string) => {
     : sql`and n.payload @> ${json}::text::jsonb`
 }
 
+type Looked = { rows: number; lowest: string | null }
+
+/** How many rows are looked at for a page, and down to which. */
+const looked = (sql: Sql, filter: DeliveryFilter) => sql<Looked[]>`
+  select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter, rowsLookedAt)}) looked`
+
 /** Where the next page begins when the rows that were read did not fill this one; null at the end. */
-const lowestLookedAt = async (sql: Sql, filter: DeliveryFilter) => {
-  const [row] = await sql<{ rows: number; lowest: string | null }[]>`
-    select count(*)::int as rows, min(seq)::text as lowest from (${window(sql, filter, rowsLookedAt)}) looked`
-  return row?.rows === within(filter, rowsLookedAt) ? row.lowest : null
-}
+const nextOf = ({ rows, lowest }: Looked, filter: DeliveryFilter) =>
+  rows === within(filter, rowsLookedAt) ? lowest : null
 
 type State = Omit<Awaited<ReturnType<AdminStore['overview']>>, 'instances'>
 
