@@ -8,7 +8,8 @@ export const channel = t.String({
   $id: 'Channel',
   description:
     "`user-{id}`, `all-users`, `admin-dashboard`, or a name of the application's own without spaces, commas and `*`.",
-  pattern: '^[^\\u0000-\\u0020\\u007f,*]+$',
+  // After user- comes a user id, which may have a *.
+  pattern: '^(user-[^\\u0000-\\u0020\\u007f,]+|[^\\u0000-\\u0020\\u007f,*]+)$',
   maxLength: limits.channel,
 })
 

@@ -284,3 +284,56 @@ test('whatever a user has the service store, it goes on for everybody else', asy
   expect(statuses.get(200)).toBeGreaterThan(100)
   expect([...statuses.keys()].filter(status => status >= 500)).toEqual([])
 })
+
+test('names that mean something elsewhere are names like any other', async () => {
+  await using db = await database()
+  await makeAdmin(db)
+  await using service = await serve(db)
+  await using second = await serve(db)
+  const odd = [
+    '__proto__',
+    'constructor',
+    'toString',
+    'null',
+    '%',
+    `'`,
+    '\\',
+    '{a}',
+    '"',
+    '*',
+    '🎉',
+  ]
+  for (const name of odd) {
+    const token = await tokenFor(name)
+    // Everybody reads the channels that * is a member of.
+    await db.sql`
+      insert into kairan.members (channel, user_id)
+      select c, ${name} from unnest(${odd.filter(channel => channel !== '*')}::text[]) c`
+    await db.sql`insert into kairan.roles values (${name}, 5)`
+    await using here = await openReady(service.url, { token })
+    await using there = await openReady(second.url, { token })
+    await db.sql`select kairan.publish(array['user-' || ${name}::text, '__proto__'], '{}', 'toString')`
+    await db.sql`select kairan.publish('constructor', '{}', '__proto__')`
+    for (const stream of [here, there]) {
+      const events = await stream.atLeast(3)
+      expect(events.map(event => [event.channel, event.type])).toEqual([
+        [`user-${name}`, 'toString'],
+        ['__proto__', 'toString'],
+        ['constructor', '__proto__'],
+      ])
+    }
+    // It returns, so that what has arrived is written down.
+    const lastEventId = here.lastEventId ?? ''
+    here.close()
+    await using again = await openReady(second.url, { token, lastEventId })
+    expect(again.controls[0]).toMatchObject({ type: 'ready', resumed: true })
+    const { notifications } = await pageOf(service.url, name)
+    expect(notifications.slice(0, 2).map(({ type }) => type)).toEqual(['__proto__', 'toString'])
+  }
+  const received = async () => {
+    const rows = await db.sql`select distinct user_id from kairan.receipts`
+    return rows.length
+  }
+  await eventually(async () => (await received()) === odd.length)
+  await goesOn(db, [service, second], 'names')
+})
