@@ -126,6 +126,11 @@ test('any number that expire at the same moment, on many channels, are marked st
   // A moment at the end of time, of which nothing can be subtracted.
   await db.sql`update kairan.notifications set expires_at = '4714-11-24 00:00:00+00 BC'`
   await db.sql`select kairan.settle()`
+  // What was withdrawn while it was locked is marked as that, later.
+  await db.sql`
+    insert into kairan.notifications (channels, payload, expires_at) values ('{user-0}', '{}', '-infinity')`
+  await db.sql`select from kairan.number()`
+  await db.sql`update kairan.numbered set status = 'p', error = null where channel = 'user-0'`
   type Step = {
     changed: number
     reached: string | null
@@ -156,6 +161,9 @@ test('any number that expire at the same moment, on many channels, are marked st
     ])
   })
   expect((await expireAll()).map(({ changed }) => changed)).toEqual([1, 0, 0, 0, 0])
+  expect(await db.sql`select status from kairan.numbered where channel = 'user-0'`).toMatchObject([
+    { status: 'p' },
+  ])
 })
 
 test('what changed before it was numbered is settled in a time that its channels do not multiply', async () => {

@@ -98,7 +98,8 @@ begin
     select n.*, sum(n.channels) over (order by n.expires_at, n.place) - n.channels as before
     from (
       select o.id, o.expires_at, o.place, cardinality(o.channels) as channels from kairan.notifications o
-      where (o.expires_at, o.place) > (since, since_place) and o.expires_at <= now()
+      -- What was withdrawn has not expired.
+      where (o.expires_at, o.place) > (since, since_place) and o.expires_at > '-infinity' and o.expires_at <= now()
       order by o.expires_at, o.place limit 1000
     ) n
   ) c
