@@ -8,7 +8,7 @@ const everyone = 'all-users'
 const admins = 'admin-dashboard'
 
 type Step =
-  | { do: 'publish'; channels: string[]; type: string; count: number }
+  | { do: 'publish'; channels: string[]; type: string; count: number; until: number | null }
   | { do: 'others'; count: number }
   | { do: 'mark'; picks: number[]; read: boolean }
   | { do: 'upTo'; pick: number }
@@ -31,6 +31,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         .chain(some => fc.shuffledSubarray(some, { minLength: some.length })),
       type: fc.constantFrom('a', 'b', 'b.x'),
       count: fc.integer({ min: 1, max: 20 }),
+      // The year in which they expire.
+      until: fc.option(fc.integer({ min: 2090, max: 2099 })),
     }),
   },
   {
@@ -77,7 +79,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
-type Row = { seq: number; channel: string; id: string; type: string; expired: boolean }
+type Row = {
+  seq: number
+  channel: string
+  id: string
+  type: string
+  expired: boolean
+  until: number | null
+}
+
+const counts = ({ sql }: TestDatabase) => sql`
+  unread, unseen, is_least, is_unseen_least, coalesce(extract(year from expires_at)::int, 9999) as until`
 
 /** The log, and beside it which of its positions were read and archived, kept one by one. */
 const naive = (db: TestDatabase) => {
@@ -88,10 +100,13 @@ const naive = (db: TestDatabase) => {
   let channels = [own, everyone]
   let floor = 0
   let log: Row[] = []
+  /** What the mark that was made last has answered. */
+  let answer: unknown
 
   const load = async () => {
     log = await db.sql<Row[]>`
-      select d.seq::int, d.channel, n.id::text, n.type, coalesce(n.expires_at <= now(), false) as expired
+      select d.seq::int, d.channel, n.id::text, n.type, coalesce(n.expires_at <= now(), false) as expired,
+        case when isfinite(n.expires_at) then extract(year from n.expires_at)::int end as until
       from kairan.deliveries d join kairan.notifications n on n.id = d.notification_id
       where d.seq > (select l.floor from kairan.log l) and d.channel <> 'user-99' order by d.seq`
     const [row] = await db.sql`select floor::int from kairan.log`
@@ -99,7 +114,8 @@ const naive = (db: TestDatabase) => {
   }
   const at = (index: number) => log[index % Math.max(log.length, 1)]
   const markIn = (change: object) =>
-    db.sql`select unread from kairan.mark_inbox('42', ${channels}::text[], ${db.sql.json({ ...change })})`
+    db.sql`
+      select ${counts(db)} from kairan.mark_inbox('42', ${channels}::text[], ${db.sql.json({ ...change })})`
 
   const toggle = (name: string) => {
     channels = channels.includes(name) ? channels.filter(n => n !== name) : [...channels, name]
@@ -123,12 +139,14 @@ const naive = (db: TestDatabase) => {
   return {
     isRead: ({ seq }: Row) => read.has(seq),
     isSeen: ({ seq }: Row) => seq <= seen,
+    answer: () => answer,
     async take(step: Step) {
       const { sql } = db
+      answer = null
       if (step.do === 'publish') {
         await sql`
-          insert into kairan.notifications (channels, payload, type)
-          select ${step.channels}::text[], '{}', ${step.type} from generate_series(1, ${step.count}::int)`
+          insert into kairan.notifications (channels, payload, type, expires_at)
+          select ${step.channels}::text[], '{}', ${step.type}, make_timestamptz(${step.until}::int, 7, 1, 0, 0, 0) from generate_series(1, ${step.count}::int)`
       } else if (step.do === 'others') {
         await sql`
           insert into kairan.notifications (channels, payload)
@@ -138,15 +156,15 @@ const naive = (db: TestDatabase) => {
       } else if (step.do === 'join') {
         toggle('org-7')
       } else if (step.do === 'all') {
-        await markIn({ all: true, upTo: 1e15 })
+        answer = await markIn({ all: true, upTo: 1e15 })
         for (const { seq } of log) read.add(seq)
       } else if (step.do === 'upTo') {
         const upTo = at(step.pick)?.seq ?? 0
-        await markIn({ upTo })
+        answer = await markIn({ upTo })
         for (const { seq } of log) if (seq <= upTo) read.add(seq)
       } else if (step.do === 'seen') {
         const upTo = at(step.pick)?.seq ?? 0
-        await markIn({ seen: true, upTo })
+        answer = await markIn({ seen: true, upTo })
         seen = Math.max(seen, upTo)
       } else if (step.do === 'mute') {
         muted = step
@@ -161,7 +179,7 @@ const naive = (db: TestDatabase) => {
         ]
         const isRead = step.do === 'mark'
         const is = isRead ? step.read : step.archived
-        await markIn(isRead ? { ids, read: is } : { ids, archived: is })
+        answer = await markIn(isRead ? { ids, read: is } : { ids, archived: is })
         const marked = isRead ? read : archived
         for (const { seq, id, channel } of log) {
           if (!ids.includes(id) || !channels.includes(channel)) continue
@@ -190,7 +208,7 @@ const naive = (db: TestDatabase) => {
     shown: (ofArchive: boolean) => visible().filter(({ seq }) => archived.has(seq) === ofArchive),
     page: async (types: string[] | null, unreadOnly: boolean, ofArchive: boolean) => {
       const [page] = await db.sql`
-        select seqs::int[], unread, unseen, is_least, is_unseen_least,
+        select seqs::int[], ${counts(db)},
           array(select read @> s from unnest(seqs) with ordinality s (s, n) order by n) as read
         from kairan.inbox_page('42', ${channels}::text[], ${types}::text[], ${1e15}, ${unreadOnly}, ${ofArchive}, 100)`
       return page
@@ -223,15 +241,20 @@ test('agrees with a naive inbox, whatever is done in whatever order', async () =
             .filter(row => !unreadOnly || !oracle.isRead(row))
             .filter(({ type }) => types === null || (types as readonly string[]).includes(type))
             .slice(0, 100)
+          const found = {
+            unread: unread.length,
+            unseen: unseen.length,
+            is_least: false,
+            is_unseen_least: false,
+            until: Math.min(9999, ...unread.map(row => row.until ?? 9999)),
+          }
+          if (oracle.answer()) expect(oracle.answer()).toEqual([found])
           expect(
             await oracle.page(types === null ? null : [...types], unreadOnly, ofArchive),
           ).toEqual({
             seqs: rows.map(({ seq }) => seq),
             read: rows.map(oracle.isRead),
-            unread: unread.length,
-            unseen: unseen.length,
-            is_least: false,
-            is_unseen_least: false,
+            ...found,
           })
         }
       }
