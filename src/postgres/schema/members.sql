@@ -47,6 +47,9 @@ create trigger members_joining before insert on kairan.members
 comment on trigger members_joining on kairan.members is 'The inbox shows a channel from the join on.';
 
 create function kairan.place_member() returns trigger language plpgsql as $$
+declare
+  wanted text;
+  known text[];
 begin
   if tg_op = 'UPDATE' then
     if (new.channel, new.user_id) is distinct from (old.channel, old.user_id) then
@@ -57,12 +60,20 @@ begin
   if new.since = '-infinity' then
     new.shown_above := 0;
   elsif new.since is not null then
+    -- Looked up once for those who join a channel together: there may be thousands, and the log of the channel is long.
+    wanted := concat_ws(' ', new.joined_at, extract(epoch from new.since), new.channel);
+    known := nullif(current_setting('kairan.shown_above', true), '')::text[];
+    if known[1] = wanted then
+      new.shown_above := known[2];
+      return new;
+    end if;
     -- The newest that is older. Of what two transactions published at the same time, the log may have either first.
     new.shown_above := coalesce((
       select d.seq from kairan.numbered d
       where (d.channel, d.seq) <= (new.channel, new.joined_at) and d.channel >= new.channel and d.created_at < new.since
       order by d.channel desc, d.seq desc limit 1
     ), 0);
+    perform set_config('kairan.shown_above', array[wanted, new.shown_above::text]::text, true);
   end if;
   return new;
 end $$;
