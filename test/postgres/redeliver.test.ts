@@ -34,3 +34,32 @@ test('what waits for its position counts as redelivered, too', async () => {
   ])
   expect([await redeliver(null), await redeliver('user-2')]).toEqual([3, 1])
 })
+
+test('what was redelivered together is numbered in pieces of the usual size, also when nothing else is new', async () => {
+  await using db = await migrated()
+  const { sql } = db
+  const pieces = async (most: number) => {
+    for (let n = 0; ; n++) {
+      const left = await sql`
+        select from kairan.notifications n
+        where not exists (select from kairan.numbered d where d.notification_id = n.id) limit 1`
+      if (left.length === 0) return n
+      await sql`select from kairan.number(${most}::int)`
+    }
+  }
+  const publish = (channels: number) => sql`
+    insert into kairan.notifications (channels, payload)
+    select array(select 'org-' || c from generate_series(1, ${channels}::int) c), '{}' from generate_series(1, 4000)`
+  await publish(1)
+  await sql`select from kairan.number(4000)`
+  await sql`select kairan.redeliver(id) from kairan.notifications`
+  // All but the first piece had sixteen.
+  expect(await pieces(500)).toBeWithin(8, 12)
+
+  // On several channels each, too.
+  await sql`delete from kairan.notifications`
+  await publish(10)
+  await sql`select from kairan.number(50000)`
+  await sql`select kairan.redeliver(id) from kairan.notifications`
+  expect(await pieces(5000)).toBeWithin(8, 12)
+})

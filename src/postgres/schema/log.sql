@@ -242,9 +242,12 @@ begin
   -- Of many with hundreds of channels each, a piece takes a few: to look at all of them for each piece takes a time that
   -- grows with the square of how many there are.
   if log.target is not null then
-    select coalesce(least(taken, greatest(16, 4 * most / avg(n.channels)))::int, taken) into taken
+    select least(taken, case when count(*) > 0 then greatest(16, 4 * most / avg(cardinality(n.channels))) end)::int into taken
     from (
-      select cardinality(n.channels) as channels from kairan.notifications n where n.place > low order by n.place limit 20
+      (select n.channels from kairan.notifications n where n.place > low order by n.place limit 20)
+      union all
+      -- There may be nothing else left.
+      (select r.channels from kairan.redeliveries r where log.redelivers and r.place > low order by r.place limit 20)
     ) n;
   end if;
 
