@@ -184,13 +184,14 @@ test('what changed before it was numbered is settled in a time that its channels
   await db.sql`select kairan.publish('user-1', '{}')`
   await db.sql`select from kairan.number()`
   const client = createDatabase(db.url, { max: 1, name: 'test', direct: true, deadlineMs: 4000 })
-  const settled: number[] = []
+  // Counted by what is left: the step also removes old batches, as that of the database which this one is a copy of.
+  const left: number[] = []
   for (;;) {
     const [row] = await client.run(sql => sql<{ n: number }[]>`select kairan.prune_batches() as n`)
     if (!row?.n) break
-    settled.push(row.n)
+    left.push((await db.sql`select from kairan.unsettled`).length)
   }
   await client.stop()
-  expect(settled).toEqual([20, 4])
+  expect(left.slice(0, 2)).toEqual([4, 0])
   expect(await db.sql`select from kairan.unsettled`).toHaveLength(0)
 })
