@@ -65,7 +65,7 @@ async function* resume(
   const gap = await gapAfter(cursor, subscription.channels, { ...parts, log })
   if (subscription.closed) return
   if (gap) {
-    skipToHead(subscription, hub)
+    skipToHead(subscription, hub, gap.reason === 'log' ? 0 : cursor.seq)
     yield readyFrame(false, subscription, hub, also)
     yield gapFrame(gap, cursor, subscription, parts)
     return
@@ -180,7 +180,7 @@ async function* writePage(page: Page, subscription: Subscription, parts: Backlog
   if (subscription.closed) return
   const { position } = subscription
   if (position < page.floor) {
-    skipToHead(subscription, parts.hub)
+    skipToHead(subscription, parts.hub, position)
     const from = { epoch: parts.hub.epoch, seq: position }
     yield gapFrame({ reason: 'retention' }, from, subscription, parts)
     return
@@ -192,8 +192,9 @@ async function* writePage(page: Page, subscription: Subscription, parts: Backlog
   subscription.advanceTo(page.end)
 }
 
-const skipToHead = (subscription: Subscription, hub: Hub) => {
-  subscription.startAt(hub.head)
+/** Goes on at the head, or at `reached` where that of this instance is behind it: nothing is repeated. */
+const skipToHead = (subscription: Subscription, hub: Hub, reached: number) => {
+  subscription.startAt(Math.max(hub.head, reached))
   hub.tryGoLive(subscription)
 }
 

@@ -135,9 +135,12 @@ class OpenSubscription extends Queue {
     this.#since = seq
   }
 
-  /** Its connection has taken everything up to this seq, or there was nothing for it. */
+  /**
+   * Its connection has taken everything up to this seq, or there was nothing for it. It never goes back: a page ends
+   * where the log ends for this instance, which may be behind the one that the client comes from.
+   */
   advanceTo(seq: number) {
-    this.position = seq
+    this.position = Math.max(this.position, seq)
   }
 
   /** Becomes live if it has everything up to `head`: from then on it misses nothing. */

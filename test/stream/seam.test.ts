@@ -10,14 +10,16 @@ import { facts } from '../support/connection.ts'
 
 /**
  * The seam between backlog and live: whatever the order in which the log grows, an instance dispatches it,
- * pages come back late, and the client reads, it gets what follows its cursor, once and in order. Only
- * the log is a model here; hub, subscription and stream are the real ones.
+ * pages come back late, the channels are looked up again, and the client reads, it gets what follows its cursor, once
+ * and in order, and none of the cursors that it is told is before its own. Only the log is a model here; hub,
+ * subscription and stream are the real ones.
  */
 type Action =
   | { kind: 'commit'; count: number; mine: boolean }
   | { kind: 'dispatch'; most: number }
   | { kind: 'answer' }
   | { kind: 'read' }
+  | { kind: 'look up' }
 
 const action = fc.oneof(
   fc.record({
@@ -28,6 +30,7 @@ const action = fc.oneof(
   fc.record({ kind: fc.constant('dispatch' as const), most: fc.integer({ min: 1, max: 5 }) }),
   fc.constant({ kind: 'answer' } as const),
   fc.constant({ kind: 'read' } as const),
+  fc.constant({ kind: 'look up' } as const),
 )
 
 const scenario = fc.record({
@@ -114,6 +117,12 @@ test('backlog and live meet without a gap and without a repetition, in any inter
         dispatched += events.length
         if (events.length > 0) hub.dispatch(events, dispatched)
       }
+      let isLookedUp = false
+      const lookUp = () => {
+        if (isLookedUp) subscription.release()
+        else subscription.hold(hub.head)
+        isLookedUp = !isLookedUp
+      }
       for (const step of actions) {
         if (step.kind === 'commit') {
           for (let left = step.count; left > 0; left--) {
@@ -121,9 +130,11 @@ test('backlog and live meet without a gap and without a repetition, in any inter
           }
         } else if (step.kind === 'dispatch') dispatch(step.most)
         else if (step.kind === 'answer') waiting.shift()?.()
+        else if (step.kind === 'look up') lookUp()
         else void read()
         await turn()
       }
+      if (isLookedUp) lookUp()
       // Then everything comes to its end: all is dispatched, answered and read.
       const expected = committed
         .filter(({ seq, channel }) => Number(seq) > start && channel === 'user-1')
@@ -140,8 +151,11 @@ test('backlog and live meet without a gap and without a repetition, in any inter
       const got = [...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq))
       expect(got).toEqual(expected)
       expect(text).not.toContain('"gap"')
+      const cursors = [...text.matchAll(/^id: e-(\d+)$/gm)].map(([, seq]) => Number(seq))
+      expect(cursors).toEqual(cursors.toSorted((one, other) => one - other))
+      expect(cursors[0] ?? start).toBeGreaterThanOrEqual(start)
     }),
-    { numRuns: 1000 },
+    { numRuns: 2000 },
   )
 })
 
