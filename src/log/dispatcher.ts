@@ -285,6 +285,11 @@ export const createDispatcher = (options: {
     }
     changes.apply(told)
     position = step.to
+    if (ahead) {
+      // It was asked from where this instance was before, and has these events, too.
+      ahead = null
+      wake()
+    }
     options.onEvents(events, step.to, 'relay')
     return 'applied'
   }

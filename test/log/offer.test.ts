@@ -129,3 +129,23 @@ test('gives no event of a notification that was withdrawn, however late its step
   expect(second.outcomes).toEqual(['applied'])
   expect(second.numbers()).toEqual([])
 })
+
+test('gives each event once when a step goes on where a page of the table ends', async () => {
+  await using two = await pair()
+  const { db, first, second } = two
+  // As many as a page has, and then some: these are the second step.
+  await publishMany(db, 1, 4010)
+  await eventually(() => first.numbers().length === 4010)
+  const step = first.steps.at(-1)
+  if (!step) throw new Error('It has sent nothing')
+  await two.next(4011)
+  {
+    using _ = await second.freeze()
+    second.wake()
+    await new Promise(resolve => setImmediate(resolve))
+    second.offer(step)
+  }
+  await eventually(() => second.numbers().includes(4011))
+  expect(second.outcomes).toEqual(['applied'])
+  expect(second.numbers()).toEqual(first.numbers())
+})
