@@ -65,8 +65,7 @@ declare
   own constant text := 'user-' || mark_inbox.user_id;
   -- Of these channels it marks, and counts for the answer.
   chosen constant text[] := coalesce(narrow, mark_inbox.channels);
-  -- An array is compared from its beginning with each delivery, and a hundred notifications may have a thousand each.
-  names constant jsonb := jsonb_object(chosen, chosen);
+  names jsonb;
   counted record;
   told_count jsonb;
   unread_seqs bigint[];
@@ -91,7 +90,10 @@ begin
   end if;
 
   if change ? 'ids' or (narrow is not null and not change ? 'seen') then
-    if not change ? 'ids' then
+    if change ? 'ids' then
+      -- An array is compared from its beginning with each delivery, and a hundred notifications may have a thousand each.
+      names := jsonb_object(chosen, chosen);
+    else
       -- All on some of the channels, but no more than there may be stretches.
       select f.seqs into unread_seqs
       from kairan.inbox_seqs(
