@@ -3,7 +3,7 @@ import { decodeJwt } from 'jose'
 import { type Binary, compile, fromSource } from './support/binary.ts'
 import { openReady } from './support/client.ts'
 import { collector } from './support/collector.ts'
-import { database } from './support/database.ts'
+import { database, type TestDatabase } from './support/database.ts'
 import { eventually } from './support/eventually.ts'
 import { freePort } from './support/port.ts'
 import { isReady } from './support/process.ts'
@@ -209,39 +209,39 @@ test('the compiled binary migrates, serves, is healthy, delivers, and drains on 
   }
 })
 
+/** The service in a process of its own, until the end of the scope. */
+const startService = async ({ url: DATABASE_URL }: TestDatabase, DRAIN_MS: string) => {
+  const port = String(await freePort())
+  const env = { DATABASE_URL, JWT_SECRET: secret, PORT: port, DRAIN_MS }
+  const service = run([...fromSource, 'start'], env)
+  return {
+    service,
+    url: `http://127.0.0.1:${port}`,
+    [Symbol.dispose]: () => service.kill('SIGKILL'),
+  }
+}
+
 test('a signal that a wrapper passes on to whom its group has sent it drains all the same', async () => {
   await using db = await database({ empty: true })
-  const port = String(await freePort())
-  const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '500' }
-  const service = run([...fromSource, 'start'], env)
-  try {
-    const url = `http://127.0.0.1:${port}`
-    await eventually(() => isReady(url))
-    await using client = await openReady(url, { token: await tokenFor('42') })
-    service.kill('SIGTERM')
-    service.kill('SIGINT')
-    expect(await client.control('reconnect')).toMatchObject({ reason: 'draining' })
-    expect(await service.exited).toBe(0)
-  } finally {
-    service.kill('SIGKILL')
-  }
+  using started = await startService(db, '500')
+  const { service, url } = started
+  await eventually(() => isReady(url))
+  await using client = await openReady(url, { token: await tokenFor('42') })
+  service.kill('SIGTERM')
+  service.kill('SIGINT')
+  expect(await client.control('reconnect')).toMatchObject({ reason: 'draining' })
+  expect(await service.exited).toBe(0)
 })
 
 test('a second signal ends a draining service at once', async () => {
   await using db = await database({ empty: true })
-  const port = String(await freePort())
-  const env = { DATABASE_URL: db.url, JWT_SECRET: secret, PORT: port, DRAIN_MS: '3600000' }
-  const service = run([...fromSource, 'start'], env)
-  try {
-    const url = `http://127.0.0.1:${port}`
-    await eventually(() => isReady(url))
-    await using _client = await openReady(url, { token: await tokenFor('42') })
-    service.kill('SIGTERM')
-    await eventually(() => fetch(`${url}/readyz`).then(({ status }) => status === 503))
-    // Soon after the first one it may be the same, which somebody has passed on.
-    await eventually(() => service.exitCode !== null || service.kill('SIGTERM'))
-    expect(await service.exited).toBe(130)
-  } finally {
-    service.kill('SIGKILL')
-  }
+  using started = await startService(db, '3600000')
+  const { service, url } = started
+  await eventually(() => isReady(url))
+  await using _client = await openReady(url, { token: await tokenFor('42') })
+  service.kill('SIGTERM')
+  await eventually(() => fetch(`${url}/readyz`).then(({ status }) => status === 503))
+  // Soon after the first one it may be the same, which somebody has passed on.
+  await eventually(() => service.exitCode !== null || service.kill('SIGTERM'))
+  expect(await service.exited).toBe(130)
 })

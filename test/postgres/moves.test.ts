@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { sequence } from '../support/log.ts'
+import { type Step as PlanStep, plansOf } from '../support/plans.ts'
 import { migrated } from '../support/schema.ts'
 
 const writers = 3
@@ -19,15 +20,9 @@ const actions = [
   'move',
 ] as const
 
-type Step = { writer: number; action: (typeof actions)[number] }
+type Step = PlanStep<(typeof actions)[number]>
 
-const plan = fc.array(
-  fc.record<Step>({
-    writer: fc.nat({ max: writers - 1 }),
-    action: fc.constantFrom(...actions),
-  }),
-  { minLength: 10, maxLength: 50 },
-)
+const plan = plansOf(actions, { writers, maxLength: 50 })
 
 const example = (...steps: [number, (typeof actions)[number]][]): [Step[]] => [
   steps.map(([writer, action]) => ({ writer, action })),

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type postgres from 'postgres'
 import type { TestDatabase } from '../support/database.ts'
 import { sequence } from '../support/log.ts'
+import { type Step as PlanStep, plansOf } from '../support/plans.ts'
 import { migrated } from '../support/schema.ts'
 
 type Row = { n: number; seq: number }
@@ -41,15 +42,9 @@ const actions = [
   'roll back prepared',
 ] as const
 
-type Step = { writer: number; action: (typeof actions)[number] }
+type Step = PlanStep<(typeof actions)[number]>
 
-const plan = fc.array(
-  fc.record<Step>({
-    writer: fc.nat({ max: writers - 1 }),
-    action: fc.constantFrom(...actions),
-  }),
-  { minLength: 10, maxLength: 40 },
-)
+const plan = plansOf(actions, { writers, maxLength: 40 })
 
 /** What random plans may happen to leave out. */
 const atLeast: Step[] = (
